@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -155,13 +156,14 @@ def items(
     found = decided_items(found, dict.fromkeys(confirm, "confirmed"), by, called="--confirm")
     found = decided_items(found, dict.fromkeys(reject, "rejected"), by, called="--reject")
     if listed is not None:
+        if not listed.is_file():
+            raise ValueError(f"--list must be a price list; got {listed}, which is not there; check the path")
         made = [item for item in read_image(listed).key_items if item.status != "proposed"]
         found = with_decisions(found, made)
+    lines = [f"decisions are kept in {market / ITEMS}", *([] if rules is None else [_put_into(rules, found)])]
     if found != before:
         keep_items(market, found)
-    shown, lines = proposals(found, count), [f"decisions are kept in {market / ITEMS}"]
-    if rules is not None:
-        lines.append(_put_into(rules, found))
+    shown = proposals(found, count)
     document = {"items": [{name: getattr(item, name) for name in item.__struct_fields__} for item in shown]}
     output(as_json, document | {"file": str(market / ITEMS)}, _table(shown), *lines)
 
@@ -183,6 +185,10 @@ def _put_into(rules: Path, found: Sequence[KeyItem]) -> str:
     table, text = group_of_rules(found), rules.read_text(encoding="utf-8") if rules.is_file() else ""
     if str(rules) == "-":
         return table
+    try:
+        tomllib.loads(text)
+    except ValueError as error:
+        raise ValueError(f"--rules must be a TOML file; got {rules} with: {error}; fix that line") from None
     if f"[{GROUP}]" in text:
         line = table.splitlines()[1]
         raise ValueError(f"--rules must have no [{GROUP}] yet; got one in {rules}; write there: {line}")

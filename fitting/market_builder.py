@@ -188,8 +188,8 @@ def _products(models: ChargedPrices, assumptions: Assumptions) -> Products:
 def price_range(models: ChargedPrices, assumptions: Assumptions) -> tuple[Array, Array]:
     """(N,) lowest and highest prices: around what the shop charged, with the regular price inside.
 
-    A rule on the competing price comes before what was charged, and the shop's own `floor` and `ceiling` before all,
-    unless `rival_price` has the higher priority.
+    A rule on the competing price comes before what was charged, and gives way to the shop's own `floor` and `ceiling`, the
+    minimum margin and the minimum advertised price, unless `rival_price` has the higher priority.
 
     Args:
         models: What the shop charged.
@@ -208,17 +208,34 @@ def price_range(models: ChargedPrices, assumptions: Assumptions) -> tuple[Array,
     # Of NaN and a number, fmax and fmin take the number.
     floor, ceiling = np.fmax(floor, (1 - band) * regular), np.fmin(ceiling, (1 + band) * regular)
     own_floor, own_ceiling = rule("floor", None), rule("ceiling", None)
+    own = (
+        np.where(np.isnan(own_floor), np.fmin(floor, own_ceiling), own_floor),
+        np.where(np.isnan(own_ceiling), np.fmax(ceiling, own_floor), own_ceiling),
+    )
+    least, most = _rival_bounds(models, assumptions)
+    # A competing price holds as far as stronger rules let it.
+    least_prices = _least_prices(models, assumptions) | {"floor": own_floor}
     order = in_order(assumptions.rules.priority)
-    for step in sorted(("rival_price", "floor"), key=order.index, reverse=True):
-        if step == "rival_price":
-            least, most = _rival_bounds(models, assumptions)
-            floor = np.fmax(floor, least)
-            ceiling = np.fmin(np.maximum(ceiling, floor), most)
-            floor = np.minimum(floor, ceiling)
-        else:
-            lowest = np.where(np.isnan(own_floor), np.fmin(floor, own_ceiling), own_floor)
-            floor, ceiling = lowest, np.where(np.isnan(own_ceiling), np.fmax(ceiling, own_floor), own_ceiling)
+    for rule_name in reversed(order[: order.index("rival_price")]):
+        if rule_name in least_prices:
+            bound = np.nan_to_num(least_prices[rule_name])
+            least, most = np.maximum(least, bound), np.maximum(most, bound)
+        elif rule_name == "ceiling":
+            bound = np.nan_to_num(own_ceiling, nan=np.inf)
+            least, most = np.minimum(least, bound), np.minimum(most, bound)
+    floor, ceiling = (np.where(own_floor > own_ceiling, end, np.fmin(np.fmax(end, least), most)) for end in own)
     return floor, ceiling
+
+
+def _least_prices(models: ChargedPrices, assumptions: Assumptions) -> dict[str, Array]:
+    """(N,) lowest prices by the minimum margin and the minimum advertised price, NaN where there is none."""
+    margin = assumptions.rules.prices.get("minimum_margin")
+    lowest = np.full(models.regular_price.shape, np.nan)
+    if margin is not None:
+        lowest = _products(models, assumptions).unit_cost / (1 - margin)
+    advertised = assumptions.rules.values("minimum_advertised_price", models.products, np.nan)
+    found = {"minimum_margin": lowest, "minimum_advertised_price": advertised}
+    return {rule: _on_grid(bound, assumptions.rules, up=True) for rule, bound in found.items()}
 
 
 def _rival_bounds(models: ChargedPrices, assumptions: Assumptions) -> tuple[Array, Array]:
@@ -238,6 +255,10 @@ def contradictions(models: ChargedPrices, assumptions: Assumptions) -> tuple[str
         assumptions: The shop's rules.
     """
     low, high = price_range(models, assumptions)
+    order = in_order(assumptions.rules.priority)
+    for bound in (_least_prices(models, assumptions).get(rule) for rule in order[: order.index("rival_price")]):
+        if bound is not None:
+            low, high = np.fmax(low, bound), np.fmax(high, bound)
     band = assumptions.rules.values("band", models.products, np.nan) * models.regular_price
     own = (assumptions.rules.values(key, models.products, np.nan) for key in ("floor", "ceiling"))
     asked = {"the competing price": _rival_bounds(models, assumptions), "floor and ceiling": tuple(own)}

@@ -51,10 +51,10 @@ class PriceSearch:
         Args:
             cost: (N,) or one for all: what a unit costs, currency.
             low: (N,) lowest prices, currency per unit; frozen products keep their regular price.
-            high: (N,) highest prices, currency per unit.
+            high: (N,) highest prices, currency per unit; one below the lowest price counts as that one.
         """
         held = np.isin(self.spec.products.names, self.spec.prices.frozen)
-        low, high = (np.where(held, 1.0, np.asarray(bound) / self.regular) for bound in (low, high))
+        low, high = (np.where(held, 1.0, bound / self.regular) for bound in (np.asarray(low), np.maximum(low, high)))
         bounds = list(zip(low, high, strict=True))
         charged = torch.tensor(np.broadcast_to(cost, self.regular.shape).copy())
 

@@ -22,9 +22,10 @@ from ..evaluation.uncertainty import Assessment, ProductFigures, charged_range, 
 from ..pricing import Action, MarketView, Policy
 from ..pricing.law import announced_path, prior_periods, reduction
 from ..pricing.price_rules.guardrails import GaveWay
-from ..pricing.price_rules.overrides import allowed_path
+from ..pricing.price_rules.overrides import allowed_path, gave_way_by_product
+from ..pricing.price_rules.projection import MISSED
 from ..pricing.price_rules.rule_formulas import BITS
-from ..pricing.wording import gave_way_words, rule_words
+from ..pricing.wording import rule_words
 from ..scenarios import MarketSpec, goal_market
 from ..scenarios.periods import planned_prices, simulated_prices
 from ..serving.price_list.rows import ALL_STORES, ListError, PriceRow, sealed
@@ -125,9 +126,16 @@ def priced_rows(
     outside = np.zeros(price.shape, np.bool_) if charged is None else charged.outside(price)
     marks = [] if charged is None else [charged.words(n) for n in range(len(products.names))]
     change, missed = price / current - 1, defaultdict(list)
-    for t, n, one in ((t, one.product, one) for t, week in enumerate(gave_way) for one in week):
-        for product in range(len(products.names)) if n is None else [n]:
-            missed[t, product].append(gave_way_words(one.rule, one.amount))
+    for t, week in enumerate(gave_way):
+        for _, n, _, words in gave_way_by_product(guardrails, week):
+            missed[t, n].append(words)
+    # A price that stays as planned may miss what the shop itself fixed.
+    fixed = ~np.isin(products.names, spec.prices.bounds_from_sales)
+    for rule, (least, most) in guardrails.bounds.items():
+        short = np.maximum(least - price, price - most)
+        named = (short > MISSED * price) & (price == current) & (fixed | (rule not in ("floor", "ceiling")))
+        for t, n in np.argwhere(named).tolist():
+            missed[t, n].append(f"planned price misses {rule_words(rule)} by {short[t, n]:.4g}")
 
     def row(t: int, n: int) -> PriceRow:
         moved = float(change[t, n])

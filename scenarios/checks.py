@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ..pricing import competitor
 from ..pricing.choice_model import FAMILIES
 from ..pricing.law import JURISDICTIONS, prior_periods
+from ..pricing.price_rules.rule_formulas import PRIORITIES, is_firm
 from .description import MarketDescription
 from .fields import ScenarioError, check_words, shown
 from .price_section import LawSection
@@ -334,8 +335,6 @@ def _check_express(express: Express, stock: Stock) -> None:
 
 def _check_prices(spec: MarketDescription) -> None:
     prices = spec.prices
-    if prices.floor is not None and prices.ceiling is not None:
-        _in_order("prices.floor", prices.floor, "prices.ceiling", prices.ceiling, spec.products.names)
     named = {"frozen": (prices.frozen,), "bounds_from_sales": (prices.bounds_from_sales,)}
     pairs = {"price_gaps": prices.price_gaps, "packs": prices.packs}
     for key, pair in ((key, pair) for key, own in pairs.items() for pair in own):
@@ -343,6 +342,14 @@ def _check_prices(spec: MarketDescription) -> None:
             raise ScenarioError(f"prices.{key} must hold pairs of products; got {shown(pair)}; fix it")
     if not isinstance(prices.priority, Mapping | None):
         raise ScenarioError(f"prices.priority must be a table; got {shown(prices.priority)}; write floor = 1 in it")
+    levels = PRIORITIES | dict(prices.priority or {})
+    if (
+        prices.floor is not None
+        and prices.ceiling is not None
+        and is_firm(levels["floor"])
+        and is_firm(levels["ceiling"])
+    ):
+        _in_order("prices.floor", prices.floor, "prices.ceiling", prices.ceiling, spec.products.names)
     if prices.index_names and (prices.index_weights is None or prices.index_at_most is None):
         raise ScenarioError("prices.index_names needs index_weights and index_at_most; got one without; give all three")
     for key, lists in (named | pairs | {"line_order": prices.line_order}).items():

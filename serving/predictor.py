@@ -33,7 +33,7 @@ from ..pricing import (
     product_features,
 )
 from ..pricing.law import reduction
-from ..pricing.wording import gave_way_words
+from ..pricing.price_rules.overrides import gave_way_by_product
 from .actions import on_sale, ordered, promoted, shown_products
 from .bundle.reading import Bundle
 from .market_state import Reading, State, StateError, read_state, view_of
@@ -253,11 +253,9 @@ class Predictor:
             for k, before, after in zip(np.flatnonzero(step.moved).tolist(), *sides, strict=True):
                 trails[k].append(Change(step.rule, before, after, RULES[step.rule]))
         count = self.bundle.catalogue.num_products
-        for rule, market, product, amount in allowed.gave_way:
-            for n in range(count) if product is None else [product]:
-                k = market * count + n
-                words = f"{gave_way_words(rule, amount)}: {RULES[rule]}"
-                trails[k].append(Change(GAVE_WAY, price[k], price[k], words))
+        for market, n, rule, words in gave_way_by_product(self.bundle.guardrails, allowed.gave_way):
+            k = market * count + n
+            trails[k].append(Change(GAVE_WAY, price[k], price[k], f"{words}: {RULES[rule]}"))
         charged = self.bundle.charged
         if charged is not None:
             for k in np.flatnonzero(charged.outside(allowed.price)).tolist():

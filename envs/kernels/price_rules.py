@@ -346,7 +346,8 @@ def settle_group(proposed, current, past, near, period, rules, members, links, e
     for m in range(size):
         after = np.float32(asked[m])
         if after != price[members[m], e]:
-            trail[members[m], e] |= _ONE << np.int32(by)
+            linked = (links[0] == m).any() or (links[1] == m).any()
+            trail[members[m], e] |= _ONE << np.int32(by if linked else _INDEX)
             price[members[m], e] = after
 
 

@@ -126,6 +126,13 @@ class ShopRules:
             if not (len(pack.products) == len({*pack.products}) == len(sizes) > 1 and (np.diff(sizes) > 0).all()):
                 got = f"{shown(list(pack.products))} and {shown(sizes.tolist())}"
                 raise ScenarioError(f"pack {i} must list two products or more with rising sizes; got {got}; fix it")
+        shares = [(f"gap {i}", gap.share) for i, gap in enumerate(parts["gap"], start=1)]
+        shares += [(f"pack {i}", share) for i, pack in enumerate(parts["pack"], start=1) for *_, share in pack.pairs]
+        for where, share in shares:
+            if not 1e-3 <= share <= 1e3:
+                raise ScenarioError(
+                    f"{where} must compare sizes at most 1000 times each other; got {share:g}; fix the sizes"
+                )
         priority = _table(table.get("priority", {}), "priority")
         try:
             in_order(priority)

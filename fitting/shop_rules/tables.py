@@ -96,7 +96,7 @@ class PackRule:
     """
 
     products: tuple[str, ...] = value("list of ids or names of the packs, small to large")
-    sizes: NDArray[np.float64] = array("Q", "their sizes, in any unit, rising", low=1e-6, high=1e6)
+    sizes: NDArray[np.float64] = array("Q", "list of their sizes, in any unit, rising", low=1e-6, high=1e6)
 
     @property
     def pairs(self) -> list[tuple[str, str, float]]:

@@ -104,6 +104,7 @@ class GaveWay(NamedTuple):
         market: Number of the market.
         product: Number of the product; of a basket, None.
         amount: By how much the price misses the rule, currency per unit; of a basket, by how much its index does.
+        basket: Number of the basket; None for other rules.
 
     Example:
         >>> GaveWay("rival_price", 0, 1, 0.25).amount
@@ -114,6 +115,7 @@ class GaveWay(NamedTuple):
     market: int
     product: int | None
     amount: float
+    basket: int | None = None
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,7 @@ class GuardedAction:
                 found.append(GaveWay(names[self.links.rule[i]], e, n, float(excess[e, i])))
             over = price @ self.baskets[0].T - self.baskets[1]
             for e, j in np.argwhere(over > MISSED * self.baskets[1]).tolist():
-                found.append(GaveWay("price_index", e, None, float(over[e, j])))
+                found.append(GaveWay("price_index", e, None, float(over[e, j]), j))
         return found
 
     @cached_property
@@ -820,6 +822,8 @@ class Guardrails:
                 slack = [0.0] * len(links)
                 settle(order, least, most, first, alone, slack, links.lists, baskets, codes, grid, found)
                 by = self.links.rule[own & broken[e]].min(initial=codes[1])
+                # Only the basket moves a product without links.
+                by = np.where(np.isin(members, self.links.members), by, codes[1])
                 code[row] = np.where(np.float32(found) == np.float32(price[row]), -1, by)
                 settled[row] = np.float64(np.float32(found))
         return settled, code

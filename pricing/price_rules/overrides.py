@@ -8,7 +8,7 @@ give way to a person, who is warned; so do a floor, a ceiling and a freeze that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ..catalogue import Catalogue, MarketView
 from ..protocol import Action
-from ..wording import money_words, rule_words
+from ..wording import gave_way_words, money_words, rule_words
 from .guardrails import SAME, GaveWay, Guardrails, TrailStep
 from .rule_formulas import BOUNDS
 
@@ -65,9 +65,27 @@ def allowed_path(
         kept = asked == current[t]
         allowed[t] = np.where(kept, asked, rounded)
         steps.append([[] if stays else trail for trail, stays in zip(made.trails, kept, strict=True)])
-        gave_way.append([one for one in made.gave_way if one.product is None or not kept[one.product]])
+        missed = replace(made, price=allowed[t][None].astype(np.float32)).gave_way
+        gave_way.append([one for one in missed if one.product is None or not kept[one.product]])
         past = [*past[1:], asked if charged else allowed[t]]
     return allowed, steps, gave_way
+
+
+def gave_way_by_product(rules: Guardrails, gave_way: Iterable[GaveWay]) -> Iterator[tuple[int, int, str, str]]:
+    """Market, product, rule and words of each rule that gave way; of a basket, for each product that is in it.
+
+    Example:
+        >>> list(gave_way_by_product(Guardrails(1.0, 9.0, 0.5), [GaveWay("rival_price", 0, 0, 0.25)]))
+        [(0, 0, 'rival_price', 'rival price gave way by 0.25')]
+    """
+    for rule, market, product, amount, basket in gave_way:
+        if basket is None:
+            assert product is not None, "a rule is of a product or of a basket"
+            yield market, product, rule, gave_way_words(rule, amount)
+            continue
+        against = f" against {rules.index_names[basket]}" if rules.index_names else ""
+        for n in np.flatnonzero(rules.baskets[0][basket]).tolist():
+            yield market, n, rule, gave_way_words(rule + against, amount)
 
 
 def _view(rules: Guardrails, catalogue: Catalogue, t: int, in_force: Array, past: Array) -> MarketView:
@@ -127,6 +145,7 @@ def breaches(rules: Guardrails, catalogue: Catalogue, wanted: Array, current: Ar
     """
     allowed, steps, _ = allowed_path(rules, catalogue, wanted, current, before, charged=True)
     low, high = firm_bounds(rules)
+    on_grid = rules.rounded(low, up=True), np.where(np.isinf(high), high, rules.rounded(high, up=False))
     frozen = np.zeros(low.shape, np.bool_)
     if rules.frozen is not None and _holds(rules, "frozen"):
         frozen = rules.frozen & ~_soft(rules)
@@ -137,8 +156,9 @@ def breaches(rules: Guardrails, catalogue: Catalogue, wanted: Array, current: Ar
     for t, n in np.argwhere((wanted != current) & left).tolist():
         held = tuple(rule for rule, broken in firm.items() if broken[t, n])
         named = held or tuple(dict.fromkeys(step.rule for step in steps[t][n]))
-        near = current[t, n] if frozen[n] else np.clip(wanted[t, n], low[n], high[n])
-        found.append(Breach(t, n, float(wanted[t, n]), float(near if held else allowed[t, n]), named, bool(held)))
+        near = current[t, n] if frozen[n] else np.clip(wanted[t, n], on_grid[0][n], on_grid[1][n])
+        near = float(f"{near:.7g}") if held else float(allowed[t, n])
+        found.append(Breach(t, n, float(wanted[t, n]), near, named, bool(held)))
     return found
 
 

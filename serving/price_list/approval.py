@@ -259,7 +259,7 @@ class _ZoneDecisions:
             if one.firm:
                 number, row = self._row(one)
                 column = "decided_price" if row.status == "overridden" else "status"
-                rules = ", ".join(f"{rule} ({RULES[rule]})" for rule in one.rules)
+                rules = ", ".join(f"{rule_words(rule)} ({RULES[rule]})" for rule in one.rules)
                 got = (
                     f"got {one.price:g} for {row.product!r} in the week of {row.week}; {one.allowed:g} would be allowed"
                 )

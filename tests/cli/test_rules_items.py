@@ -95,5 +95,14 @@ def test_mistakes_are_one_line(market: Path, tmp_path: Path) -> None:
     wrong = run("rules", "items", "three-stocks", code=2).output
     assert "MARKET must be a folder of repricer fit; got three-stocks" in wrong
     assert not (market / "key_items.json").exists()
+    wrong = run("rules", "items", market, "--confirm", name, "--list", tmp_path / "none.csv", code=2).output
+    assert "--list must be a price list; got" in wrong
+    rules = tmp_path / "rules.toml"
+    for text, words in (("x [", "--rules must be a TOML file"), ("[group.key-value]\n", "--rules must have no")):
+        rules.write_text(text)
+        assert words in run("rules", "items", market, "--confirm", name, "--rules", rules, code=2).output
+        assert rules.read_text() == text
+    # A decision that cannot be carried out whole is not kept.
+    assert not (market / "key_items.json").exists()
     write_list(tmp_path / "old.csv", [])
     assert len(document("rules", "items", market, "--list", tmp_path / "old.csv")["items"]) == 3

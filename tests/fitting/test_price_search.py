@@ -1,6 +1,7 @@
 """Prices leave what was charged only where that pays."""
 
 import numpy as np
+import pytest
 from repricer.fitting import Assumptions, ShopRules, build_market
 from repricer.fitting.price_search import PriceSearch, narrowest
 from repricer.tests.fitting.test_market_builder import models
@@ -40,3 +41,9 @@ def test_the_search_finds_the_best_prices():
     for _ in range(50):
         other = np.clip(best * generator.uniform(0.95, 1.05, best.size), *spec.price_bounds)
         assert search.money(other, cost) <= top + 1e-6 * top
+
+
+def test_the_search_takes_bounds_of_which_a_soft_one_gives_way():
+    spec = build_market(models(), name="shop", assumptions=Assumptions(price_widening=None), objective="profit")
+    low = spec.price_bounds[0]
+    assert PriceSearch(spec).best(spec.products.unit_cost, low, 0.9 * low) == pytest.approx(low)

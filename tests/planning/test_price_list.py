@@ -111,6 +111,20 @@ def test_no_change_keeps_the_current_prices(assessed: Assessment) -> None:
     }
 
 
+def test_a_planned_price_that_misses_what_the_shop_fixed_is_named(dated_market: MarketSpec) -> None:
+    current = planned_prices(dated_market)
+    floor = dated_market.prices.floor.copy()
+    floor[0] = current[:, 0].max() + 0.5
+    ceiling = np.maximum(dated_market.prices.ceiling, floor)
+    fixed = dated_market.with_changes(prices={"floor": floor, "ceiling": ceiling, "bounds_from_sales": ()})
+    policy = PricePath(current.astype(np.float32), as_charged=True)
+    for spec in (fixed, fixed.with_changes(prices={"bounds_from_sales": dated_market.products.names})):
+        rows = priced_rows(spec, policy, current, current, lambda *_: "Stays.")
+        named = {row.product: row.rules for row in rows if row.week == rows[0].week and row.rules}
+        missed = f"planned price misses floor by {floor[0] - current[0, 0]:.4g}"
+        assert named == ({spec.products.names[0]: missed} if spec is fixed else {})
+
+
 def test_a_market_without_dates_is_refused(dated_market: MarketSpec) -> None:
     undated = assess(dated_market.with_changes(market={"first_day": ""}), [], learned=[], draws=2, episodes=2)
     with pytest.raises(ListError, match="needs a market with dates; got test-market"):

@@ -271,6 +271,9 @@ def test_packs_and_priorities_reach_the_market_and_contradictions_are_named():
             "pack 1 must list two products or more with rising",
         ),
         ({"pack": [{"products": ["1"], "sizes": [2.0]}]}, "pack 1 must list two products or more with rising sizes"),
+        ({"pack": [{"products": ["1", "2"], "sizes": [1e-6, 1e6]}]}, r"pack 1 must compare sizes .* got 1e\+12"),
+        ({"gap": [{"product": "1", "other": "2", "other_size": 1e6}]}, r"gap 1 must compare sizes .* got 1e-06"),
+        ({"pack": [{"products": ["1", "2"]}]}, "pack 1.sizes is missing; it is the list of their sizes"),
         ({"priority": {"flor": 1}}, "priority.flor is no price rule; did you mean floor?"),
         ({"priority": {"tick": 1}}, "priority.tick is no price rule"),
         ({"index": {"rivals_at_most": 1.0}}, "index.rivals_at_most is no known key"),
@@ -279,3 +282,34 @@ def test_packs_and_priorities_reach_the_market_and_contradictions_are_named():
 def test_wrong_packs_and_priorities_are_refused(table, words):
     with pytest.raises(ScenarioError, match=words):
         ShopRules.of(table)
+
+
+@pytest.mark.parametrize(
+    ("table", "low", "high", "words"),
+    [
+        # The shop's ceiling does not take the competing price's share away.
+        ({"shop": {"rival_at_most": 0.9}, "product": {"2": {"ceiling": 3.0}}}, 1.8, 1.8, None),
+        ({"shop": {"rival_at_least": 1.2}, "product": {"2": {"floor": 0.5}}}, 2.4, None, None),
+        # A hard margin (cost 2) or advertised price leaves a soft rule on a competing price what it can.
+        ({"shop": {"rival_at_most": 0.5, "minimum_margin": 0.2}}, 2.5, 2.5, "leave it 1.50 away"),
+        ({"product": {"2": {"rival_at_most": 0.5, "minimum_advertised_price": 1.6}}}, 1.6, 1.6, "leave it 0.60 away"),
+        # Of two bounds one of which is soft, that one gives way.
+        ({"product": {"2": {"floor": 3.0, "ceiling": 2.0}}, "priority": {"ceiling": 1}}, 3.0, 3.0, None),
+        ({"product": {"2": {"floor": 3.0, "ceiling": 2.0}}, "priority": {"floor": 1}}, 2.0, 2.0, None),
+    ],
+)
+def test_soft_rules_of_a_fitted_market_give_way_and_are_not_lost(table, low, high, words):
+    fitted = models(
+        products=PRODUCTS.assign(competitor_price=[np.nan, 2.0, np.nan, np.nan], unit_cost=[0.5, 2.0, 0.5, 0.5])
+    )
+    spec = market(table, fitted)
+    assert spec.guardrails.low[1] == pytest.approx(low)
+    assert high is None or spec.guardrails.high[1] == pytest.approx(high)
+    assert words is None or said(spec, words)
+
+
+def test_firm_bounds_that_contradict_each_other_are_refused():
+    with pytest.raises(
+        ScenarioError, match=r"prices.floor must be at most prices.ceiling; got 3 over 2 for 'milk \(2\)'"
+    ):
+        market({"product": {"2": {"floor": 3.0, "ceiling": 2.0, "rival_at_most": 0.9}}})

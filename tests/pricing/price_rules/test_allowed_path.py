@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from repricer.envs import catalogue_of
-from repricer.pricing.price_rules.overrides import allowed_path
+from repricer.pricing.price_rules.overrides import allowed_path, breaches, gave_way_by_product
 from repricer.scenarios import MarketSpec, spec_from_table
 
 
@@ -88,3 +88,34 @@ def test_a_price_that_stays_at_its_bound_was_not_changed(spec: MarketSpec) -> No
     wanted = current * np.array([1.0, 1.2, 1.2])[:, None]
     allowed, *_ = allowed_path(rules, catalogue_of(bound), wanted, current, rules.prices_before(regular))
     np.testing.assert_allclose(allowed[:, 0], [1.99, 2.39, 2.39], rtol=1e-6)
+
+
+def test_what_gave_way_is_that_of_the_prices_returned_and_names_the_basket(spec: MarketSpec) -> None:
+    weights, most = np.array([[0.0, 0.2, 0.2], [0.5, 0.0, 0.0]]), np.array([1.4, 0.9])
+    index = {"index_weights": weights, "index_names": ("rival", "month"), "index_at_most": most}
+    ruled = spec.with_changes(prices=index)
+    current = spec.products.regular_price * np.array([[1.0], [0.9]])
+    listed, _, gave_way = allowed_path(ruled.guardrails, catalogue_of(ruled), current, current, current[:1])
+    assert (listed == current).all()
+    assert [one.amount for one in gave_way[0]] == pytest.approx([0.2, 0.1])
+    assert [one.amount for one in gave_way[1]] == pytest.approx([0.04])
+    said = [(n, words) for _, n, _, words in gave_way_by_product(ruled.guardrails, gave_way[0])]
+    rival, month = (f"price index against {name} gave way by {by}" for name, by in (("rival", 0.2), ("month", 0.1)))
+    assert said == [(1, rival), (2, rival), (0, month)]
+
+
+def test_a_product_that_the_basket_moves_is_not_named_with_a_line_of_others(spec: MarketSpec) -> None:
+    weights, most = np.array([[0.1, 0.1, 0.1]]), np.array([0.8])
+    index = {"index_weights": weights, "index_names": ("rival",), "index_at_most": most}
+    ruled = spec.with_changes(prices={**index, "line_order": [["anchovy", "bread"]], "max_change": None})
+    current = spec.products.regular_price[None]
+    wanted = np.array([[3.5, 3.0, 5.0]])
+    _, steps, _ = allowed_path(ruled.guardrails, catalogue_of(ruled), wanted, 1.01 * current, current)
+    assert [[step.rule for step in trail] for trail in steps[0]] == [["line_order"], ["line_order"], ["price_index"]]
+
+
+def test_a_price_that_would_be_allowed_is_one_that_can_be_charged(spec: MarketSpec) -> None:
+    margin = spec.with_changes(products={"unit_cost": [1.0, 1.0, 2.0]}, prices={"minimum_margin": 0.34, "floor": 0.1})
+    current = spec.products.regular_price[None]
+    found = breaches(margin.guardrails, catalogue_of(margin), np.array([[1.2, 3.0, 5.0]]), current, current)
+    assert [one.allowed for one in found] == [1.55]  # 1 / 0.66 is 1.515, the tick 0.05

@@ -184,7 +184,7 @@ def test_bounds_of_the_sales_alone_give_way_to_a_person(dated_bundle: Path, pric
     assert any("3.5 for 'biscuit'" in line and "frozen" in line for line in said)
     # The minimum margin of 20% over a unit cost of 1 still holds.
     low = [msgspec.structs.replace(rows[0], decided_price=1.24), *rows[1:]]
-    with pytest.raises(ListError, match=r"rule minimum_margin .*; got 1.24 for 'anchovy' .*; 1.25 would be allowed"):
+    with pytest.raises(ListError, match=r"rule minimum margin .*; got 1.24 for 'anchovy' .*; 1.25 would be allowed"):
         check_decisions("list", low, soft)
     assert not check_decisions("list", price_rows, bundle)
 
