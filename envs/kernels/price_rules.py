@@ -94,17 +94,10 @@ class PriceRules(namedtuple("PriceRules", _PRICE_RULES)):
     @classmethod
     def none(cls, spec: MarketSpec) -> PriceRules:
         """Rules that leave every list price as it is, beside the scenario's rules for discounts."""
-        zeros, rules = np.zeros(spec.sizes["N"]), spec.guardrails
-        free = Guardrails(
-            floor=zeros,
-            ceiling=zeros + np.inf,
-            unit_cost=zeros,
-            max_discount=rules.max_discount,
-            max_segment_spread=rules.max_segment_spread,
-            max_group_spread=rules.max_group_spread,
-            group_contrasts=rules.group_contrasts,
-        )
-        return cls.of(spec, free)
+        zeros = np.zeros(spec.sizes["N"])
+        own = ("max_discount", "max_segment_spread", "max_group_spread", "group_contrasts")
+        discounts: dict[str, Any] = {name: getattr(spec.guardrails, name) for name in own}
+        return cls.of(spec, Guardrails(floor=zeros, ceiling=zeros + np.inf, unit_cost=zeros, **discounts))
 
     @classmethod
     def of(cls, spec: MarketSpec, rules: Guardrails | None = None) -> PriceRules:
@@ -114,7 +107,7 @@ class PriceRules(namedtuple("PriceRules", _PRICE_RULES)):
         groups, links = [group for group, _ in rules.groups], [links for _, links in rules.groups]
 
         def together(parts: list[NDArray[Any]], kind: type) -> NDArray[Any]:
-            return np.concatenate(parts).astype(kind) if parts else np.empty(0, kind)
+            return np.concatenate([np.empty(0), *parts]).astype(kind)
 
         def starts(parts: list[Any]) -> NDArray[np.int64]:
             return np.cumsum([0, *map(len, parts)])
@@ -206,27 +199,24 @@ def lowest_rivals(rival, rules, markets):
 def asked_range(code, grid, current, past, near, period, rules, n, e, price, low, high):
     """The low and high ends of what a rule asks of product n in market e."""
     in_force = current[n, e]
+    least, most = _ZERO, np.float32(np.inf)
     if code == _CHANGE:
         least, most = change_range(in_force, planned_price(rules, period, n, e), rules.change[n])
-        return np.float64(least), np.float64(most)
-    if code == _RIVAL:
+    elif code == _RIVAL:
         least, most = rival_range(near[n, e], rules.rival_at_least[n], rules.rival_at_most[n])
-        return np.float64(least), np.float64(most)
-    if code == _DIRECTION:
+    elif code == _DIRECTION:
         least, most = direction_range(in_force, rules.direction)
-        return np.float64(least), np.float64(most)
-    stays = np.float64(in_force)
-    if code == _FROZEN and rules.frozen[n]:
-        return stays, stays
-    if code == _USED_UP and changes(current, past, rules.window, n, e) >= rules.most_changes:
-        planned = np.float64(planned_price(rules, period, n, e))
+    elif code == _FROZEN and rules.frozen[n]:
+        least, most = in_force, in_force
+    elif code == _USED_UP and changes(current, past, rules.window, n, e) >= rules.most_changes:
+        planned, stays = np.float64(planned_price(rules, period, n, e)), np.float64(in_force)
         if planned > 0:
             follows = nearest(planned, low, high, grid)
             stays = follows if abs(price - follows) < abs(price - stays) else stays
         return stays, stays
-    if _BOUND <= code < _BOUND + len(BOUNDS):
+    elif _BOUND <= code < _BOUND + len(BOUNDS):
         return rules.bound_low[code - _BOUND, n], rules.bound_high[code - _BOUND, n]
-    return 0.0, np.inf
+    return np.float64(least), np.float64(most)
 
 
 @compiled
