@@ -607,6 +607,11 @@ class Guardrails:
         rows = np.pad(past[oldest:], ((max(self.past_periods + 1 - len(past), 0), 0), (0, 0)), mode="edge")
         return np.clip(rows, self.low, self.high)
 
+    @cached_property
+    def held(self) -> NDArray[np.bool_]:
+        """(N,) products whose price does not change."""
+        return np.zeros(self.floor.shape, np.bool_) if self.frozen is None else self.frozen
+
     @property
     def past_periods(self) -> int:
         """How many prices before the current one a market must keep for these rules."""
@@ -697,13 +702,18 @@ class Guardrails:
         links = None if action.as_charged else self.links
         return GuardedAction(price, discount, prior, applied, ranges, links, self.baskets)
 
-    def _between_groups(self, discount: Prices) -> Prices:
-        """(E, N, K) discounts, drawn together until protected groups differ by at most the cap."""
+    def together(self, discount: NDArray[Any]) -> NDArray[Any]:
+        """(…, N, K) personal discounts (…, N, K), drawn together until segments and protected groups keep their caps."""
+        near = np.minimum(discount, discount.min(axis=-1, keepdims=True) + self.max_segment_spread)
+        return self._between_groups(near)
+
+    def _between_groups(self, discount: NDArray[Any]) -> NDArray[Any]:
+        """The same for groups alone."""
         if not self.contrasts.size:
             return discount
         least = discount.min(axis=-1, keepdims=True)
         apart = abs((discount - least) @ self.contrasts.T).max(axis=-1, keepdims=True)
-        return closer_discount(discount, least, apart, np.float32(self.max_group_spread))
+        return closer_discount(discount, least, apart, discount.dtype.type(self.max_group_spread))
 
     def _price_steps(
         self, asked: Prices, view: MarketView, ranges: list[tuple[str, Array, Array]]

@@ -57,7 +57,7 @@ def allowed_path(
     past = [before[0]] * (rules.past_periods + 1 - len(before)) + list(before)
     allowed, steps, gave_way = np.zeros_like(wanted), [], []
     for t, asked in enumerate(wanted):
-        in_force = past[-1] if rules.frozen is None else np.where(rules.frozen, current[t], past[-1])
+        in_force = np.where(rules.held, current[t], past[-1])
         action = Action(asked[None].astype(np.float32))
         made = rules.apply(action, _view(rules, catalogue, t, in_force, np.array(past)))
         # Seven digits: all that single precision holds.
@@ -127,9 +127,7 @@ def breaches(rules: Guardrails, catalogue: Catalogue, wanted: Array, current: Ar
     """
     allowed, steps, _ = allowed_path(rules, catalogue, wanted, current, before, charged=True)
     low, high = firm_bounds(rules)
-    frozen = np.zeros(low.shape, np.bool_)
-    if rules.frozen is not None and _holds(rules, "frozen"):
-        frozen = rules.frozen & ~_soft(rules)
+    frozen = rules.held & ~_soft(rules) & _holds(rules, "frozen")
     firm = {rule: wanted < bound * (1 - SAME) for rule, bound in _least(rules).items()}
     firm |= {"ceiling": wanted > high * (1 + SAME), "frozen": np.broadcast_to(frozen, wanted.shape)}
     left = np.any(list(firm.values()), axis=0) | (abs(allowed - wanted) > SAME * wanted)
