@@ -58,10 +58,8 @@ GROUPS = {
 }
 """The rules that are also taken away together."""
 ALL = "all rules"
-_LIFTED = {
-    "minimum_margin": {"minimum_margin": None},
-    "minimum_advertised_price": {"minimum_advertised_price": None},
-    "max_change": {"max_change": None},
+_LIFTED: dict[str, dict[str, Any]] = {rule: {rule: None} for rule in (*BOUNDS[:2], "max_change")}
+_LIFTED |= {
     "max_changes": {"max_changes": None, "change_window_periods": None},
     "direction": {"direction": "any"},
     "line_order": {"line_order": ()},

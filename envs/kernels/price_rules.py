@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ...pricing.backend import clip
 from ...pricing.price_rules.grids import ENDINGS, LADDER, NO_GRID, TICK
 from ...pricing.price_rules.guardrails import Guardrails
-from ...pricing.price_rules.projection import MISSED, narrowed, nearest, settle
+from ...pricing.price_rules.projection import MISSED, affordable, narrowed, nearest, settle
 from ...pricing.price_rules.rule_formulas import (
     BITS,
     BOUNDS,
@@ -277,12 +277,7 @@ def changes(current, past, window, n, e):
 def settle_groups(proposed, current, past, near, period, rules, lows, highs, price, trail):
     """Put other prices, in place, where those of products by themselves break a link or a basket's limit."""
     for e in range(price.shape[1]):
-        over = False
-        for j in range(rules.limit.size):
-            total = 0.0
-            for n in range(price.shape[0]):
-                total += rules.weights[j, n] * np.float64(price[n, e])
-            over = over or total > rules.limit[j] * (1 + MISSED)
+        over = not affordable(price[:, e], rules.weights, rules.limit)
         for g in range(rules.member_start.size - 1):
             members = rules.members[rules.member_start[g] : rules.member_start[g + 1]]
             part = slice(rules.link_start[g], rules.link_start[g + 1])

@@ -27,18 +27,8 @@ from .tables import GapRule, GroupRules, IndexRule, PackRule, ProductRules, Shop
 
 _ENDS = {"L": 2}
 # Keys of [shop] that go into the market's price rules as they are.
-PRICE_KEYS = (
-    "tick",
-    "price_endings",
-    "price_ladder",
-    "minimum_margin",
-    "direction",
-    "max_changes",
-    "change_window_periods",
-    "max_segment_spread",
-    "max_group_spread",
-    "prior_price_periods",
-)
+PRICE_KEYS = ("tick", "price_endings", "price_ladder", "minimum_margin", "direction", "max_changes")
+PRICE_KEYS += ("change_window_periods", "max_segment_spread", "max_group_spread", "prior_price_periods")
 
 
 _TABLES = {"category": ProductRules, "product": ProductRules, "group": GroupRules}
@@ -110,12 +100,10 @@ class ShopRules:
         prices = {key: shop.pop(key) for key in PRICE_KEYS if key in shop}
         checked = validated(section_from_table(Prices, prices, "shop"), "shop", {"N": 1, "G": 0, "P": 0, "I": 0})
         prices = {key: getattr(checked, key) for key in prices}
-        parts: dict[str, Any] = {
-            kind: {
-                name: _rules(section, own, f"{kind}.{name}") for name, own in _table(table.get(kind, {}), kind).items()
-            }
-            for kind, section in _TABLES.items()
-        }
+        parts: dict[str, Any] = {}
+        for kind, section in _TABLES.items():
+            named = _table(table.get(kind, {}), kind)
+            parts[kind] = {name: _rules(section, content, f"{kind}.{name}") for name, content in named.items()}
         for key, section in _LISTS.items():
             listed = table.get(key, [])
             if not isinstance(listed, list):

@@ -220,17 +220,9 @@ def _by_product(changed: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def check_settings(settings: Mapping[str, Any]) -> None:
     """Raise ValueError for a setting of price rules out of range, or one that lacks another."""
-    allowed = {
-        "minimum_margin": (0.0, 1.0),
-        "max_change": (0.0, np.inf),
-        "tick": (0.0, np.inf),
-        "max_discount": (0.0, 1.0),
-        "max_segment_spread": (0.0, np.inf),
-        "max_group_spread": (0.0, np.inf),
-        "max_changes": (1, np.inf),
-        "change_window_periods": (2, np.inf),
-        "prior_price_periods": (1, np.inf),
-    }
+    allowed: dict[str, tuple[float, float]] = dict.fromkeys(("minimum_margin", "max_discount"), (0, 1))
+    allowed |= dict.fromkeys(("max_change", "tick", "max_segment_spread", "max_group_spread"), (0, np.inf))
+    allowed |= {"max_changes": (1, np.inf), "change_window_periods": (2, np.inf), "prior_price_periods": (1, np.inf)}
     for name, (least, below) in allowed.items():
         value = settings[name]
         numbers = np.atleast_1d(least if value is None else value)
@@ -601,8 +593,7 @@ class Guardrails:
         """
         regular = np.asarray(regular_price, np.float64)
         past = regular[None] if self.past_price is None or self.direction != "any" else self.past_price
-        if self.frozen is not None:
-            past = np.where(self.frozen, regular, past)
+        past = np.where(self.held, regular, past)
         oldest = max(len(past) - 1 - self.past_periods, 0)
         rows = np.pad(past[oldest:], ((max(self.past_periods + 1 - len(past), 0), 0), (0, 0)), mode="edge")
         return np.clip(rows, self.low, self.high)

@@ -245,6 +245,5 @@ def breach_line(
     if gains is None:
         return f"{warning}; what it would earn is not known"
     gain = sum(gains)
-    return (
-        f"{warning}, and expected to earn {money_words(abs(gain), currency)} {'more' if gain >= 0 else 'less'} {money}"
-    )
+    side = "more" if gain >= 0 else "less"
+    return f"{warning}, and expected to earn {money_words(abs(gain), currency)} {side} {money}"

@@ -127,10 +127,10 @@ def closed(low, high, slack, links, baskets, grid, start=-1):
             if most < high[a] * (1 - loose):
                 high[a] = most if exact else max(below(most, grid), low[a])
                 moved[a], changed = 1.0, True
-    return _affordable(low, baskets[0], baskets[1])
+    return affordable(low, baskets[0], baskets[1])
 
 
-def _affordable(price, weights, limit):
+def affordable(price, weights, limit):
     """Whether the baskets keep their limits."""
     kept = True
     for j in range(len(limit)):
@@ -282,7 +282,7 @@ def settle(order, least, most, bounds, first, slack, links, baskets, codes, grid
 
 def within(limit, low, slack, links, baskets, grid, price):
     """Lower prices, in place, towards their lower bounds by a common share, until the baskets keep their limits."""
-    if _affordable(price, baskets[0], limit):
+    if affordable(price, baskets[0], limit):
         return
     asked, share, width = price.copy(), 0.0, 0.5
     price[:] = low
@@ -292,7 +292,7 @@ def within(limit, low, slack, links, baskets, grid, price):
             if asked[n] > low[n]:
                 tried[n] = max(below(low[n] + (share + width) * (asked[n] - low[n]), grid), low[n])
         relinked(tried, low, slack, links, grid, False)
-        if _affordable(tried, baskets[0], limit):
+        if affordable(tried, baskets[0], limit):
             share += width
             price[:] = tried
         width /= 2
