@@ -263,9 +263,7 @@ def without(spec: MarketSpec, rules: frozenset[str]) -> MarketSpec:
         changes |= _LIFTED[rule]
     # What is empty is no rule.
     given = {key: getattr(spec.prices, key, ()) for key in changes}
-    changes = {
-        key: value for key, value in changes.items() if np.size(given[key]) and not np.array_equal(given[key], value)
-    }
+    changes = {key: new for key, new in changes.items() if np.size(given[key]) and not np.array_equal(given[key], new)}
     return spec.with_changes(prices=changes) if changes else spec
 
 
@@ -298,11 +296,6 @@ class _Shop:
     def draws(self) -> list[MarketSpec]:
         """The market under each of the draws; itself where it has no posterior."""
         return [self.spec.draw(m) for m in self.numbers] or [self.spec]
-
-    @cached_property
-    def few(self) -> list[MarketSpec]:
-        """Some of them, over which discounts are searched."""
-        return [self.draws[i] for i in np.unique(np.linspace(0, len(self.draws) - 1, _SEARCHED).astype(int))]
 
     def best_without(
         self, sets: Sequence[frozenset[str]], progress: Callable[[str], object] = lambda _: None
@@ -415,12 +408,13 @@ class _Shop:
         """
         discount, n = np.zeros((self.spec.sizes["N"], self.spec.sizes["K"])), np.arange(self.spec.sizes["N"])
         segment = np.arange(discount.shape[1])
+        few = [self.draws[i] for i in np.unique(np.linspace(0, len(self.draws) - 1, _SEARCHED).astype(int))]
         place = np.array([(self.component[:i] == one).sum() for i, one in enumerate(self.component)])
         turns = [place == j for j in range(place.max() + 1)]
 
         def money(price: Array, tried: Array) -> Array:
             course = np.broadcast_to(price, (len(tried), *price.shape)).reshape(-1, *price.shape[1:])
-            drawn = self.money(course, tried.reshape(-1, *tried.shape[2:]), self.few)
+            drawn = self.money(course, tried.reshape(-1, *tried.shape[2:]), few)
             found = np.sum([one[0] for one in drawn], axis=0)
             return found.reshape(*tried.shape[:2], *found.shape[1:])
 

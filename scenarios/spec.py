@@ -311,11 +311,9 @@ def _same(a: Any, b: Any) -> bool:
         a, b = a.steps, b.steps
     if isinstance(a, PriceEndings) and isinstance(b, PriceEndings):
         a, b = a.fractions, b.fractions
-    return (
-        np.array_equal(np.asarray(a), np.asarray(b))
-        if isinstance(a, np.ndarray) or isinstance(b, np.ndarray)
-        else a == b
-    )
+    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
+        return np.array_equal(np.asarray(a), np.asarray(b))
+    return a == b
 
 
 # The sections of a market under one posterior draw, and the changes that stress tests share with it.
@@ -329,10 +327,8 @@ def price_term(spec: MarketDescription, price: Array) -> Array:
 def scaled_sensitivity(spec: MarketDescription, part: Any, price: Array, factor: Array | float) -> dict[str, Array]:
     """Scaled price sensitivities of a section's offers, with the utilities that stay at these prices."""
     more = (factor - 1) * part.price_sensitivity
-    return {
-        "price_sensitivity": part.price_sensitivity + more,
-        "quality": part.quality + more * price_term(spec, price),
-    }
+    quality = part.quality + more * price_term(spec, price)
+    return {"price_sensitivity": part.price_sensitivity + more, "quality": quality}
 
 
 def scaled_rate(spec: MarketDescription, factor: Array | float) -> Array:

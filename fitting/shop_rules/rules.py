@@ -125,9 +125,8 @@ class ShopRules:
             raise ScenarioError("shop.max_group_spread needs shop.protected; got none; name the columns of the groups")
         for line in wide.lines:
             if len({*line}) < max(2, len(line)):
-                raise ScenarioError(
-                    f"shop.lines must list two products or more, each once; got {shown(list(line))}; leave it out"
-                )
+                must = "shop.lines must list two products or more, each once"
+                raise ScenarioError(f"{must}; got {shown(list(line))}; leave it out")
         return cls(wide, prices, **parts, law=_law(table.get("law", {})))
 
     def values(self, key: str, products: pd.DataFrame, default: Any) -> NDArray[Any]:
@@ -177,20 +176,16 @@ class ShopRules:
             _one_of(name, categories, "category")
         ids = products["product"].tolist()
         names = products.get("name", products["product"]).tolist()
-        listed = [
-            *self.links_by_name,
-            self.law.get("perishable", ()),
-            *(group.products for group in self.group.values()),
-        ]
+        groups = [group.products for group in self.group.values()]
+        listed = [*self.links_by_name, self.law.get("perishable", ()), *groups]
         for name in (*self.product, *(name for names in listed for name in names)):
             if name in ids:
                 continue
             _one_of(name, [*map(str, names), *ids], "product")
             if names.count(name) > 1:
                 several = ", ".join(i for i, other in zip(ids, names, strict=True) if other == name)
-                raise ScenarioError(
-                    f"rules: '{name}' must be one product; got the name of several: {several}; use the id"
-                )
+                must = f"rules: '{name}' must be one product"
+                raise ScenarioError(f"{must}; got the name of several: {several}; use the id")
 
     def chosen_from(self, products: pd.DataFrame) -> pd.DataFrame:
         """The products that may be priced: those of the named categories that are not excluded.

@@ -267,9 +267,8 @@ class ChargedRange:
         wrong = np.flatnonzero(~((self.low >= 0) & (self.low <= self.high) & np.isfinite(self.high)))
         if wrong.size:
             n = int(wrong[0])
-            raise ValueError(
-                f"a charged range must rise; got {self.low[n]:g} to {self.high[n]:g}, product {n + 1}; fix it"
-            )
+            got = f"{self.low[n]:g} to {self.high[n]:g}, product {n + 1}"
+            raise ValueError(f"a charged range must rise; got {got}; fix it")
 
     def outside(self, price: ArrayLike) -> NDArray[np.bool_]:
         """Whether prices (…, N), currency per unit, lie outside the range."""
@@ -555,7 +554,6 @@ class Guardrails:
 
     def _link_bounds(self, low: Array, high: Array) -> tuple[Array, Array]:
         """Bounds that the links leave; a link that no prices keep is left out, the weakest first."""
-        vars(self)["kept_links"] = self.links[np.zeros(len(self.links), np.bool_)]
         kept = np.zeros(len(self.links), np.bool_)
         for rule in (rule for rule in self.order if rule in LINKING):
             for i in np.flatnonzero(self.links.rule == CODES[rule]):
@@ -570,15 +568,15 @@ class Guardrails:
         """The products that rules tie to one another, directly or through others, in groups of two or more, each with its
         links, which number the products within the group.
         """
-        label, pairs = np.arange(self.floor.size), list(zip(self.links.small, self.links.large, strict=True))
-        basket = np.flatnonzero(self.baskets[0].any(axis=0))
+        label, basket = np.arange(self.floor.size), np.flatnonzero(self.baskets[0].any(axis=0))
+        tied = np.union1d(self.links.members, basket)
         if self.baskets[1].size:
-            label[basket] = label[self.links.members] = self.floor.size
-        for _ in range(len(pairs)):
-            for a, b in pairs:
+            label[tied] = self.floor.size
+        for _ in range(len(self.links)):
+            for a, b, _ in self.links:
                 label[[a, b]] = min(label[a], label[b])
         found = []
-        for one in np.unique(label[np.union1d(self.links.members, basket)]):
+        for one in np.unique(label[tied]):
             members = np.flatnonzero(label == one)
             links = self.links[np.isin(self.links.small, members)]
             small, large = (np.searchsorted(members, side) for side in (links.small, links.large))

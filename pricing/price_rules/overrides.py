@@ -190,10 +190,11 @@ def allowed_gains(
     asked, kept = wanted[period], wanted[period].copy()
     kept[np.arange(len(found)), product] = [one.allowed for one in found]
     same = catalogue.category == catalogue.category[product][:, None]
-    money = [
-        ((price - unit_cost) * same * units(period, price, reference[period])).sum(axis=1) for price in (asked, kept)
-    ]
-    return (money[1] - money[0]).tolist()
+
+    def money(price: Array) -> Array:
+        return ((price - unit_cost) * same * units(period, price, reference[period])).sum(axis=1)
+
+    return (money(kept) - money(asked)).tolist()
 
 
 def alike(found: Sequence[Breach], gains: Sequence[float]) -> Iterator[tuple[tuple[Breach, ...], tuple[float, ...]]]:
