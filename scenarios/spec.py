@@ -296,11 +296,9 @@ def differing(one: MarketSpec, other: MarketSpec) -> list[str]:
     for section in fields(one):
         pair = getattr(one, section.name), getattr(other, section.name)
         if all(map(is_dataclass, pair)):
-            keys = [
-                (f"{section.name}.{item.name}", *(getattr(part, item.name) for part in pair))
-                for item in fields(pair[0])
-            ]
-            found += [key for key, a, b in keys if not _same(a, b)]
+            names = [item.name for item in fields(pair[0])]
+            changed = [name for name in names if not _same(*(getattr(part, name) for part in pair))]
+            found += [f"{section.name}.{name}" for name in changed]
         elif (is_dataclass(pair[0]) or is_dataclass(pair[1])) and pair[0] is not pair[1]:
             found.append(section.name)
     return found

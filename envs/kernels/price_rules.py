@@ -199,24 +199,27 @@ def lowest_rivals(rival, rules, markets):
 def asked_range(code, grid, current, past, near, period, rules, n, e, price, low, high):
     """The low and high ends of what a rule asks of product n in market e."""
     in_force = current[n, e]
-    least, most = _ZERO, np.float32(np.inf)
     if code == _CHANGE:
         least, most = change_range(in_force, planned_price(rules, period, n, e), rules.change[n])
-    elif code == _RIVAL:
+        return np.float64(least), np.float64(most)
+    if code == _RIVAL:
         least, most = rival_range(near[n, e], rules.rival_at_least[n], rules.rival_at_most[n])
-    elif code == _DIRECTION:
+        return np.float64(least), np.float64(most)
+    if code == _DIRECTION:
         least, most = direction_range(in_force, rules.direction)
-    elif code == _FROZEN and rules.frozen[n]:
-        least, most = in_force, in_force
-    elif code == _USED_UP and changes(current, past, rules.window, n, e) >= rules.most_changes:
-        planned, stays = np.float64(planned_price(rules, period, n, e)), np.float64(in_force)
+        return np.float64(least), np.float64(most)
+    stays = np.float64(in_force)
+    if code == _FROZEN and rules.frozen[n]:
+        return stays, stays
+    if code == _USED_UP and changes(current, past, rules.window, n, e) >= rules.most_changes:
+        planned = np.float64(planned_price(rules, period, n, e))
         if planned > 0:
             follows = nearest(planned, low, high, grid)
             stays = follows if abs(price - follows) < abs(price - stays) else stays
         return stays, stays
-    elif _BOUND <= code < _BOUND + len(BOUNDS):
+    if _BOUND <= code < _BOUND + len(BOUNDS):
         return rules.bound_low[code - _BOUND, n], rules.bound_high[code - _BOUND, n]
-    return np.float64(least), np.float64(most)
+    return 0.0, np.inf
 
 
 @compiled

@@ -500,10 +500,8 @@ class Guardrails:
     def least(self) -> dict[str, Array]:
         """(N,) lowest prices by the minimum margin and the minimum advertised price; 0 where there is none."""
         nothing, margin, advertised = np.zeros_like(self.floor), self.minimum_margin, self.minimum_advertised_price
-        return {
-            "minimum_margin": nothing if margin is None else self.unit_cost / (1.0 - margin),
-            "minimum_advertised_price": nothing if advertised is None else advertised,
-        }
+        low = nothing if margin is None else self.unit_cost / (1.0 - margin)
+        return {"minimum_margin": low, "minimum_advertised_price": nothing if advertised is None else advertised}
 
     def _fill_rival_shares(self, called: list[str]) -> None:
         if self.rival_at_least is None and self.rival_at_most is None:
@@ -778,7 +776,7 @@ class Guardrails:
         over = (price @ self.baskets[0].T > self.baskets[1] * (1 + MISSED)).any(axis=1)
         unused, codes = (np.zeros_like(price),) * 2, (int(CODES["line_order"]), int(CODES["price_index"]))
         asks = [ends.get(rule, unused) for rule in self.order]
-        order = [int(CODES[rule]) for rule in self.order]
+        order, grid = [int(CODES[rule]) for rule in self.order], self.grid._replace(steps=self.grid.steps.tolist())
         for members, links in self.groups:
             own = np.isin(self.links.small, members)
             first = [bound[members].tolist() for bound in (self.first_low, self.first_high)]
@@ -788,7 +786,7 @@ class Guardrails:
                 least, most = ([pair[side][row][0].tolist() for pair in asks] for side in (0, 1))
                 alone = low[row][0].tolist(), high[row][0].tolist()
                 slack = [0.0] * len(links)
-                settle(order, least, most, first, alone, slack, links.lists, baskets, codes, self.grid, found)
+                settle(order, least, most, first, alone, slack, links.lists, baskets, codes, grid, found)
                 by = self.links.rule[own & broken[e]].min(initial=codes[1])
                 code[row] = np.where(np.float32(found) == np.float32(price[row]), -1, by)
                 settled[row] = np.float64(np.float32(found))

@@ -239,10 +239,8 @@ def breach_line(
     """
     first = found[0]
     more = f" and {len(found) - 1} more" if found[1:] else ""
-    warning = (
-        f"{first.price:g} for {product!r} in the week of {weeks[0]}{more} leaves the price rule "
-        f"{', '.join(map(rule_words, first.rules))}; {first.allowed:g} is allowed"
-    )
+    where, left = f"{product!r} in the week of {weeks[0]}{more}", ", ".join(map(rule_words, first.rules))
+    warning = f"{first.price:g} for {where} leaves the price rule {left}; {first.allowed:g} is allowed"
     if gains is None:
         return f"{warning}; what it would earn is not known"
     gain = sum(gains)
