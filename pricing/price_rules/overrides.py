@@ -127,7 +127,9 @@ def breaches(rules: Guardrails, catalogue: Catalogue, wanted: Array, current: Ar
     """
     allowed, steps, _ = allowed_path(rules, catalogue, wanted, current, before, charged=True)
     low, high = firm_bounds(rules)
-    frozen = rules.held & ~_soft(rules) & _holds(rules, "frozen")
+    frozen = np.zeros(low.shape, np.bool_)
+    if rules.frozen is not None and _holds(rules, "frozen"):
+        frozen = rules.frozen & ~_soft(rules)
     firm = {rule: wanted < bound * (1 - SAME) for rule, bound in _least(rules).items()}
     firm |= {"ceiling": wanted > high * (1 + SAME), "frozen": np.broadcast_to(frozen, wanted.shape)}
     left = np.any(list(firm.values()), axis=0) | (abs(allowed - wanted) > SAME * wanted)
