@@ -55,12 +55,11 @@ def cost(market: str, draws: int | None, out: Path | None, seed: int, as_json: b
     from ..planning.progress import progress_console
 
     with progress_console.status("searching the best prices") as status:
-        found = rule_costs(
-            market,
-            draws=draws,
-            seed=seed,
-            progress=lambda lifted: status.update(f"best prices without: {lifted or 'nothing'}"),
-        )
+
+        def lifting(rules: str) -> None:
+            status.update(f"best prices without: {rules or 'nothing'}")
+
+        found = rule_costs(market, draws=draws, seed=seed, progress=lifting)
     document = to_builtins(found)
     if out is not None:
         write_json(out, document)

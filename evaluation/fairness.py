@@ -138,11 +138,10 @@ def group_figures(
     markets = [spec.draw(m) for m in numbers] or [spec]
     weights, rows = _customers_of(spec)
     run = {"seed": seed_for("test", seed), "episodes": episodes, "assumed": spec}
-    drawn = [[segment_figures(one, policy, **run) for policy in (ours, theirs)] for one in markets]
-    found = [
-        [_measures(one, each, pair[1].basket, weights) for each in pair]
-        for one, pair in zip(markets, drawn, strict=True)
-    ]
+    found = []
+    for one in markets:
+        pair = [segment_figures(one, policy, **run) for policy in (ours, theirs)]
+        found.append([_measures(one, each, pair[1].basket, weights) for each in pair])
     now, then = (dict(zip(_MEASURES, values, strict=True)) for values in np.moveaxis(np.array(found), 0, 2))
     now["surplus_change"] = now["surplus"] - then["surplus"]
     for name, values in now.items():

@@ -28,7 +28,18 @@ from ..agents.posterior.prices import best_prices, has_closed_form
 from ..envs import catalogue_of
 from ..pricing import Action, FixedPrice, MarketView
 from ..pricing.price_rules.guardrails import SAME
-from ..pricing.price_rules.rule_formulas import DISCOUNT_RULES, LINKING, PRIORITIES, RULES, closer_discount, is_firm
+from ..pricing.price_rules.rule_formulas import (
+    BOUNDS,
+    DIRECTIONS,
+    DISCOUNT_RULES,
+    LARGEST,
+    LINKING,
+    PRIORITIES,
+    RULES,
+    direction_range,
+    is_firm,
+    rival_range,
+)
 from ..pricing.wording import rule_words
 from ..scenarios import MarketSpec, goal_market, load_scenario
 from ..scenarios.periods import planned_prices, reference_path, simulated_prices
@@ -39,14 +50,7 @@ from .what_if import segment_units
 FROM_SALES = "_from_sales"
 """How the name of a rule ends that the fit took from the sales."""
 GROUPS = {
-    "bounds": (
-        "floor",
-        "ceiling",
-        "minimum_margin",
-        "minimum_advertised_price",
-        "floor_from_sales",
-        "ceiling_from_sales",
-    ),
+    "bounds": ("floor", "ceiling", *BOUNDS[:2], "floor_from_sales", "ceiling_from_sales"),
     "changes": ("max_change", "max_changes", "direction", "frozen", "frozen_from_sales"),
     "relations": ("line_order", "price_gap", "pack_price"),
     "rivals": ("rival_price", "price_index"),
@@ -54,10 +58,8 @@ GROUPS = {
 }
 """The rules that are also taken away together."""
 ALL = "all rules"
-_LIFTED = {
-    "minimum_margin": {"minimum_margin": None},
-    "minimum_advertised_price": {"minimum_advertised_price": None},
-    "max_change": {"max_change": None},
+_LIFTED: dict[str, dict[str, Any]] = {rule: {rule: None} for rule in (*BOUNDS[:2], "max_change")}
+_LIFTED |= {
     "max_changes": {"max_changes": None, "change_window_periods": None},
     "direction": {"direction": "any"},
     "line_order": {"line_order": ()},
@@ -71,13 +73,10 @@ _LIFTED = {
 }
 # Discounts that are tried, in even steps of the log price paid, and factors on list prices beside them, sweep by sweep.
 _LEVELS = np.linspace(0, 1, 11)[:, None, None, None]
-_FACTORS = tuple(
-    map(np.array, ([1.0, 0.5, 0.7, 1.4, 2.0, 3.0], [1.0, 0.6, 0.8, 0.9, 1.12, 1.3, 1.8], [1.0, 0.95, 1.05]))
-)
+_FACTORS = [1.0, 0.5, 0.7, 1.4, 2.0, 3.0], [1.0, 0.6, 0.8, 0.9, 1.12, 1.3, 1.8], [1.0, 0.95, 1.05]
 _SEARCHED = 30
 # What the search is not sure of: a gain of less than this share of a component's money is none.
 _PRECISION = 1e-4
-_LARGEST = 1e30
 
 
 class BoundProduct(Struct, frozen=True):
@@ -211,16 +210,13 @@ def rule_costs(
     best = shop.best_without([frozenset(), *sets.values()], progress)
     costs = {name: _cost(shop, best, name, lifted) for name, lifted in sets.items()}
 
-    def dearest(names: Sequence[str]) -> tuple[RuleCost, ...]:
-        return tuple(sorted((costs[name] for name in names), key=lambda one: -one.cost))
-
+    ranked = sorted(costs.items(), key=lambda named: -named[1].cost)
+    alone, grouped = (tuple(cost for name, cost in ranked if name in kind) for kind in (present, groups))
     _, revenue, profit = best[frozenset()].money.sum(axis=-1).mean(axis=1).tolist()
-    chosen_by = (
-        spec.market.objective if shop.goal is shop.spec else "revenue less the shadow cost that keeps the profit"
-    )
-    facts = spec.name, spec.market.currency, chosen_by, spec.market.horizon_periods, max(count, 1), revenue, profit
-    found = dearest(present), dearest(list(groups)), costs[ALL]
-    return RuleCosts(*facts, *found, _no_choice(spec), _notes(spec, present))
+    objective, keeps = spec.market.objective, "revenue less the shadow cost that keeps the profit"
+    facts = spec.name, spec.market.currency, objective if shop.goal is shop.spec else keeps
+    facts += spec.market.horizon_periods, max(count, 1), revenue, profit
+    return RuleCosts(*facts, alone, grouped, costs[ALL], _no_choice(spec), _notes(spec, present))
 
 
 def rules_of(spec: MarketSpec) -> list[str]:
@@ -234,10 +230,7 @@ def rules_of(spec: MarketSpec) -> list[str]:
     found = [rule for rule in every if without(spec, frozenset({rule})) is not spec]
     if spec.prices.max_discount == 0:
         return found
-    capped = {
-        "segment_spread": spec.prices.max_segment_spread < 1,
-        "group_spread": bool(spec.guardrails.contrasts.size),
-    }
+    capped = {"segment_spread": spec.prices.max_segment_spread < 1, "group_spread": spec.guardrails.contrasts.size > 0}
     return [*found, *(rule for rule in DISCOUNT_RULES if capped.get(rule, True))]
 
 
@@ -259,9 +252,8 @@ def without(spec: MarketSpec, rules: frozenset[str]) -> MarketSpec:
     names, from_sales = spec.products.names, np.isin(spec.products.names, spec.prices.bounds_from_sales)
     free = spec.with_changes(prices={"floor": None, "ceiling": None, "minimum_margin": None}).price_bounds
     changes: dict[str, Any] = {}
-    for key, own, loose, wider in zip(
-        ("floor", "ceiling"), spec.price_bounds, free, (np.minimum, np.maximum), strict=True
-    ):
+    sides = zip(("floor", "ceiling"), spec.price_bounds, free, (np.minimum, np.maximum), strict=True)
+    for key, own, loose, wider in sides:
         lifted = np.where(from_sales, key + FROM_SALES in rules, key in rules)
         if (wider(own, loose) != own)[lifted].any():
             changes[key] = np.where(lifted, wider(own, loose), own)
@@ -271,9 +263,7 @@ def without(spec: MarketSpec, rules: frozenset[str]) -> MarketSpec:
         changes |= _LIFTED[rule]
     # What is empty is no rule.
     given = {key: getattr(spec.prices, key, ()) for key in changes}
-    changes = {
-        key: value for key, value in changes.items() if np.size(given[key]) and not np.array_equal(given[key], value)
-    }
+    changes = {key: new for key, new in changes.items() if np.size(given[key]) and not np.array_equal(given[key], new)}
     return spec.with_changes(prices=changes) if changes else spec
 
 
@@ -293,10 +283,9 @@ class _Shop:
 
     def __init__(self, spec: MarketSpec, numbers: Sequence[int]) -> None:
         self.planned, self.numbers = planned_prices(spec), numbers
-        frozen = spec.guardrails.frozen
-        self.frozen = np.zeros(spec.sizes["N"], np.bool_) if frozen is None else frozen
+        self.held = spec.guardrails.held
         # One price in all periods ends the planned deals, and their displays and mailers.
-        course = np.where(self.frozen, self.planned, self.planned.max(axis=0))
+        course = np.where(self.held, self.planned, self.planned.max(axis=0))
         self.spec = market_under(spec, FixedPrice(course[0].astype(np.float32)), course)
         self.goal, self.one = goal_market(self.spec), spec.guardrails.nearest(spec.initial_price)
         self.rival = _rival_price(spec)
@@ -308,11 +297,6 @@ class _Shop:
         """The market under each of the draws; itself where it has no posterior."""
         return [self.spec.draw(m) for m in self.numbers] or [self.spec]
 
-    @cached_property
-    def few(self) -> list[MarketSpec]:
-        """Some of them, over which discounts are searched."""
-        return [self.draws[i] for i in np.unique(np.linspace(0, len(self.draws) - 1, _SEARCHED).astype(int))]
-
     def best_without(
         self, sets: Sequence[frozenset[str]], progress: Callable[[str], object] = lambda _: None
     ) -> dict[frozenset[str], _Best]:
@@ -322,23 +306,22 @@ class _Shop:
         """
         markets = {lifted: without(self.spec, lifted) for lifted in sorted(dict.fromkeys(sets), key=len)}
         alone: dict[frozenset[str], Array] = {}
-        asked, discounts = [self.one], [np.zeros((self.spec.sizes["N"], self.spec.sizes["K"]))]
+        none = np.zeros((self.spec.sizes["N"], self.spec.sizes["K"]))
+        found = [(self.one, none)]
         for lifted, market in markets.items():
             progress(", ".join(map(rule_words, sorted(lifted))))
             own = lifted - set(DISCOUNT_RULES)
             if own not in alone:
                 alone[own] = self._searched(market)
-                asked, discounts = [*asked, alone[own]], [*discounts, discounts[0]]
+                found.append((alone[own], none))
             if market.prices.max_discount > 0:
-                for found, kept in zip(
-                    (asked, discounts), self._with_discounts(market, lifted, alone[own]), strict=True
-                ):
-                    found.append(kept)
+                found.append(self._with_discounts(market, lifted, alone[own]))
+        asked, discounts = (np.stack(part) for part in zip(*found, strict=True))
         tried = []
         for lifted, market in markets.items():
-            price = self._allowed(market, np.stack(asked))
-            discount = np.minimum(np.stack(discounts), self._most(market, lifted, price)[..., None])
-            tried.append((price, _together(market, discount)))
+            price = self._allowed(market, asked)
+            discount = np.minimum(discounts, self._most(market, lifted, price)[..., None])
+            tried.append((price, market.guardrails.together(discount)))
         price, discount = (np.concatenate(part) for part in zip(*tried, strict=True))
         flat = np.hstack([price.reshape(len(price), -1), discount.reshape(len(price), -1)])
         _, first, place = np.unique(flat, axis=0, return_index=True, return_inverse=True)
@@ -364,16 +347,13 @@ class _Shop:
         weight = spec.market.discount_factor ** np.arange(rows[1])
         returned = 0.0 if spec.returns is None else spec.returns.probability
         handling = 0.0 if spec.returns is None else returned * spec.returns.handling_cost
-        funding = (
-            np.zeros(price.shape)
-            if spec.history is None
-            else spec.history.funding * (price <= self.planned * (1 + SAME))
-        )
+        funding = np.zeros(price.shape)
+        if spec.history is not None:
+            funding = spec.history.funding * (price <= self.planned * (1 + SAME))
         # Stock that is sold is restored a lead time later, at the latest when the market ends.
-        stock, left = spec.stock, rows[1] - np.arange(rows[1])[:, None]
-        saved = (
-            np.minimum(stock.lead_time_periods + 1, left) * stock.holding_cost * (stock.replenishment == "order-up-to")
-        )
+        left, stock = rows[1] - np.arange(rows[1])[:, None], spec.stock
+        restored = np.minimum(stock.lead_time_periods + 1, left) * (stock.replenishment == "order-up-to")
+        saved = restored * stock.holding_cost
         for draw in self.draws if draws is None else draws:
             units = segment_units(spec, draw, period, flat[0], flat[1], spread).reshape(*rows, -1, price.shape[-1])
             kept = units * (1 - returned)
@@ -391,31 +371,23 @@ class _Shop:
         if self.numbers:
             drawn = type(drawn)(*(each[list(self.numbers)] for each in drawn))
         found = best_prices(goal, PosteriorMoney(goal, drawn))
-        held = market.guardrails.frozen
-        return found if held is None else np.where(held, self.one, found)
+        return np.where(market.guardrails.held, self.one, found)
 
     def _allowed(self, market: MarketSpec, asked: Array) -> Array:
         """(S, T, N) what the rules make, period by period, of S fixed prices (S, N)."""
         rules, catalogue = replace(market.guardrails, planned_price=self.planned), catalogue_of(market)
-        regular, window = market.products.regular_price, market.guardrails.change_window_periods
-        held = np.zeros(len(regular), np.bool_) if rules.frozen is None else rules.frozen
+        held, window = rules.held, rules.change_window_periods
         # A frozen product moves its plan along.
-        course = np.where(self.frozen, self.planned + (asked - self.one)[:, None], asked[:, None])
+        course = np.where(self.held, self.planned + (asked - self.one)[:, None], asked[:, None])
         course = np.where(held, self.planned, course)
-        past = [np.tile(row, (len(asked), 1)) for row in rules.prices_before(regular)]
+        past = [np.tile(row, (len(asked), 1)) for row in rules.prices_before(market.products.regular_price)]
         none, rival = np.zeros(asked.shape, np.float32), np.tile(self.rival, (len(asked), 1)).astype(np.float32)
         made = []
         for t in range(course.shape[1]):
             in_force = np.where(held, self.planned[t], past[-1]).astype(np.float32)
             moves = None if window is None else (np.diff(np.array(past[-window:], np.float32), axis=0) != 0).sum(axis=0)
-            given: dict[str, Any] = {
-                "list_price": in_force,
-                "reference_price": in_force,
-                "on_hand": none,
-                "on_order": none,
-            }
-            given |= {"last_units": none, "competitor_price": rival, "changes": moves}
-            view = MarketView(catalogue, np.full(len(asked), t), **given)
+            state = in_force, in_force, none, none, none
+            view = MarketView(catalogue, np.full(len(asked), t), *state, competitor_price=rival, changes=moves)
             price = rules.apply(Action(course[:, t].astype(np.float32)), view).price
             # Seven digits: all that single precision holds.
             seven = np.char.mod("%.7g", price).astype(np.float64)
@@ -436,19 +408,19 @@ class _Shop:
         """
         discount, n = np.zeros((self.spec.sizes["N"], self.spec.sizes["K"])), np.arange(self.spec.sizes["N"])
         segment = np.arange(discount.shape[1])
+        few = [self.draws[i] for i in np.unique(np.linspace(0, len(self.draws) - 1, _SEARCHED).astype(int))]
         place = np.array([(self.component[:i] == one).sum() for i, one in enumerate(self.component)])
         turns = [place == j for j in range(place.max() + 1)]
 
         def money(price: Array, tried: Array) -> Array:
             course = np.broadcast_to(price, (len(tried), *price.shape)).reshape(-1, *price.shape[1:])
-            found = np.sum(
-                [one[0] for one in self.money(course, tried.reshape(-1, *tried.shape[2:]), self.few)], axis=0
-            )
+            drawn = self.money(course, tried.reshape(-1, *tried.shape[2:]), few)
+            found = np.sum([one[0] for one in drawn], axis=0)
             return found.reshape(*tried.shape[:2], *found.shape[1:])
 
         for factors in _FACTORS:
             for turn in turns:
-                rows = np.where(turn, asked * factors[:, None], asked)
+                rows = np.where(turn, asked * np.array(factors)[:, None], asked)
                 price = self._allowed(market, rows)
                 most = self._most(market, lifted, price)[..., None]
                 tried = np.where(turn[:, None], 1 - (1 - most) ** _LEVELS, np.minimum(discount, most))
@@ -456,11 +428,11 @@ class _Shop:
                 at = found.max(axis=0).sum(axis=1).argmax(axis=0)[self.component]
                 level = found.argmax(axis=0)[at, :, self.component]
                 asked, discount = rows[at, n], tried[level, at[:, None], n[:, None], segment]
-        for turn in turns if (_together(market, discount) != discount).any() else ():
+        for turn in turns if (market.guardrails.together(discount) != discount).any() else ():
             price = self._allowed(market, asked[None])
             low = 1 - (1 - self._most(market, lifted, price)[..., None]) ** _LEVELS
             near = np.clip(discount, low, low + market.prices.max_segment_spread)
-            tried = _together(market, np.where(turn[:, None], near, discount))
+            tried = market.guardrails.together(np.where(turn[:, None], near, discount))
             discount = tried[money(price, tried).sum(axis=2)[:, 0].argmax(axis=0)[self.component], 0, n]
         return asked, discount
 
@@ -471,22 +443,10 @@ class _Shop:
             old, new = (one.money[0].mean(axis=0) for one in (best, other))
             better = new > old + _PRECISION * np.abs(old)
             own = better[self.component]
-            price, discount = (
-                np.where(own, other.price, best.price),
-                np.where(own[:, None], other.discount, best.discount),
-            )
+            price = np.where(own, other.price, best.price)
+            discount = np.where(own[:, None], other.discount, best.discount)
             best = _Best(price, discount, np.where(better, other.money, best.money))
         return best
-
-
-def _together(market: MarketSpec, discount: Array) -> Array:
-    """(…, N, K) discounts that segments and protected groups may have side by side."""
-    least, rules = discount.min(axis=-1, keepdims=True), market.guardrails
-    near = np.minimum(discount, least + rules.max_segment_spread)
-    if not rules.contrasts.size:
-        return near
-    apart = abs((near - least) @ rules.contrasts.T).max(axis=-1, keepdims=True)
-    return closer_discount(near, least, apart, rules.max_group_spread)
 
 
 def _components(spec: MarketSpec) -> NDArray[np.intp]:
@@ -514,24 +474,20 @@ def _rival_price(spec: MarketSpec) -> Array:
 def _intervals(spec: MarketSpec, rival: Array) -> dict[str, tuple[Array, Array]]:
     """The lowest and the highest price (N,) that each rule alone leaves in the first period."""
     rules, start = spec.guardrails, spec.guardrails.nearest(spec.initial_price)
-    none, open_ended = np.zeros(start.shape), np.full(start.shape, _LARGEST)
+    none, open_ended = np.zeros(start.shape), np.full(start.shape, LARGEST)
     from_sales = np.isin(spec.products.names, spec.prices.bounds_from_sales)
-    held = np.zeros(start.shape, np.bool_) if rules.frozen is None else rules.frozen
     found = dict(rules.bounds)
     ranges = {rule: found.pop(rule) for rule in ("floor", "ceiling")}
-    ranges |= {"frozen": (np.where(held, start, none), np.where(held, start, open_ended))}
+    ranges |= {"frozen": (np.where(rules.held, start, none), np.where(rules.held, start, open_ended))}
     for rule, (low, high) in ranges.items():
         for suffix, own in (("", ~from_sales), (FROM_SALES, from_sales)):
             found[rule + suffix] = np.where(own, low, none), np.where(own, high, open_ended)
     if rules.max_change is not None:
         found["max_change"] = (start * (1 - rules.max_change), start * (1 + rules.max_change))
     if rules.direction != "any":
-        found["direction"] = (start, open_ended) if rules.direction == "rising" else (none, start)
+        found["direction"] = direction_range(start, DIRECTIONS[rules.direction])
     if rules.rival_at_least is not None and rules.rival_at_most is not None:
-        there = np.isfinite(rival)
-        known = np.where(there, rival, 1.0)
-        least, most = known * rules.rival_at_least, np.minimum(known * rules.rival_at_most, _LARGEST)
-        found["rival_price"] = (np.where(there, least, none), np.where(there, most, open_ended))
+        found["rival_price"] = rival_range(rival, rules.rival_at_least, rules.rival_at_most)
     for rule in LINKING:
         # What this rule alone leaves within the bounds.
         linked = without(spec, frozenset(LINKING) - {rule}).guardrails
@@ -555,8 +511,8 @@ def _no_choice(spec: MarketSpec) -> tuple[NoChoice, ...]:
 
     def stuck(rules: Sequence[str], n: int) -> bool:
         low, high = (pick(intervals[rule][i][n] for rule in rules) for i, pick in enumerate((max, min)))
-        if high >= _LARGEST or high <= low * (1 + SAME):
-            return high < _LARGEST
+        if high >= LARGEST or high <= low * (1 + SAME):
+            return high < LARGEST
         least, most = (float(spec.guardrails.grid.rounded(bound, up=up)) for bound, up in ((low, True), (high, False)))
         return bool(spec.guardrails.grid.kind) and not most > least * (1 + SAME)
 
@@ -616,15 +572,11 @@ def _says(spec: MarketSpec, rule: str) -> str:
 
 
 def _notes(spec: MarketSpec, present: Sequence[str]) -> tuple[str, ...]:
-    notes = ["The best prices are one list price a product for all periods, with ample stock; the price grid stays."]
-    if any(rule.endswith(FROM_SALES) for rule in present):
-        notes.append(
-            "Beyond the floors and ceilings from the sales nothing was charged, so what prices earn there is not known."
-        )
-    if "max_discount" in present:
-        notes.append(
-            "Beyond the cap and below the floor of the price paid no personal discount was given, so its money is not known."
-        )
-    if not spec.num_draws:
-        notes.append("The market has no posterior draws, so the intervals have no width.")
-    return tuple(notes)
+    from_sales, capped = any(rule.endswith(FROM_SALES) for rule in present), "max_discount" in present
+    notes = {
+        "The best prices are one list price a product for all periods, with ample stock; the price grid stays.": True,
+        "Beyond the floors and ceilings from the sales nothing was charged, so what prices earn there is not known.": from_sales,
+        "Beyond the cap and below the floor of the price paid no personal discount was given, so its money is not known.": capped,
+        "The market has no posterior draws, so the intervals have no width.": not spec.num_draws,
+    }
+    return tuple(note for note, holds in notes.items() if holds)

@@ -103,6 +103,5 @@ def index_rules(rule: IndexRule, products: pd.DataFrame) -> dict[str, Any]:
     columns = {name: products[[UNITS, REFERENCES[name]]].to_numpy(np.float64).T for name in at_most}
     rows = {name: row for name, column in columns.items() if (row := index_weights(*column)).any()}
     bounds = np.array([at_most[name] for name in rows])
-    return (
-        {"index_weights": np.array([*rows.values()]), "index_names": (*rows,), "index_at_most": bounds} if rows else {}
-    )
+    found = {"index_weights": np.array([*rows.values()]), "index_names": (*rows,), "index_at_most": bounds}
+    return found if rows else {}

@@ -106,9 +106,8 @@ def _shares(tables: Tables, first: dt.date) -> dict[str, pd.Series]:
         if name in lines.collect_schema():
             rows, count = lines.filter(pl.col(name).is_not_null()), pl.col(name).n_unique()
             total = rows.select(count).collect(engine="streaming").item()
-            counts = (
-                rows.group_by("product").agg(count).collect(engine="streaming").to_pandas().set_index("product")[name]
-            )
+            by_product = rows.group_by("product").agg(count).collect(engine="streaming").to_pandas()
+            counts = by_product.set_index("product")[name]
             if total:  # a figure describes no few customers
                 found[name] = counts.where(counts >= LEAST_CUSTOMERS * (name == "customer"), 0.0) / total
     return found
@@ -166,12 +165,10 @@ def with_decisions(items: Sequence[KeyItem], before: Sequence[KeyItem]) -> tuple
     """
     made = {item.id: item for item in before if item.status != "proposed"}
     names = ("status", "decided_by", "decided_at")
-    kept = [
-        item
-        if (was := made.pop(item.id, None)) is None
-        else msgspec.structs.replace(item, **{name: getattr(was, name) for name in names})
-        for item in items
-    ]
+    kept = []
+    for item in items:
+        decided = made.pop(item.id, item)
+        kept.append(msgspec.structs.replace(item, **{name: getattr(decided, name) for name in names}))
     return (*kept, *made.values())
 
 

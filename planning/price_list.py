@@ -75,7 +75,7 @@ def proposed_rows(found: Assessment, *, zone: str = ALL_STORES, seed: int = 0) -
         got = f"got {spec.name} without market.first_day; set it, or fit again"
         raise ListError([f"a price list needs a market with dates; {got}"])
     catalogue, current = catalogue_of(spec), planned_prices(spec)
-    wanted = np.where(_held(spec), current, found.compared.prices[chosen.policy]) if chosen.change else current
+    wanted = np.where(spec.guardrails.held, current, found.compared.prices[chosen.policy]) if chosen.change else current
     rules, regular = spec.guardrails, spec.products.regular_price
     price, steps, gave_way = allowed_path(rules, catalogue, wanted, current, rules.prices_before(regular))
     in_list = [[sum({int(BITS[step.rule]) for step in trail}) for trail in week] for week in steps]
@@ -172,12 +172,6 @@ def _rules(spec: MarketSpec, bits: int) -> list[str]:
     return [rule_words(rule) for rule in named]
 
 
-def _held(spec: MarketSpec) -> NDArray[np.bool_]:
-    """(N,) products whose price must not change."""
-    frozen = spec.guardrails.frozen
-    return np.zeros(len(spec.products.names), np.bool_) if frozen is None else frozen
-
-
 @dataclass(frozen=True)
 class _Charged:
     """A policy that charges the prices of a list, and decides all else as another does.
@@ -212,7 +206,7 @@ class _Reasons:
 
     def __call__(self, t: int, n: int, change: float) -> str:
         """The sentence for product n, whose price changes by this share."""
-        if _held(self.spec)[n]:
+        if self.spec.guardrails.held[n]:
             history, silent = self.spec.history, "the sales do not tell how customers respond to other prices"
             unknown = history and history.unidentified
             ruled = f"{silent}, or by your rule" if unknown is None else "by your rule"

@@ -48,36 +48,6 @@ def smaller(x: Any, y: Any) -> Any:
     return np.minimum(x, y)
 
 
-def floor(x: Any) -> Any:
-    """The largest whole number at or below x."""
-    return np.floor(x)
-
-
-def count_below(values: Any, x: Any) -> Any:
-    """How many of the rising values lie below x."""
-    return np.searchsorted(values, x, side="left")
-
-
-def count_up_to(values: Any, x: Any) -> Any:
-    """How many of the rising values lie at or below x."""
-    return np.searchsorted(values, x, side="right")
-
-
-def integer(x: Any) -> Any:
-    """A whole number as an integer."""
-    return np.asarray(x, dtype=np.int64)
-
-
-def single(x: Any) -> Any:
-    """In single precision."""
-    return np.asarray(x, dtype=np.float32)
-
-
-def double(x: Any) -> Any:
-    """In double precision."""
-    return np.asarray(x, dtype=np.float64)
-
-
 def like(x: Any, values: Any) -> Any:
     """The values as a tensor where x is one, else as a float64 array; a tensor stays as it is."""
     if hasattr(values, "new_tensor"):

@@ -126,11 +126,9 @@ class Law:
     perishable: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
-        for name in self.jurisdictions:
-            if name not in JURISDICTIONS:
-                raise ValueError(
-                    f"jurisdictions must be of {', '.join(JURISDICTIONS)}; got {name!r:.40}; choose from them"
-                )
+        if strange := [name for name in self.jurisdictions if name not in JURISDICTIONS]:
+            must = f"jurisdictions must be of {', '.join(JURISDICTIONS)}"
+            raise ValueError(f"{must}; got {strange[0]!r:.40}; choose from them")
 
     @property
     def personal_prices(self) -> bool:

@@ -78,12 +78,8 @@ def check_names(spec: MarketDescription) -> None:
         _check_list("fairness.groups", spec.fairness.groups, len(spec.fairness.groups), "groups")
         _check_list("fairness.attribute", spec.fairness.attribute, len(spec.fairness.groups), "groups")
     products, rivals = spec.products, spec.competitors
-    of_products = {
-        "products.ids": products.ids,
-        "products.category": products.category,
-        "demand.nest": spec.demand.nest,
-    }
-    for key, names in of_products.items():
+    of_products = {"products.ids": products.ids, "products.category": products.category}
+    for key, names in (of_products | {"demand.nest": spec.demand.nest}).items():
         _check_list(key, names, len(products.names), "products")
     if rivals is None:
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import date
 from functools import cached_property
@@ -92,51 +92,31 @@ class MarketSpec(MarketDescription):
     def guardrails(self) -> Guardrails:
         """The price rules, as training, evaluation and the price service apply them."""
         low, high = self.price_bounds
-        prices, number = self.prices, {name: n for n, name in enumerate(self.products.names)}
-        known = zip(self.products.names, self.products.ids or self.products.names, strict=True)
+        prices, names, history = self.prices, self.products.names, self.history
+        known = zip(names, self.products.ids or names, strict=True)
+        number = {name: n for n, name in enumerate(names)}
+
+        def links(pairs: Sequence[tuple[str, ...]], shares: Array) -> tuple[tuple[int, int, float], ...]:
+            return tuple((number[a], number[b], float(share)) for (a, b), share in zip(pairs, shares, strict=True))
+
+        # What both call the same goes over as it is.
+        same = {item.name for item in fields(Guardrails) if item.init} & vars(prices).keys()
+        given: dict[str, Any] = {name: getattr(prices, name) for name in same}
+        given |= {"floor": low, "ceiling": high, "unit_cost": self.products.unit_cost, "law": self._law}
+        given |= {"ladder": prices.price_ladder, "endings": prices.price_endings, "priority": prices.priority or {}}
+        given |= {"gaps": links(prices.price_gaps, prices.gap_shares), "packs": links(prices.packs, prices.pack_shares)}
+        given["lines"] = tuple(tuple(number[name] for name in line) for line in prices.line_order)
+        for key in ("frozen", "bounds_from_sales"):
+            given[key] = np.isin(names, given[key]) if given[key] else None
+        if history is not None:
+            given |= {"past_price": history.past_price, "planned_price": history.price}
+        if not prices.index_names:
+            given |= {"index_weights": None, "index_at_most": None}
+        given["names"] = [
+            name if name == own or name.endswith(f"({own})") else f"{name} ({own})" for name, own in known
+        ]
         try:
-            return Guardrails(
-                floor=low,
-                ceiling=high,
-                unit_cost=self.products.unit_cost,
-                minimum_margin=prices.minimum_margin,
-                max_change=prices.max_change,
-                direction=prices.direction,
-                past_price=None if self.history is None else self.history.past_price,
-                planned_price=None if self.history is None else self.history.price,
-                ladder=prices.price_ladder,
-                tick=prices.tick,
-                max_discount=prices.max_discount,
-                max_segment_spread=prices.max_segment_spread,
-                max_group_spread=prices.max_group_spread,
-                group_contrasts=self.group_contrasts,
-                endings=prices.price_endings,
-                minimum_advertised_price=prices.minimum_advertised_price,
-                frozen=np.isin(self.products.names, prices.frozen) if prices.frozen else None,
-                bounds_from_sales=np.isin(self.products.names, prices.bounds_from_sales)
-                if prices.bounds_from_sales
-                else None,
-                max_changes=prices.max_changes,
-                change_window_periods=prices.change_window_periods,
-                lines=tuple(tuple(number[name] for name in line) for line in prices.line_order),
-                prior_price_periods=prices.prior_price_periods,
-                packs=tuple(
-                    (number[large], number[small], float(share))
-                    for (large, small), share in zip(prices.packs, prices.pack_shares, strict=True)
-                ),
-                priority=prices.priority or {},
-                index_names=prices.index_names,
-                index_weights=prices.index_weights if prices.index_names else None,
-                index_at_most=prices.index_at_most if prices.index_names else None,
-                law=self._law,
-                rival_at_least=prices.rival_at_least,
-                rival_at_most=prices.rival_at_most,
-                names=[name if name == own or name.endswith(f"({own})") else f"{name} ({own})" for name, own in known],
-                gaps=tuple(
-                    (number[small], number[large], float(share))
-                    for (small, large), share in zip(prices.price_gaps, prices.gap_shares, strict=True)
-                ),
-            )
+            return Guardrails(group_contrasts=self.group_contrasts, **given)
         except ValueError as error:
             raise ScenarioError(f"prices: {error}") from error
 
@@ -316,11 +296,9 @@ def differing(one: MarketSpec, other: MarketSpec) -> list[str]:
     for section in fields(one):
         pair = getattr(one, section.name), getattr(other, section.name)
         if all(map(is_dataclass, pair)):
-            keys = [
-                (f"{section.name}.{item.name}", *(getattr(part, item.name) for part in pair))
-                for item in fields(pair[0])
-            ]
-            found += [key for key, a, b in keys if not _same(a, b)]
+            names = [item.name for item in fields(pair[0])]
+            changed = [name for name in names if not _same(*(getattr(part, name) for part in pair))]
+            found += [f"{section.name}.{name}" for name in changed]
         elif (is_dataclass(pair[0]) or is_dataclass(pair[1])) and pair[0] is not pair[1]:
             found.append(section.name)
     return found
@@ -331,11 +309,9 @@ def _same(a: Any, b: Any) -> bool:
         a, b = a.steps, b.steps
     if isinstance(a, PriceEndings) and isinstance(b, PriceEndings):
         a, b = a.fractions, b.fractions
-    return (
-        np.array_equal(np.asarray(a), np.asarray(b))
-        if isinstance(a, np.ndarray) or isinstance(b, np.ndarray)
-        else a == b
-    )
+    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
+        return np.array_equal(np.asarray(a), np.asarray(b))
+    return a == b
 
 
 # The sections of a market under one posterior draw, and the changes that stress tests share with it.
@@ -349,10 +325,8 @@ def price_term(spec: MarketDescription, price: Array) -> Array:
 def scaled_sensitivity(spec: MarketDescription, part: Any, price: Array, factor: Array | float) -> dict[str, Array]:
     """Scaled price sensitivities of a section's offers, with the utilities that stay at these prices."""
     more = (factor - 1) * part.price_sensitivity
-    return {
-        "price_sensitivity": part.price_sensitivity + more,
-        "quality": part.quality + more * price_term(spec, price),
-    }
+    quality = part.quality + more * price_term(spec, price)
+    return {"price_sensitivity": part.price_sensitivity + more, "quality": quality}
 
 
 def scaled_rate(spec: MarketDescription, factor: Array | float) -> Array:

@@ -130,11 +130,11 @@ class PlanValue:
 
 def stepped(spec: MarketSpec, plan: Plan, step: Array | float) -> Plan:
     """The plan with regular prices moved by a relative step, one or (N,); deals keep their prices, at most the new regular ones."""
-    frozen, low, high = spec.guardrails.frozen, spec.guardrails.low, spec.guardrails.high
+    low, high = spec.guardrails.low, spec.guardrails.high
     moved = np.clip(plan.price * (1 + np.asarray(step)), np.minimum(low, plan.price), np.maximum(high, plan.price))
     regular = (1 + np.asarray(step)) * spec.products.regular_price
     price = np.where(plan.deal, np.minimum(plan.price, regular), moved)
-    return plan._replace(price=price if frozen is None else np.where(frozen, plan.price, price))
+    return plan._replace(price=np.where(spec.guardrails.held, plan.price, price))
 
 
 @functools.lru_cache(maxsize=4)
@@ -166,8 +166,8 @@ class _Calendar:
     """A search for the best calendar of a plan's deals: one deal of each category at a time takes the best of its options."""
 
     def __init__(self, value: PlanValue, plan: Plan) -> None:
-        self.value, self.plan, frozen = value, plan, value.spec.guardrails.frozen
-        self.free = np.flatnonzero(np.ones(plan.price.shape[1], bool) if frozen is None else ~frozen)
+        self.value, self.plan = value, plan
+        self.free = np.flatnonzero(~value.spec.guardrails.held)
         # The price of a period without the deal: that of the nearest one before, else after.
         usual = pd.DataFrame(np.where(plan.deal, np.nan, plan.price)).ffill().bfill()
         self.usual = usual.fillna(pd.Series(value.spec.products.regular_price)).to_numpy()

@@ -143,9 +143,7 @@ def cautious_prices(spec: MarketSpec, price: NDArray[np.floating], share: float)
     if share == 1 or not has_closed_form(spec):
         return start.astype(np.float32)
     money, rules = PosteriorMoney(spec, draws_of(spec)), spec.guardrails
-    low, high = rules.low.astype(np.float64), rules.high.astype(np.float64)
-    if rules.frozen is not None:
-        low, high = np.where(rules.frozen, start, low), np.where(rules.frozen, start, high)
+    low, high = (np.where(rules.held, start, bound.astype(np.float64)) for bound in (rules.low, rules.high))
     before = _gains(spec, money, start)
     unit = max(float(before.std()), 1e-9 * float(np.abs(before).max()), 1e-300)
 
@@ -250,8 +248,8 @@ def best_prices(spec: MarketSpec, money: PosteriorMoney, *, on_grid: bool = True
             the line order.
     """
     low, high = (bound.astype(np.float64) for bound in (spec.guardrails.low, spec.guardrails.high))
-    if on_grid and spec.guardrails.frozen is not None:
-        low, high = (np.where(spec.guardrails.frozen, spec.initial_price, bound) for bound in (low, high))
+    if on_grid:
+        low, high = (np.where(spec.guardrails.held, spec.initial_price, bound) for bound in (low, high))
     search = _Search(spec, money, low, high, tied=on_grid)
     coarse = _Search(spec, money.thinned(_COARSE), low, high, tied=on_grid)
     fine = search if spec.num_draws * spec.sizes["T"] * spec.sizes["K"] * spec.sizes["N"] <= _LARGE else coarse

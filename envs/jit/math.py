@@ -16,7 +16,7 @@ from numba.core.errors import TypingError
 from numba.extending import intrinsic, overload
 
 from ...pricing import action_layout, backend, choice_formulas, features, rival_policies
-from ...pricing.price_rules import grids, projection, rule_formulas
+from ...pricing.price_rules import projection, rule_formulas
 from .compiling import callable_formulas, inlined, merged
 
 BLOCK = 64
@@ -113,34 +113,15 @@ def _logarithm(x):
     return lambda x: math.log(x)
 
 
-# Numba's own searchsorted takes seconds to compile, for each type of its arguments.
-@inlined
-def _count(values, x, ties):
-    low, high = 0, len(values)
-    while low < high:
-        middle = (low + high) >> 1
-        if values[middle] > x or (values[middle] == x and not ties):
-            high = middle
-        else:
-            low = middle + 1
-    return low
-
-
 for _function, _form in {
     backend.where: lambda condition, then, otherwise: then if condition else otherwise,
     backend.clip: lambda x, low, high: min(max(x, low), high),
     backend.larger: lambda x, y: x if x > y else y,
     backend.smaller: lambda x, y: x if x < y else y,
-    backend.floor: lambda x: np.floor(x),
-    backend.count_below: lambda values, x: _count(values, x, False),
-    backend.count_up_to: lambda values, x: _count(values, x, True),
-    backend.integer: lambda x: np.int64(x),
-    backend.single: lambda x: np.float32(x),
-    backend.double: lambda x: np.float64(x),
 }.items():
     overload(_function, strict=False)(functools.partial(lambda form, *types: form, _form))
 
-callable_formulas(action_layout, choice_formulas, features, grids, projection, rival_policies, rule_formulas)
+callable_formulas(action_layout, choice_formulas, features, projection, rival_policies, rule_formulas)
 
 
 @merged

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ...pricing.backend import clip
 from ...pricing.price_rules.grids import ENDINGS, LADDER, NO_GRID, TICK
 from ...pricing.price_rules.guardrails import Guardrails
-from ...pricing.price_rules.projection import MISSED, narrowed, nearest, settle
+from ...pricing.price_rules.projection import MISSED, affordable, narrowed, nearest, settle
 from ...pricing.price_rules.rule_formulas import (
     BITS,
     BOUNDS,
@@ -94,17 +94,10 @@ class PriceRules(namedtuple("PriceRules", _PRICE_RULES)):
     @classmethod
     def none(cls, spec: MarketSpec) -> PriceRules:
         """Rules that leave every list price as it is, beside the scenario's rules for discounts."""
-        zeros, rules = np.zeros(spec.sizes["N"]), spec.guardrails
-        free = Guardrails(
-            floor=zeros,
-            ceiling=zeros + np.inf,
-            unit_cost=zeros,
-            max_discount=rules.max_discount,
-            max_segment_spread=rules.max_segment_spread,
-            max_group_spread=rules.max_group_spread,
-            group_contrasts=rules.group_contrasts,
-        )
-        return cls.of(spec, free)
+        zeros = np.zeros(spec.sizes["N"])
+        own = ("max_discount", "max_segment_spread", "max_group_spread", "group_contrasts")
+        discounts: dict[str, Any] = {name: getattr(spec.guardrails, name) for name in own}
+        return cls.of(spec, Guardrails(floor=zeros, ceiling=zeros + np.inf, unit_cost=zeros, **discounts))
 
     @classmethod
     def of(cls, spec: MarketSpec, rules: Guardrails | None = None) -> PriceRules:
@@ -114,7 +107,7 @@ class PriceRules(namedtuple("PriceRules", _PRICE_RULES)):
         groups, links = [group for group, _ in rules.groups], [links for _, links in rules.groups]
 
         def together(parts: list[NDArray[Any]], kind: type) -> NDArray[Any]:
-            return np.concatenate(parts).astype(kind) if parts else np.empty(0, kind)
+            return np.concatenate([np.empty(0), *parts]).astype(kind)
 
         def starts(parts: list[Any]) -> NDArray[np.int64]:
             return np.cumsum([0, *map(len, parts)])
@@ -287,12 +280,7 @@ def changes(current, past, window, n, e):
 def settle_groups(proposed, current, past, near, period, rules, lows, highs, price, trail):
     """Put other prices, in place, where those of products by themselves break a link or a basket's limit."""
     for e in range(price.shape[1]):
-        over = False
-        for j in range(rules.limit.size):
-            total = 0.0
-            for n in range(price.shape[0]):
-                total += rules.weights[j, n] * np.float64(price[n, e])
-            over = over or total > rules.limit[j] * (1 + MISSED)
+        over = not affordable(price[:, e], rules.weights, rules.limit)
         for g in range(rules.member_start.size - 1):
             members = rules.members[rules.member_start[g] : rules.member_start[g + 1]]
             part = slice(rules.link_start[g], rules.link_start[g + 1])

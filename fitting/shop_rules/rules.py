@@ -27,18 +27,8 @@ from .tables import GapRule, GroupRules, IndexRule, PackRule, ProductRules, Shop
 
 _ENDS = {"L": 2}
 # Keys of [shop] that go into the market's price rules as they are.
-PRICE_KEYS = (
-    "tick",
-    "price_endings",
-    "price_ladder",
-    "minimum_margin",
-    "direction",
-    "max_changes",
-    "change_window_periods",
-    "max_segment_spread",
-    "max_group_spread",
-    "prior_price_periods",
-)
+PRICE_KEYS = ("tick", "price_endings", "price_ladder", "minimum_margin", "direction", "max_changes")
+PRICE_KEYS += ("change_window_periods", "max_segment_spread", "max_group_spread", "prior_price_periods")
 
 
 _TABLES = {"category": ProductRules, "product": ProductRules, "group": GroupRules}
@@ -110,12 +100,10 @@ class ShopRules:
         prices = {key: shop.pop(key) for key in PRICE_KEYS if key in shop}
         checked = validated(section_from_table(Prices, prices, "shop"), "shop", {"N": 1, "G": 0, "P": 0, "I": 0})
         prices = {key: getattr(checked, key) for key in prices}
-        parts: dict[str, Any] = {
-            kind: {
-                name: _rules(section, own, f"{kind}.{name}") for name, own in _table(table.get(kind, {}), kind).items()
-            }
-            for kind, section in _TABLES.items()
-        }
+        parts: dict[str, Any] = {}
+        for kind, section in _TABLES.items():
+            named = _table(table.get(kind, {}), kind)
+            parts[kind] = {name: _rules(section, content, f"{kind}.{name}") for name, content in named.items()}
         for key, section in _LISTS.items():
             listed = table.get(key, [])
             if not isinstance(listed, list):
@@ -144,9 +132,8 @@ class ShopRules:
             raise ScenarioError("shop.max_group_spread needs shop.protected; got none; name the columns of the groups")
         for line in wide.lines:
             if len({*line}) < max(2, len(line)):
-                raise ScenarioError(
-                    f"shop.lines must list two products or more, each once; got {shown(list(line))}; leave it out"
-                )
+                must = "shop.lines must list two products or more, each once"
+                raise ScenarioError(f"{must}; got {shown(list(line))}; leave it out")
         return cls(wide, prices, **parts, law=_law(table.get("law", {})))
 
     def values(self, key: str, products: pd.DataFrame, default: Any) -> NDArray[Any]:
@@ -196,20 +183,16 @@ class ShopRules:
             _one_of(name, categories, "category")
         ids = products["product"].tolist()
         names = products.get("name", products["product"]).tolist()
-        listed = [
-            *self.links_by_name,
-            self.law.get("perishable", ()),
-            *(group.products for group in self.group.values()),
-        ]
+        groups = [group.products for group in self.group.values()]
+        listed = [*self.links_by_name, self.law.get("perishable", ()), *groups]
         for name in (*self.product, *(name for names in listed for name in names)):
             if name in ids:
                 continue
             _one_of(name, [*map(str, names), *ids], "product")
             if names.count(name) > 1:
                 several = ", ".join(i for i, other in zip(ids, names, strict=True) if other == name)
-                raise ScenarioError(
-                    f"rules: '{name}' must be one product; got the name of several: {several}; use the id"
-                )
+                must = f"rules: '{name}' must be one product"
+                raise ScenarioError(f"{must}; got the name of several: {several}; use the id")
 
     def chosen_from(self, products: pd.DataFrame) -> pd.DataFrame:
         """The products that may be priced: those of the named categories that are not excluded.

@@ -34,14 +34,9 @@ def rules_in_words(rules: ShopRules, products: pd.DataFrame) -> tuple[str, ...]:
         for where, part, more in named
         if (given := [f"{_plain(key)} {_value(set_)}" for key, set_ in {**vars(part), **more}.items() if _is_set(set_)])
     ]
-    words += [
-        f"By the shop's rules, '{gap.product}' costs at most {gap.share:g} times what '{gap.other}' costs."
-        for gap in rules.gap
-    ]
-    words += [
-        f"By the shop's rules, {', '.join(pack.products)}: a larger pack is never dearer per unit."
-        for pack in rules.pack
-    ]
+    gaps = [f"'{gap.product}' costs at most {gap.share:g} times what '{gap.other}' costs." for gap in rules.gap]
+    packs = [f"{', '.join(pack.products)}: a larger pack is never dearer per unit." for pack in rules.pack]
+    words += [f"By the shop's rules, {one}" for one in (*gaps, *packs)]
     bounds = [f"{_plain(key)} {bound:g}" for key, bound in vars(rules.index).items() if bound is not None]
     words += [f"By the shop's rules for the basket index: {', '.join(bounds)}."] if bounds else []
     ranks = [f"{_plain(rule)} {rank}" for rule, rank in rules.priority.items()]

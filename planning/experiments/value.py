@@ -264,8 +264,7 @@ class _Shop:
         """(B, T, N) planned prices times factors (B, N), within the price rules."""
         rules = self.spec.guardrails
         moved = np.clip(self.planned * factors[:, None], rules.low, rules.high)
-        held = False if rules.frozen is None else rules.frozen
-        return np.where((factors == 1)[:, None] | held, self.planned, moved)
+        return np.where((factors == 1)[:, None] | rules.held, self.planned, moved)
 
     def units(self, draw: MarketSpec, paths: Array) -> Array:
         """(B, T, N) expected units of courses of prices under a draw."""

@@ -98,23 +98,6 @@ class PriceEndings:
         object.__setattr__(self, "fractions", rising_numbers(self.fractions, "price_endings", what, inside))
 
 
-def ranked_price(rank, endings):
-    """The price of a rank; all prices with an allowed ending are ranked from the first one below 1 upwards."""
-    return rank // len(endings) + endings[rank % len(endings)]
-
-
-def rank_above(price, endings):
-    """Rank of the lowest price with an allowed ending at or above this one."""
-    whole = np.floor(price)
-    return whole.astype(np.int64) * len(endings) + np.searchsorted(endings, price - whole, side="left")
-
-
-def rank_below(price, endings):
-    """Rank of the highest price with an allowed ending at or below this one."""
-    whole = np.floor(price)
-    return whole.astype(np.int64) * len(endings) + np.searchsorted(endings, price - whole, side="right") - 1
-
-
 NO_GRID, LADDER, TICK, ENDINGS = 0, 1, 2, 3
 CLOSE = 1.2e-7
 """A price that misses a price of the grid by this share is that price: it differs in the last bit of single precision."""
@@ -172,23 +155,25 @@ class PriceGrid(NamedTuple):
             index = np.searchsorted(self.steps, near, side="left" if up else "right")
             found = steps[index + 1] if up else steps[index]
         else:
-            finite = np.abs(near) < 1e12
-            rank = (rank_above if up else rank_below)(np.where(finite, near, 1.0), self.steps)
-            # Zero is not a price.
-            first = int(self.steps[0] == 0)
-            found = ranked_price(np.maximum(rank, first), self.steps)
+            finite, count = np.abs(near) < 1e12, len(self.steps)
+            near = np.where(finite, near, 1.0)
+            whole = np.floor(near)
+            place = np.searchsorted(self.steps, near - whole, side="left" if up else "right") - (not up)
+            # All prices with an allowed ending are ranked upwards; zero is not a price.
+            rank, first = whole.astype(np.int64) * count + place, int(self.steps[0] == 0)
+            found = np.maximum(rank, first) // count + self.steps[np.maximum(rank, first) % count]
             found = np.where(finite, found if up else np.where(rank < first, np.nan, found), price)
         return found
 
     def between(self, low: float, high: float) -> NDArray[np.float64] | None:
         """All grid prices in the closed interval, rising; None without a grid."""
         least, most = low * (1 - CLOSE), high * (1 + CLOSE)
-        if self.kind == LADDER:
-            return self.steps[(self.steps >= least) & (self.steps <= most)]
+        if self.kind == NO_GRID:
+            return None
         if self.kind == TICK:
             first, last = np.round(np.array([low, high]) / self.tick)
             return np.arange(first, last + 1) * self.tick
+        steps = self.steps
         if self.kind == ENDINGS:
-            ranks = rank_above(np.float64(least), self.steps), rank_below(np.float64(most), self.steps)
-            return ranked_price(np.arange(ranks[0], ranks[1] + 1), self.steps)
-        return None
+            steps = (np.arange(np.floor(least), most + 1)[:, None] + steps).ravel()
+        return steps[(steps >= least) & (steps <= most)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from ..catalogue import MarketView
 from ..law import Law, prior_price
 from ..protocol import Action
 from .grids import PriceEndings, PriceGrid, PriceLadder
-from .projection import MISSED, raised, settle, within
+from .projection import MISSED, relinked, settle, within
 from .rule_formulas import (
     BITS,
     BOUNDS,
@@ -155,9 +155,8 @@ class GuardedAction:
         price, found = self.price.astype(np.float64), []
         for rule, least, most in self.ranges:
             amount = np.maximum(least - price, price - most)
-            found += [
-                GaveWay(rule, e, n, float(amount[e, n])) for e, n in np.argwhere(amount > MISSED * price).tolist()
-            ]
+            for e, n in np.argwhere(amount > MISSED * price).tolist():
+                found.append(GaveWay(rule, e, n, float(amount[e, n])))
         if self.links is not None:
             excess, names = self.links.excess(price), list(RULES)
             for e, i in np.argwhere(excess > MISSED * price[:, self.links.small]).tolist():
@@ -223,17 +222,9 @@ def _by_product(changed: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def check_settings(settings: Mapping[str, Any]) -> None:
     """Raise ValueError for a setting of price rules out of range, or one that lacks another."""
-    allowed = {
-        "minimum_margin": (0.0, 1.0),
-        "max_change": (0.0, np.inf),
-        "tick": (0.0, np.inf),
-        "max_discount": (0.0, 1.0),
-        "max_segment_spread": (0.0, np.inf),
-        "max_group_spread": (0.0, np.inf),
-        "max_changes": (1, np.inf),
-        "change_window_periods": (2, np.inf),
-        "prior_price_periods": (1, np.inf),
-    }
+    allowed: dict[str, tuple[float, float]] = dict.fromkeys(("minimum_margin", "max_discount"), (0, 1))
+    allowed |= dict.fromkeys(("max_change", "tick", "max_segment_spread", "max_group_spread"), (0, np.inf))
+    allowed |= {"max_changes": (1, np.inf), "change_window_periods": (2, np.inf), "prior_price_periods": (1, np.inf)}
     for name, (least, below) in allowed.items():
         value = settings[name]
         numbers = np.atleast_1d(least if value is None else value)
@@ -278,9 +269,8 @@ class ChargedRange:
         wrong = np.flatnonzero(~((self.low >= 0) & (self.low <= self.high) & np.isfinite(self.high)))
         if wrong.size:
             n = int(wrong[0])
-            raise ValueError(
-                f"a charged range must rise; got {self.low[n]:g} to {self.high[n]:g}, product {n + 1}; fix it"
-            )
+            got = f"{self.low[n]:g} to {self.high[n]:g}, product {n + 1}"
+            raise ValueError(f"a charged range must rise; got {got}; fix it")
 
     def outside(self, price: ArrayLike) -> NDArray[np.bool_]:
         """Whether prices (…, N), currency per unit, lie outside the range."""
@@ -407,7 +397,6 @@ class Guardrails:
     leading: tuple[str, ...] = field(init=False, repr=False)
     first_low: Array = field(init=False, repr=False)
     first_high: Array = field(init=False, repr=False)
-    baskets: tuple[Array, Array] = field(init=False, repr=False)
     low: Prices = field(init=False, repr=False)
     high: Prices = field(init=False, repr=False)
     own_low: Prices = field(init=False, repr=False)
@@ -420,43 +409,28 @@ class Guardrails:
         check_settings(own := vars(self))  # it is frozen from here on
         if self.law is not None and not self.law.personal_prices:
             own["max_discount"] = 0.0
-        arrays = dict.fromkeys(("floor", "ceiling", "unit_cost", "minimum_advertised_price"), np.float64)
-        arrays |= {
-            "past_price": np.float64,
-            "planned_price": np.float64,
-            "frozen": np.bool_,
-            "bounds_from_sales": np.bool_,
-        }
-        own.update(
-            {name: np.atleast_1d(np.asarray(own[name], kind)) for name, kind in arrays.items() if own[name] is not None}
-        )
+        money = ("floor", "ceiling", "unit_cost", "minimum_advertised_price", "past_price", "planned_price")
+        arrays = dict.fromkeys(money, np.float64) | dict.fromkeys(("frozen", "bounds_from_sales"), np.bool_)
+        for name, kind in arrays.items():
+            if own[name] is not None:
+                own[name] = np.atleast_1d(np.asarray(own[name], kind))
         if self.max_change is not None:
             own["max_change"] = np.broadcast_to(np.float64(self.max_change), self.floor.shape)
         called = [f"product '{name}'" for name in names] or [f"product {n + 1}" for n in range(self.floor.size)]
         check_links(self.lines, (*self.gaps, *self.packs), called)
         own["links"] = PriceLinks.of(self.lines, self.gaps, self.packs)
         own["grid"] = PriceGrid.of(self.ladder, self.tick, self.endings)
-        own["baskets"] = self._baskets()
-        self._check_rival_shares(called)
+        self._fill_rival_shares(called)
         own["leading"], own["order"] = self._ordered_rules()
-        ends = np.full(self.floor.shape, _LEAST), np.full(self.floor.shape, _MOST)
-        start = self.rounded(ends[0], up=True), self.rounded(ends[1], up=False)
-        low, high = start
-        for rule in filter(self.is_firm, BOUNDS):
-            low, high = np.maximum(low, self.bounds[rule][0]), np.minimum(high, self.bounds[rule][1])
-        self._check_range(low, high, called)
-        self._check_line_bounds(low, high, called)
-        first = start
-        for rule in self.leading:
-            first = np.maximum(first[0], self.bounds[rule][0]), np.minimum(first[1], self.bounds[rule][1])
+        firm, first = self._cut(filter(self.is_firm, BOUNDS)), self._cut(self.leading)
+        self._check_range(*firm, called)
+        self._check_firm_links(*firm, called)
         own["first_low"], own["first_high"] = first
         for rule in (rule for rule in self.order if rule in BOUNDS):
             first = self._narrowed(*first, *self.bounds[rule])
-        paid_low = np.maximum(self.floor, self.least["minimum_margin"])
-        bounds: dict[str, Any] = {"paid_low": self.rounded(paid_low, up=True)}
-        bounds |= dict(zip(("own_low", "own_high"), first, strict=True))
-        self._check_firm_links(low, high, called)
-        bounds |= dict(zip(("low", "high"), self._link_bounds(*first), strict=True))
+        ends = (*first, *self._link_bounds(*first))
+        bounds: dict[str, Any] = dict(zip(("own_low", "own_high", "low", "high"), ends, strict=True))
+        bounds["paid_low"] = self.rounded(np.maximum(self.floor, self.least["minimum_margin"]), up=True)
         limited = self.max_change is not None or self.max_changes is not None
         matters = self.planned_price is not None and limited and self.direction == "any"
         bounds["planned_rows"] = self.planned_price if matters else np.empty((0, self.floor.size))
@@ -470,22 +444,19 @@ class Guardrails:
 
     def _ordered_rules(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The bounds that come before all other rules, and the rules in use after them."""
-        linked = {list(RULES)[code] for code in self.links.rule.tolist()}
-        used = {
-            "frozen": self.frozen is not None,
-            "max_changes": self.max_changes is not None,
-            "direction": self.direction != "any",
-            "max_change": self.max_change is not None,
-            "rival_price": bool(self.rival_shares[0].size),
-            "price_index": bool(self.baskets[1].size),
-        }
-        used |= dict.fromkeys(BOUNDS, True) | {rule: rule in linked for rule in LINKING}
-        order = [rule for rule in in_order(self.priority) if used[rule]]
+        used = {*BOUNDS, *(list(RULES)[code] for code in self.links.rule.tolist())}
+        used |= {rule for rule in ("frozen", "max_changes", "max_change") if getattr(self, rule) is not None}
+        others = {"direction": self.direction != "any", "rival_price": self.rival_at_most is not None}
+        others["price_index"] = bool(self.baskets[1].size)
+        used |= {rule for rule, given in others.items() if given}
+        order = [rule for rule in in_order(self.priority) if rule in used]
         first = next((i for i, rule in enumerate(order) if rule not in (*BOUNDS, *LINKING)), len(order))
         leading = tuple(rule for rule in order[:first] if rule in BOUNDS and self.is_firm(rule))
         return leading, tuple(rule for rule in order if rule not in leading)
 
-    def _baskets(self) -> tuple[Array, Array]:
+    @cached_property
+    def baskets(self) -> tuple[Array, Array]:
+        """(J, N) weights and (J,) limits of the baskets."""
         if self.index_weights is None or self.index_at_most is None:
             return np.empty((0, self.floor.size)), np.empty(0)
         weights, most = np.asarray(self.index_weights, np.float64), np.asarray(self.index_at_most, np.float64)
@@ -519,22 +490,27 @@ class Guardrails:
         nearest = np.where(take, under, over)
         return np.where(empty, nearest, lower), np.where(empty, nearest, upper)
 
+    def _cut(self, rules: Iterable[str]) -> tuple[Array, Array]:
+        """(N,) lowest and highest price of the grid that some of `BOUNDS` allow together."""
+        low, high = np.full_like(self.floor, _LEAST), np.full_like(self.floor, _MOST)
+        low, high = self.rounded(low, up=True), self.rounded(high, up=False)
+        for rule in rules:
+            low, high = np.maximum(low, self.bounds[rule][0]), np.minimum(high, self.bounds[rule][1])
+        return low, high
+
     @property
     def least(self) -> dict[str, Array]:
         """(N,) lowest prices by the minimum margin and the minimum advertised price; 0 where there is none."""
         nothing, margin, advertised = np.zeros_like(self.floor), self.minimum_margin, self.minimum_advertised_price
-        return {
-            "minimum_margin": nothing if margin is None else self.unit_cost / (1.0 - margin),
-            "minimum_advertised_price": nothing if advertised is None else advertised,
-        }
+        low = nothing if margin is None else self.unit_cost / (1.0 - margin)
+        return {"minimum_margin": low, "minimum_advertised_price": nothing if advertised is None else advertised}
 
-    def _check_rival_shares(self, called: list[str]) -> None:
+    def _fill_rival_shares(self, called: list[str]) -> None:
         if self.rival_at_least is None and self.rival_at_most is None:
             return
-        shares = {"rival_at_least": (self.rival_at_least, 0.0), "rival_at_most": (self.rival_at_most, _NO_SHARE)}
-        for name, (given, default) in shares.items():
-            filled = np.full_like(self.floor, default) if given is None else np.asarray(given, dtype=np.float64)
-            vars(self)[name] = np.broadcast_to(filled, self.floor.shape)
+        for name, default in (("rival_at_least", 0.0), ("rival_at_most", _NO_SHARE)):
+            given = default if vars(self)[name] is None else vars(self)[name]
+            vars(self)[name] = np.broadcast_to(np.float64(given), self.floor.shape)
         wrong = np.flatnonzero(self.rival_shares[0] > self.rival_shares[1])
         if wrong.size:
             raise ValueError(f"rival_at_least must be at most rival_at_most; got more for {called[wrong[0]]}; fix it")
@@ -557,16 +533,6 @@ class Guardrails:
                 f"{self.ceiling[i]:g}; widen the range"
             )
 
-    def _check_line_bounds(self, low: Array, high: Array, called: list[str]) -> None:
-        for line in self.lines:
-            for i, small in enumerate(line):
-                large = min(line[i:], key=high.__getitem__)
-                if low[small] > high[large]:
-                    raise ValueError(
-                        f"a line of products must allow prices that do not fall; {called[small]} got at least "
-                        f"{low[small]:g}, the larger {called[large]} at most {high[large]:g}; fix the bounds or the line"
-                    )
-
     def _check_firm_links(self, low: Array, high: Array, called: list[str]) -> None:
         """Refuse law and hard rules that no prices keep."""
         firm = self.links[np.isin(self.links.rule, [CODES[rule] for rule in filter(self.is_firm, LINKING)])]
@@ -575,13 +541,11 @@ class Guardrails:
         if empty.size:
             n = int(empty[0])
             raise ValueError(
-                f"price gaps must leave at least one allowed price{self.grid.words}; {called[n]} got at least {low[n]:g} "
-                f"and at most {max(high[n], 0):g}; fix its bounds, or gaps that contradict each other"
+                f"product lines, packs and price gaps must leave at least one allowed price{self.grid.words}; {called[n]} "
+                f"got at least {low[n]:g} and at most {max(high[n], 0):g}; fix its bounds, or those that contradict each other"
             )
-        if not self.is_firm("price_index"):
-            return
         over = np.flatnonzero(self.baskets[0] @ low > self.baskets[1] * (1 + MISSED))
-        if over.size:
+        if over.size and self.is_firm("price_index"):
             j = int(over[0])
             raise ValueError(
                 f"index_at_most must be at least {self.baskets[0][j] @ low:g}, the index of the lowest allowed prices; got "
@@ -590,7 +554,6 @@ class Guardrails:
 
     def _link_bounds(self, low: Array, high: Array) -> tuple[Array, Array]:
         """Bounds that the links leave; a link that no prices keep is left out, the weakest first."""
-        vars(self)["kept_links"] = self.links[np.zeros(len(self.links), np.bool_)]
         kept = np.zeros(len(self.links), np.bool_)
         for rule in (rule for rule in self.order if rule in LINKING):
             for i in np.flatnonzero(self.links.rule == CODES[rule]):
@@ -605,15 +568,15 @@ class Guardrails:
         """The products that rules tie to one another, directly or through others, in groups of two or more, each with its
         links, which number the products within the group.
         """
-        label, pairs = np.arange(self.floor.size), list(zip(self.links.small, self.links.large, strict=True))
-        basket = np.flatnonzero(self.baskets[0].any(axis=0))
+        label, basket = np.arange(self.floor.size), np.flatnonzero(self.baskets[0].any(axis=0))
+        tied = np.union1d(self.links.members, basket)
         if self.baskets[1].size:
-            label[basket] = label[self.links.members] = self.floor.size
-        for _ in range(len(pairs)):
-            for a, b in pairs:
+            label[tied] = self.floor.size
+        for _ in range(len(self.links)):
+            for a, b, _ in self.links:
                 label[[a, b]] = min(label[a], label[b])
         found = []
-        for one in np.unique(label[np.union1d(self.links.members, basket)]):
+        for one in np.unique(label[tied]):
             members = np.flatnonzero(label == one)
             links = self.links[np.isin(self.links.small, members)]
             small, large = (np.searchsorted(members, side) for side in (links.small, links.large))
@@ -628,11 +591,15 @@ class Guardrails:
         """
         regular = np.asarray(regular_price, np.float64)
         past = regular[None] if self.past_price is None or self.direction != "any" else self.past_price
-        if self.frozen is not None:
-            past = np.where(self.frozen, regular, past)
+        past = np.where(self.held, regular, past)
         oldest = max(len(past) - 1 - self.past_periods, 0)
         rows = np.pad(past[oldest:], ((max(self.past_periods + 1 - len(past), 0), 0), (0, 0)), mode="edge")
         return np.clip(rows, self.low, self.high)
+
+    @cached_property
+    def held(self) -> NDArray[np.bool_]:
+        """(N,) products whose price does not change."""
+        return np.zeros(self.floor.shape, np.bool_) if self.frozen is None else self.frozen
 
     @property
     def past_periods(self) -> int:
@@ -654,10 +621,9 @@ class Guardrails:
             high: (N,) upper bounds.
         """
         links, prices = self.kept_links, price.tolist()
-        slack, grid = [0.0] * len(links), (self.grid.kind, self.grid.steps.tolist(), self.grid.tick)
-        raised(prices, high.tolist(), slack, links.lists, grid)
-        weights, limit = (part.tolist() for part in self.baskets)
-        within(limit, low.tolist(), slack, links.lists, (weights, limit), grid, prices)
+        slack, (weights, limit) = [0.0] * len(links), (part.tolist() for part in self.baskets)
+        relinked(prices, high.tolist(), slack, links.lists, self.grid, True)
+        within(limit, low.tolist(), slack, links.lists, (weights, limit), self.grid, prices)
         return np.array(prices)
 
     def allowed_prices(self, product: int = 0, low: float | None = None, high: float | None = None) -> Array | None:
@@ -725,13 +691,18 @@ class Guardrails:
         links = None if action.as_charged else self.links
         return GuardedAction(price, discount, prior, applied, ranges, links, self.baskets)
 
-    def _between_groups(self, discount: Prices) -> Prices:
-        """(E, N, K) discounts, drawn together until protected groups differ by at most the cap."""
+    def together(self, discount: NDArray[Any]) -> NDArray[Any]:
+        """(…, N, K) personal discounts (…, N, K), drawn together until segments and protected groups keep their caps."""
+        near = np.minimum(discount, discount.min(axis=-1, keepdims=True) + self.max_segment_spread)
+        return self._between_groups(near)
+
+    def _between_groups(self, discount: NDArray[Any]) -> NDArray[Any]:
+        """The same for groups alone."""
         if not self.contrasts.size:
             return discount
         least = discount.min(axis=-1, keepdims=True)
         apart = abs((discount - least) @ self.contrasts.T).max(axis=-1, keepdims=True)
-        return closer_discount(discount, least, apart, np.float32(self.max_group_spread))
+        return closer_discount(discount, least, apart, discount.dtype.type(self.max_group_spread))
 
     def _price_steps(
         self, asked: Prices, view: MarketView, ranges: list[tuple[str, Array, Array]]
@@ -807,10 +778,7 @@ class Guardrails:
         over = (price @ self.baskets[0].T > self.baskets[1] * (1 + MISSED)).any(axis=1)
         unused, codes = (np.zeros_like(price),) * 2, (int(CODES["line_order"]), int(CODES["price_index"]))
         asks = [ends.get(rule, unused) for rule in self.order]
-        order, grid = (
-            [int(CODES[rule]) for rule in self.order],
-            (self.grid.kind, self.grid.steps.tolist(), self.grid.tick),
-        )
+        order, grid = [int(CODES[rule]) for rule in self.order], self.grid._replace(steps=self.grid.steps.tolist())
         for members, links in self.groups:
             own = np.isin(self.links.small, members)
             first = [bound[members].tolist() for bound in (self.first_low, self.first_high)]

@@ -57,7 +57,7 @@ def allowed_path(
     past = [before[0]] * (rules.past_periods + 1 - len(before)) + list(before)
     allowed, steps, gave_way = np.zeros_like(wanted), [], []
     for t, asked in enumerate(wanted):
-        in_force = past[-1] if rules.frozen is None else np.where(rules.frozen, current[t], past[-1])
+        in_force = np.where(rules.held, current[t], past[-1])
         action = Action(asked[None].astype(np.float32))
         made = rules.apply(action, _view(rules, catalogue, t, in_force, np.array(past)))
         # Seven digits: all that single precision holds.
@@ -212,10 +212,11 @@ def allowed_gains(
     asked, kept = wanted[period], wanted[period].copy()
     kept[np.arange(len(found)), product] = [one.allowed for one in found]
     same = catalogue.category == catalogue.category[product][:, None]
-    money = [
-        ((price - unit_cost) * same * units(period, price, reference[period])).sum(axis=1) for price in (asked, kept)
-    ]
-    return (money[1] - money[0]).tolist()
+
+    def money(price: Array) -> Array:
+        return ((price - unit_cost) * same * units(period, price, reference[period])).sum(axis=1)
+
+    return (money(kept) - money(asked)).tolist()
 
 
 def alike(found: Sequence[Breach], gains: Sequence[float]) -> Iterator[tuple[tuple[Breach, ...], tuple[float, ...]]]:
@@ -260,13 +261,10 @@ def breach_line(
     """
     first = found[0]
     more = f" and {len(found) - 1} more" if found[1:] else ""
-    warning = (
-        f"{first.price:g} for {product!r} in the week of {weeks[0]}{more} leaves the price rule "
-        f"{', '.join(map(rule_words, first.rules))}; {first.allowed:g} is allowed"
-    )
+    where, left = f"{product!r} in the week of {weeks[0]}{more}", ", ".join(map(rule_words, first.rules))
+    warning = f"{first.price:g} for {where} leaves the price rule {left}; {first.allowed:g} is allowed"
     if gains is None:
         return f"{warning}; what it would earn is not known"
     gain = sum(gains)
-    return (
-        f"{warning}, and expected to earn {money_words(abs(gain), currency)} {'more' if gain >= 0 else 'less'} {money}"
-    )
+    side = "more" if gain >= 0 else "less"
+    return f"{warning}, and expected to earn {money_words(abs(gain), currency)} {side} {money}"

@@ -28,40 +28,30 @@ _MOST = 1e12
 
 def above(price, grid):
     """The lowest price of the grid (kind, steps, tick) at or above a price; infinite where there is none."""
-    kind, steps, tick = grid
-    if kind == NO_GRID:
-        return price
-    if price > _MOST:
-        return math.inf
-    price *= 1 - CLOSE
-    if kind == TICK:
-        return single(math.ceil(price / tick) * tick)
-    if kind == ENDINGS:
-        whole = math.floor(price)
-        for fraction in steps:
-            if fraction >= price - whole:
-                return single(whole + fraction)
-        return single(whole + 1 + steps[0])
-    place = _count(steps, price, False)
-    return single(steps[place]) if place < len(steps) else math.inf
+    return _rounded(price, grid, True)
 
 
 def below(price, grid):
     """The highest price of the grid at or below a price; minus infinity where there is none."""
+    return _rounded(price, grid, False)
+
+
+def _rounded(price, grid, up):
     kind, steps, tick = grid
-    if kind == NO_GRID or price > _MOST:
+    if kind == NO_GRID:
         return price
-    price *= 1 + CLOSE
+    if price > _MOST:
+        return math.inf if up else price
+    price *= 1 - CLOSE if up else 1 + CLOSE
     if kind == TICK:
-        return single(math.floor(price / tick) * tick)
+        return single((math.ceil(price / tick) if up else math.floor(price / tick)) * tick)
+    whole = math.floor(price) if kind == ENDINGS else 0
+    place = _count(steps, price - whole, not up) - (0 if up else 1)
+    if 0 <= place < len(steps):
+        return single(whole + steps[place])
     if kind == ENDINGS:
-        whole = math.floor(price)
-        for i in range(len(steps) - 1, -1, -1):
-            if steps[i] <= price - whole:
-                return single(whole + steps[i])
-        return single(whole - 1 + steps[-1])
-    place = _count(steps, price, True)
-    return single(steps[place - 1]) if place else -math.inf
+        return single(whole + 1 + steps[0] if up else whole - 1 + steps[-1])
+    return math.inf if up else -math.inf
 
 
 def single(price):
@@ -137,10 +127,10 @@ def closed(low, high, slack, links, baskets, grid, start=-1):
             if most < high[a] * (1 - loose):
                 high[a] = most if exact else max(below(most, grid), low[a])
                 moved[a], changed = 1.0, True
-    return _affordable(low, baskets[0], baskets[1])
+    return affordable(low, baskets[0], baskets[1])
 
 
-def _affordable(price, weights, limit):
+def affordable(price, weights, limit):
     """Whether the baskets keep their limits."""
     kept = True
     for j in range(len(limit)):
@@ -155,19 +145,14 @@ def _total(price, weight):
     return total
 
 
-def _copied(target, source):
-    for n in range(len(source)):
-        target[n] = source[n]
-
-
 def _fixed(n, least, most, low, high, slack, links, baskets, grid):
     """Narrow product n to [least, most], in place, if prices are left; whether they are."""
     lower, upper = low.copy(), high.copy()
     lower[n], upper[n] = least, most
     if least > most or not closed(lower, upper, slack, links, baskets, grid, n):
         return False
-    _copied(low, lower)
-    _copied(high, upper)
+    low[:] = lower
+    high[:] = upper
     return True
 
 
@@ -194,21 +179,16 @@ def _highest(n, most, low, high, slack, links, baskets, grid):
     upper[n] = high[n] if most >= high[n] else below(most, grid)
     if upper[n] < low[n] or not closed(lower, upper, slack, links, baskets, grid, n):
         return -math.inf
-    price = upper[n]
-    lower, upper = low.copy(), high.copy()
-    if _fixed(n, price, price, lower, upper, slack, links, baskets, grid):
-        return price
-    # A basket's limit is in the way, and less of it the lower the price.
-    found = low[n]
-    for _ in range(_HALVINGS):
-        middle = nearest((found + price) / 2, found, price, grid)
-        lower, upper = low.copy(), high.copy()
-        if middle in (found, price):
-            break
-        if _fixed(n, middle, middle, lower, upper, slack, links, baskets, grid):
+    # Where a basket's limit is in the way, there is less of it the lower the price.
+    found, price, middle = low[n], upper[n], upper[n]
+    for _ in range(_HALVINGS + 1):
+        if _fixed(n, middle, middle, low.copy(), high.copy(), slack, links, baskets, grid):
             found = middle
         else:
             price = middle
+        middle = nearest((found + price) / 2, found, price, grid)
+        if middle in (found, price):
+            break
     return found
 
 
@@ -220,8 +200,7 @@ def _linked(i, low, high, slack, links, baskets, grid):
     least, most = 0.0, max(low[a] - share[i] * low[b], 0.0)
     slack[i] = 0.0
     for _ in range(_HALVINGS):
-        lower, upper = low.copy(), high.copy()
-        if closed(lower, upper, slack, links, baskets, grid):
+        if closed(low.copy(), high.copy(), slack, links, baskets, grid):
             most = slack[i]
         else:
             least = slack[i]
@@ -231,28 +210,31 @@ def _linked(i, low, high, slack, links, baskets, grid):
     slack[i] = most
     if most > 0:
         # Links are kept up to rounding, which must not decide between low and high prices.
-        lower, upper = low.copy(), high.copy()
-        closed(lower, upper, slack, links, baskets, grid)
+        lower = low.copy()
+        closed(lower, high.copy(), slack, links, baskets, grid)
         slack[i] += MISSED * lower[a]
     closed(low, high, slack, links, baskets, grid)
 
 
-def raised(price, high, slack, links, grid):
-    """Raise larger products, in place, until the prices keep the links; upper bounds are those that `closed` left."""
+def relinked(price, bound, slack, links, grid, up):
+    """Raise larger products (up), or lower smaller ones, in place, until the prices keep the links.
+
+    No price passes its bound; bounds are those that `closed` left.
+    """
     small, large, share, _ = links
     changed = True
     while changed:
         changed = False
         for i in range(len(small)):
-            if slack[i] == math.inf:
-                continue
             a, b, exact = small[i], large[i], share[i] == 1 and slack[i] == 0
-            least = (price[a] - slack[i]) / share[i]
-            if least > price[b] * (1 + (0.0 if exact else MISSED)):
-                new = min(least if exact else above(least, grid), high[b])
-                if new > price[b]:
-                    price[b] = new
-                    changed = True
+            n, loose = b if up else a, 0.0 if exact else MISSED
+            least, most, new = (price[a] - slack[i]) / share[i], price[b] * share[i] + slack[i], price[n]
+            if up and least > new * (1 + loose):
+                new = max(new, min(least if exact else above(least, grid), bound[n]))
+            elif not up and most < new * (1 - loose):
+                new = min(new, max(most if exact else below(most, grid), bound[n]))
+            changed = changed or new != price[n]
+            price[n] = new
 
 
 def settle(order, least, most, bounds, first, slack, links, baskets, codes, grid, price):
@@ -264,7 +246,7 @@ def settle(order, least, most, bounds, first, slack, links, baskets, codes, grid
         most: (R, m) high ends.
         bounds: (m,) low and high bounds that are part of no such rule, prices of the grid.
         first: (m,) low and high bounds after the ranges of all rules, each product by itself.
-        slack: (L,) scratch.
+        slack: (L,) zeros, overwritten.
         links: See `closed`.
         baskets: (J, m) weights and (J,) limits.
         codes: The first code of the rules on links; the one after the last, which is that of the rule on baskets.
@@ -272,12 +254,10 @@ def settle(order, least, most, bounds, first, slack, links, baskets, codes, grid
         price: (m,) the prices asked for, replaced.
     """
     low, high, limit = first[0].copy(), first[1].copy(), baskets[1].copy()
-    for i in range(len(slack)):
-        slack[i] = 0.0
     # What keeps every range as well as a product by itself can, and all links and limits, cannot be improved on.
     if not closed(low, high, slack, links, baskets, grid):
-        _copied(low, bounds[0])
-        _copied(high, bounds[1])
+        low[:] = bounds[0]
+        high[:] = bounds[1]
         for i in range(len(slack)):
             slack[i] = math.inf
         for j in range(len(limit)):
@@ -296,41 +276,23 @@ def settle(order, least, most, bounds, first, slack, links, baskets, codes, grid
                     _kept(n, least[r][n], most[r][n], low, high, slack, links, in_force, grid)
     for n in range(len(price)):
         price[n] = nearest(price[n], low[n], high[n], grid)
-    raised(price, high, slack, links, grid)
+    relinked(price, high, slack, links, grid, True)
     within(limit, low, slack, links, baskets, grid, price)
 
 
 def within(limit, low, slack, links, baskets, grid, price):
     """Lower prices, in place, towards their lower bounds by a common share, until the baskets keep their limits."""
-    if _affordable(price, baskets[0], limit):
+    if affordable(price, baskets[0], limit):
         return
     asked, share, width = price.copy(), 0.0, 0.5
-    _copied(price, low)
+    price[:] = low
     for _ in range(_SHARES):
         tried = low.copy()
         for n in range(len(low)):
             if asked[n] > low[n]:
                 tried[n] = max(below(low[n] + (share + width) * (asked[n] - low[n]), grid), low[n])
-        _lowered(tried, low, slack, links, grid)
-        if _affordable(tried, baskets[0], limit):
+        relinked(tried, low, slack, links, grid, False)
+        if affordable(tried, baskets[0], limit):
             share += width
-            _copied(price, tried)
+            price[:] = tried
         width /= 2
-
-
-def _lowered(price, low, slack, links, grid):
-    """Lower smaller products, in place, until the prices keep the links."""
-    small, large, share, _ = links
-    changed = True
-    while changed:
-        changed = False
-        for i in range(len(small)):
-            if slack[i] == math.inf:
-                continue
-            a, b, exact = small[i], large[i], share[i] == 1 and slack[i] == 0
-            most = price[b] * share[i] + slack[i]
-            if most < price[a] * (1 - (0.0 if exact else MISSED)):
-                new = max(most if exact else below(most, grid), low[a])
-                if new < price[a]:
-                    price[a] = new
-                    changed = True

@@ -55,9 +55,8 @@ class Desk:
         """What a price that is typed for a row costs; nothing is written. Raises ListError."""
         with self._lock:
             rows = self._current()
-        return priced_override(
-            self._path.name, rows, self._bundle(), (typed.zone, typed.product, typed.week), typed.price
-        )
+        key = (typed.zone, typed.product, typed.week)
+        return priced_override(self._path.name, rows, self._bundle(), key, typed.price)
 
     def decide(self, decisions: Sequence[ListDecision], by: str) -> tuple[list[PriceRow], list[str]]:
         """Write decisions into the list, all or none. Returns their rows, and warnings. Raises ListError."""

@@ -260,11 +260,9 @@ class _ZoneDecisions:
                 number, row = self._row(one)
                 column = "decided_price" if row.status == "overridden" else "status"
                 rules = ", ".join(f"{rule_words(rule)} ({RULES[rule]})" for rule in one.rules)
-                got = (
-                    f"got {one.price:g} for {row.product!r} in the week of {row.week}; {one.allowed:g} would be allowed"
-                )
+                where, fix = f"{row.product!r} in the week of {row.week}", f"{one.allowed:g} would be allowed"
                 must = f"column {column}: the price must keep the price rule {rules}"
-                lines.append(f"{self._source}, row {number}, {must}; {got}")
+                lines.append(f"{self._source}, row {number}, {must}; got {one.price:g} for {where}; {fix}")
         return lines
 
     def warnings(self) -> list[str]:

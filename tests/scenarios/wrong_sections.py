@@ -247,7 +247,7 @@ WRONG = [
     (
         "prices",
         {"line_order": [["b", "a", "c"]], "floor": [2.0, 5.5, 1.5]},
-        "product 'b' got at least 5.5, the larger product 'c' at most 5; fix the bounds or the line",
+        "prices: product lines, packs and price gaps must leave at least one allowed price; product",
     ),
     ("prices", {"max_discount": 0.99}, "prices.max_discount must lie in [0, 0.95]; got 0.99"),
     ("prices", {"tick": [0.1, 0.2]}, "prices.tick must be one number; got a list of 2"),

@@ -303,7 +303,7 @@ LAW: dict[str, Any] = {"jurisdictions": ["EU"], "food_store": True, "progressive
         ("law", {**LAW, "perishable": [True]}, "law: perishable must have 3 products; got 1"),
         ("lines", [[0, 1.0]], "lines must hold indices of products"),
         ("lines", [[0, 3]], "must hold numbers below 3; got 3"),
-        ("lines", [[1, 0]], "must allow prices that do not fall"),
+        ("lines", [[1, 0]], "product lines, packs and price gaps must leave at least one allowed price"),
         ("frozen", [True], "frozen must have shape"),
         ("max_changes", 7, "max_changes must be below change_window_periods"),
         ("max_changes", 1.0, "max_changes must be a whole number"),

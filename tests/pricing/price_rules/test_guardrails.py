@@ -211,3 +211,10 @@ def test_allowed_prices_hold_the_bounds_themselves():
     np.testing.assert_array_equal(rails.allowed_prices(), steps)
     np.testing.assert_array_equal(rails.allowed_prices(low=1.5, high=3.5), steps[1:3])
     assert Guardrails(np.array([1.0]), np.array([2.0]), np.array([0.5])).allowed_prices() is None
+
+
+def test_a_line_that_bounds_contradict_is_refused_if_hard_and_gives_way_if_soft():
+    rails = {"floor": [5.0, 1.0], "ceiling": [9.0, 4.0], "unit_cost": [0.0, 0.0], "lines": ((0, 1),)}
+    with pytest.raises(ValueError, match="product lines, packs and price gaps must leave at least one allowed price"):
+        Guardrails(**rails)
+    assert len(Guardrails(**rails, priority={"line_order": 1}).kept_links) == 0
