@@ -1,6 +1,6 @@
 """The law on prices: what four jurisdictions require, and the formulas by which simulator, list and service keep it.
 
-No legal advice: `docs/law.md` says for each statute what is done, and what is not known.
+No legal advice: `docs/law.md` says for each statute its source and date, what is done, and what is not known.
 """
 
 from __future__ import annotations
@@ -31,75 +31,6 @@ NOTICES: Mapping[str, str] = MappingProxyType(
 """What must stand beside a personal price, by jurisdiction; New York's sentence is the statute's own."""
 # Prices whose relative difference is no larger are the same price: they differ in their last bits.
 _SAME = np.float32(1e-6)
-
-
-@dataclass(frozen=True)
-class Statute:
-    """What one statute requires of prices.
-
-    Args:
-        jurisdiction: One of `JURISDICTIONS`.
-        name: What it is called.
-        source: Where it stands.
-        since: Since when it applies.
-        requires: What it requires, as it is applied here.
-        unknown: What is not known, or was not checked against the text.
-
-    Example:
-        >>> [statute.since for statute in STATUTES if statute.jurisdiction == "MD"]
-        ['2026-10-01']
-    """
-
-    jurisdiction: Jurisdiction
-    name: str
-    source: str
-    since: str
-    requires: str
-    unknown: str
-
-
-STATUTES = (
-    Statute(
-        "EU",
-        "Price Indication Directive, announced reductions",
-        "Directive 98/6/EC, article 6a, added by Directive (EU) 2019/2161; Court of Justice C-330/23, 2024-09-26",
-        "2022-05-28",
-        "an announced reduction shows the lowest price of the 30 days before it, and is computed from that price",
-        "which member states provide otherwise for perishables, new arrivals and progressive reductions",
-    ),
-    Statute(
-        "EU",
-        "Consumer Rights Directive, personalised prices",
-        "Directive 2011/83/EU, article 6(1)(ea), added by Directive (EU) 2019/2161",
-        "2022-05-28",
-        "the consumer is informed that a price was personalised on the basis of automated decision-making",
-        "national wordings: no sentence is prescribed, ours follows the directive's words",
-    ),
-    Statute(
-        "NY",
-        "Algorithmic Pricing Disclosure Act",
-        "New York General Business Law, section 349-a (laws of 2025, chapter 58, part X)",
-        "2025-11-10",
-        "a price set by an algorithm using personal data carries the statute's sentence, on, at or near the price",
-        "the state of appeals against the dismissal of National Retail Federation v. James (S.D.N.Y., 2025-10-08)",
-    ),
-    Statute(
-        "MD",
-        "Protection From Predatory Pricing Act",
-        "Maryland House Bill 895 of 2026, Commercial Law, section 13-321",
-        "2026-10-01",
-        "in food stores no consumer has a price of her own, taken cautiously: personal discounts are off",
-        "how far discounts by loyalty programmes or by consent are exempt; not checked against the enrolled text",
-    ),
-    Statute(
-        "CA",
-        "Cartwright Act, common pricing algorithms",
-        "California Assembly Bill 325 of 2025 (chapter 338), Business and Professions Code, section 16729",
-        "2026-01-01",
-        "the provenance of competitors' prices is named, data that competitors shared are refused, an audit is attached",
-        "whether a source makes a difference: by what law firms write, the text does not tell public data from others",
-    ),
-)
 
 
 @dataclass(frozen=True)
