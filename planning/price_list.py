@@ -253,8 +253,8 @@ class _Reasons:
 
 # Stresses take many markets and show losses of whole percents; deeper trees are hard to read.
 _STRESS_EPISODES, _RULES_DEPTH = 200, 3
-# Products up to which prices are searched again without each rule: in more it takes minutes.
-_MOST_SEARCHED = 200
+# Products up to which prices are searched again without each rule, over so many draws: in more it takes minutes.
+_MOST_SEARCHED, _COST_DRAWS = 200, 50
 
 
 def beyond_the_comparison(
@@ -280,7 +280,7 @@ def beyond_the_comparison(
     current = product_figures(spec, found.candidates[0].policy, seed=seed) if rows and found else None
     searched = spec.num_draws and spec.sizes["N"] <= _MOST_SEARCHED and has_closed_form(spec)
     own = {"stress": stress, "price_list": [asdict(row) for row in rows], "current": current}
-    own |= {"rule_costs": rule_costs(spec, seed=seed) if searched else None}
+    own |= {"rule_costs": rule_costs(spec, draws=min(_COST_DRAWS, spec.num_draws), seed=seed) if searched else None}
     own |= asdict(image_of_list(folder, [(spec, rows)]))
     own["groups"] = None if spec.fairness is None else group_figures(spec, policy, seed=seed)
     return own | {"tree": rules.text, "tree_fidelity": rules.fidelity}
