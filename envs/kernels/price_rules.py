@@ -168,18 +168,16 @@ def guard_prices(proposed, current, past, rival, period, rules, price, trail):
     grouped = rules.members.size > 0
     # With rules between products, the bounds of all of them are needed at once, else of one product at a time.
     lows, highs = np.empty((products if grouped else 1, markets)), np.empty((products if grouped else 1, markets))
-    for n in range(products):
-        low, high = lows[n if grouped else 0], highs[n if grouped else 0]
-        row = (proposed, current, past, near, period, rules, n, low, high, price[n], trail[n])
-        # Constants, not a variable: each loop is compiled for its grid.
-        if rules.grid == LADDER:
-            _guard_row(LADDER, *row)
-        elif rules.grid == TICK:
-            _guard_row(TICK, *row)
-        elif rules.grid == ENDINGS:
-            _guard_row(ENDINGS, *row)
-        else:
-            _guard_row(NO_GRID, *row)
+    rows = (proposed, current, past, near, period, rules, lows, highs, price, trail)
+    # Constants, not a variable: each loop is compiled for its grid.
+    if rules.grid == LADDER:
+        _guard_rows(LADDER, *rows)
+    elif rules.grid == TICK:
+        _guard_rows(TICK, *rows)
+    elif rules.grid == ENDINGS:
+        _guard_rows(ENDINGS, *rows)
+    else:
+        _guard_rows(NO_GRID, *rows)
     if grouped:
         settle_groups(proposed, current, past, near, period, rules, lows, highs, price, trail)
 
@@ -230,16 +228,25 @@ def planned_price(rules, period, n, e):
 
 
 @merged
+def _guard_rows(kind, proposed, current, past, near, period, rules, lows, highs, prices, trails):
+    """All products' prices and bounds, without one another; of bounds in one row, those of the last product stay."""
+    for n in range(prices.shape[0]):
+        row = min(n, lows.shape[0] - 1)
+        _guard_row(kind, proposed, current, past, near, period, rules, n, lows[row], highs[row], prices[n], trails[n])
+
+
+@merged
 def _guard_row(kind, proposed, current, past, near, period, rules, n, low, high, price, trail):
     """Product n's prices and bounds, (E,), without the other products."""
     grid, least, most = (kind, rules.steps, rules.tick), np.float32(rules.low[n]), np.float32(rules.high[n])
-    outside = 0
+    outside = _NONE
     for e in range(price.size):
-        asked, proper = proposed[n, e], proposed[n, e] > 0 and proposed[n, e] < LARGEST
+        asked, proper = proposed[n, e], (proposed[n, e] > 0) & (proposed[n, e] < LARGEST)
         asked = asked if proper else clip(current[n, e], least, most)
-        outside += int(asked < least or asked > most)
+        outside += np.int32((asked < least) | (asked > most))
         price[e], trail[e] = asked, _NONE if proper else _NUMBER
-    low[:], high[:] = rules.low[n], rules.high[n]
+    if kind != NO_GRID or rules.order.size:
+        low[:], high[:] = rules.low[n], rules.high[n]
     for code in rules.leading if outside else rules.leading[:0]:
         bit, ends = _ONE << np.int32(code + _BOUND), (rules.bound_low[code, n], rules.bound_high[code, n])
         for e in range(price.size):
