@@ -230,30 +230,35 @@ def planned_price(rules, period, n, e):
 @merged
 def _guard_rows(kind, proposed, current, past, near, period, rules, lows, highs, prices, trails):
     """All products' prices and bounds, without one another; of bounds in one row, those of the last product stay."""
+    # Whatever is taken from a structure is counted: once, not for every product.
+    fixed = ((kind, rules.steps, rules.tick), rules.low, rules.high, rules.leading, rules.order)
+    seen = (proposed, current, past, near, period, rules)
     for n in range(prices.shape[0]):
         row = min(n, lows.shape[0] - 1)
-        _guard_row(kind, proposed, current, past, near, period, rules, n, lows[row], highs[row], prices[n], trails[n])
+        _guard_row(kind, fixed, seen, n, lows[row], highs[row], prices[n], trails[n])
 
 
 @merged
-def _guard_row(kind, proposed, current, past, near, period, rules, n, low, high, price, trail):
+def _guard_row(kind, fixed, seen, n, low, high, price, trail):
     """Product n's prices and bounds, (E,), without the other products."""
-    grid, least, most = (kind, rules.steps, rules.tick), np.float32(rules.low[n]), np.float32(rules.high[n])
+    (grid, lowest, highest, leading, order), (proposed, current, past, near, period, rules) = fixed, seen
+    least, most = np.float32(lowest[n]), np.float32(highest[n])
     outside = _NONE
     for e in range(price.size):
         asked, proper = proposed[n, e], (proposed[n, e] > 0) & (proposed[n, e] < LARGEST)
         asked = asked if proper else clip(current[n, e], least, most)
         outside += np.int32((asked < least) | (asked > most))
         price[e], trail[e] = asked, _NONE if proper else _NUMBER
-    if kind != NO_GRID or rules.order.size:
-        low[:], high[:] = rules.low[n], rules.high[n]
-    for code in rules.leading if outside else rules.leading[:0]:
+    if kind != NO_GRID or order.size:
+        low[:], high[:] = lowest[n], highest[n]
+    for i in range(leading.size if outside else 0):
+        code = leading[i]
         bit, ends = _ONE << np.int32(code + _BOUND), (rules.bound_low[code, n], rules.bound_high[code, n])
         for e in range(price.size):
             after = clip(price[e], np.float32(ends[0]), np.float32(ends[1]))
             trail[e] |= bit if after != price[e] else _NONE
             price[e] = after
-    for code in rules.order:
+    for code in order:
         if code >= _LINKS:
             continue
         bit = _ONE << np.int32(code)
