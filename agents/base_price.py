@@ -75,8 +75,8 @@ class Recommended:
     def act(self, view: MarketView) -> Action:
         """The prices and orders, and the same scores in every period."""
         action = self.prices.act(view)
-        scores = np.broadcast_to(self.scores, (len(action.price), *self.scores.shape))
-        return Action(action.price, recommendation=scores, order=action.order, express=action.express)
+        shown = np.broadcast_to(self.scores, (len(action.price), *self.scores.shape))
+        return Action(action.price, recommendation=shown, deal=action.deal, order=action.order, express=action.express)
 
 
 def recommended(spec: MarketSpec, prices: Policy) -> Policy:

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..envs import Market, catalogue_of, expected_units, seed_for
 from ..pricing import Action, FixedPrice, PricePath, orders_up_to
 from ..scenarios import MarketSpec, goal_market
+from ..scenarios.planned_deals import Remembered, course_of
 from ..scenarios.sections import Array
 from .posterior import PosteriorMoney, draws_of
 from .posterior.prices import best_fixed_prices, best_prices
@@ -318,21 +319,21 @@ def _myopic_prices(spec: MarketSpec) -> Array:
     grid, step = _grid(spec)
     path = np.empty((spec.market.horizon_periods, _seen_regimes(spec), regular.size))
     drawn = draws_of(spec) if spec.posterior is not None and spec.demand.family == "mnl" else None
-    price, reference = np.clip(regular, grid[0], grid[-1]), spec.initial_reference
+    price, before = np.clip(regular, grid[0], grid[-1]), Remembered(spec.initial_reference, np.ones(regular.size))
     for t, chances in enumerate(spec.regime_probabilities()):
         for z in range(path.shape[1]):
             weights = chances if path.shape[1] == 1 else np.eye(len(chances))[z]
             if drawn is not None:
-                money = PosteriorMoney(spec, drawn, period=t, reference=reference, chances=weights)
+                money = PosteriorMoney(spec, drawn, period=t, before=before, chances=weights)
                 path[t, z] = best_prices(spec, money, on_grid=spec.prices.price_ladder is not None)
                 continue
-            price = _maximise(spec, t, price, reference, grid, weights)
+            price = _maximise(spec, t, price, before.reference, grid, weights)
             if step is not None:
-                price = _maximise(spec, t, price, reference, np.clip(price * step, grid[0], grid[-1]), weights)
+                finer = np.clip(price * step, grid[0], grid[-1])
+                price = _maximise(spec, t, price, before.reference, finer, weights)
             path[t, z] = price
         price = path[t, 0]
-        if spec.reference_price is not None:
-            reference = spec.reference_price.memory * reference + (1 - spec.reference_price.memory) * price
+        before = course_of(spec, price[None], first=t, before=before).after
     return path
 
 

@@ -152,7 +152,8 @@ def record_policy(learner_view: LearnerView, policy: Policy, *, disturbance: flo
             raw = np.clip(advice + level * noise * decided, -1.0, 1.0)
             around = layout.around(base, learner_view.base_price, raw[..., 0] == 0)
             silent = {part.name: None for part in fields(action) if getattr(action, part.name) is None}
-            action = replace(action_from_parts(layout.decode(raw), around, view), **silent)
+            kept = {"deal": action.deal} | silent
+            action = replace(action_from_parts(layout.decode(raw), around, view), **kept)
         outcome = learner_view.follow(action)
         done = _raw(learner_view, replace(action, price=outcome.list_price), base)
         steps.append((done, advice, outcome, learner_view.rewards(outcome)))

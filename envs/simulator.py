@@ -219,6 +219,7 @@ class Market:
         propensity = None if action.propensity is None else _markets_last(action.propensity)
         stands = (action.as_charged, action.as_promoted)
         options = {"propensity": propensity, "credit_price": credit_price, "stands": stands}
+        options["announced"] = None if action.deal is None else _markets_last(action.deal)
         return self._step(proposed, decoding, rival_price, **options)
 
     def _orders(self, action: Action) -> tuple[ArrayLike | None, ...]:
@@ -248,6 +249,7 @@ class Market:
         layout: ActionLayout,
         base_price: Floats,
         *,
+        deal: ArrayLike | None = None,
         credit_price: NDArray[np.float32] | None = None,
         rival_price: ArrayLike | None = None,
     ) -> Outcome:
@@ -258,6 +260,7 @@ class Market:
             layout: What the A columns of a product mean.
             base_price: What a raw price of zero means, currency per unit: (N,), or (E, N) if it
                 differs between markets.
+            deal: (E, N) as of `Action`.
             credit_price: As for `step`.
             rival_price: As for `step`.
         """
@@ -270,7 +273,8 @@ class Market:
         decode(raw, np.ones(products, np.float32) if moves else base_price, self._decoding, most, proposed)
         if moves:
             proposed[0] *= base_price.T
-        return self._step(proposed, self._decoding, rival_price, credit_price=credit_price)
+        announced = None if deal is None else _markets_last(deal)
+        return self._step(proposed, self._decoding, rival_price, announced=announced, credit_price=credit_price)
 
     def _step(self, proposed: Floats, decoding: Decoding, rival_price: ArrayLike | None, **options: Any) -> Outcome:
         """`Dynamics.step`, with the rivals whose prices are set here."""
@@ -387,6 +391,7 @@ class Dynamics:
         lanes[ON_HAND] = np.floor(spec.stock.initial_units)[:, None]
         context = np.zeros((self.layout.rows, self.num_markets), np.float32)
         context[self.layout.loyalty] = 1.0
+        context[self.layout.level] = 1.0
         # From the newest to the oldest, without the one in force.
         past = spec.guardrails.prices_before(spec.products.regular_price)[-2::-1]
         context[self.layout.past] = past.reshape(-1, 1)
@@ -411,6 +416,7 @@ class Dynamics:
         proposed: Floats,
         decoding: Decoding,
         *,
+        announced: Floats | None = None,
         propensity: Floats | None = None,
         rival_price: Floats | None = None,
         credit_price: Floats | None = None,
@@ -424,16 +430,21 @@ class Dynamics:
                 counts: discounts (K or 0), recommendation scores (K, or 0 to leave the choice to the
                 recommender), promotion scores (1 or 0), orders in units (one row a supplier, or 0).
             decoding: How many rows of each kind there are.
+            announced: (N, E) above zero where a deal is announced; None where the plan says.
             propensity: (N, E) as the policy stated it.
             rival_price: (R, E) currency per unit, NaN where the scenario's rule decides; None where it always does.
             credit_price: (N,) counterfactual prices for `Outcome.charge`; None for no charges.
             stands: Whether list prices and promotions stand as proposed: `Action.as_charged` and `as_promoted`.
         """
         credit = _NOTHING if credit_price is None else credit_price
-        given = np.empty((0, self.num_markets), np.float32) if rival_price is None else rival_price
+        nothing = np.empty((0, self.num_markets), np.float32)
+        given = nothing if rival_price is None else rival_price
+        deals = nothing if announced is None else announced
         constants, scratch = self._workspace(decoding, credit_price is not None, stands)
         before = (state.clock, state.lanes, state.context)
-        clock, lanes, context, results = run_period(constants, scratch, self.seed, *before, proposed, given, credit)
+        clock, lanes, context, results = run_period(
+            constants, scratch, self.seed, *before, proposed, deals, given, credit
+        )
         cost = self.constants.rivals.cost[:, None]
         outcome = Outcome(state.clock[PERIOD], results, cost, propensity, self._expected_money)
         return MarketState(clock, lanes, context, self.layout), outcome
@@ -455,5 +466,5 @@ class Dynamics:
         """(2, N, E) expected revenue and profit of a period, see `Outcome`."""
         done = outcome.results
         price = done.paid[1] if len(done.paid) else done.price
-        now = (done.stock, done.wanted, done.chances, done.ordered, done.promoted)
+        now = (done.stock, done.wanted, done.chances, done.ordered, done.promoted, done.funded)
         return expected_money(self.arrays, outcome.period, price, *now)

@@ -19,7 +19,7 @@ from ..pricing import Action, MarketView, Policy
 from ..scenarios import MarketSpec, load_scenario
 from .policies import AGAINST_RIVALS, BEST_FIXED, POLICY_NAMES, named_policy, policies_of
 from .uncertainty import Assessment, assess
-from .uncertainty.draws import check_draws, market_of
+from .uncertainty.draws import check_draws
 from .uncertainty.recommendation import MEAN, tail_of
 
 BASELINE = BEST_FIXED
@@ -294,9 +294,7 @@ def evaluate(
     if BASELINE not in [p.name for p in chosen]:
         chosen.append(named_policy(BASELINE, spec, seed=seed))
     test, second = seed_for("test", seed), seed_for("test", seed + FRESH)
-    run, fresh = (
-        {p.name: rollout(market_of(spec, p), p, episodes=episodes, seed=s) for p in chosen} for s in (test, second)
-    )
+    run, fresh = ({p.name: rollout(spec, p, episodes=episodes, seed=s) for p in chosen} for s in (test, second))
     optimum, bound = (_limit(found(spec)) for found in (solve, upper_bound))
     rows = []
     for policy in chosen:

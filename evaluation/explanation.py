@@ -28,6 +28,7 @@ from ..pricing import (
 )
 from ..pricing.wording import feature_words, rule_words, units_words
 from ..scenarios import MarketSpec, load_scenario
+from ..scenarios.planned_deals import planned_deals
 
 _NAMED = 3
 # A gain below this share of the money at stake is rounding.
@@ -363,6 +364,9 @@ def _market_at(spec: MarketSpec, view: MarketView, regime: int, count: int) -> M
     # Its arrival time does not matter: nothing on order can be sold in this period.
     lanes[PIPELINE : PIPELINE + 1] = view.on_order[0][:, None]
     context[layout.shock] = 0
+    deals = planned_deals(spec)
+    if deals is not None:
+        context[layout.level] = deals.level_before(int(view.period[0]), view.list_price[0])[:, None]
     if view.loyalty is not None:
         context[layout.loyalty] = view.loyalty[0][:, None]
     if view.competitor_price is not None:

@@ -23,10 +23,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from ..agents.posterior import PosteriorMoney, draws_of
-from ..agents.posterior.deals import market_under
 from ..agents.posterior.prices import best_prices, has_closed_form
 from ..envs import catalogue_of
-from ..pricing import Action, FixedPrice, MarketView
+from ..pricing import Action, MarketView
 from ..pricing.price_rules.guardrails import SAME
 from ..pricing.price_rules.rule_formulas import (
     BOUNDS,
@@ -42,10 +41,11 @@ from ..pricing.price_rules.rule_formulas import (
 )
 from ..pricing.wording import rule_words
 from ..scenarios import MarketSpec, goal_market, load_scenario
-from ..scenarios.periods import planned_prices, reference_path, simulated_prices
+from ..scenarios.periods import planned_prices, simulated_prices
+from ..scenarios.planned_deals import course_of
 from ..scenarios.sections import Array
 from .uncertainty.draws import ENDS, METHOD, check_draws, draw_numbers
-from .what_if import segment_units
+from .what_if import course_units
 
 FROM_SALES = "_from_sales"
 """How the name of a rule ends that the fit took from the sales."""
@@ -282,11 +282,8 @@ class _Shop:
     """
 
     def __init__(self, spec: MarketSpec, numbers: Sequence[int]) -> None:
-        self.planned, self.numbers = planned_prices(spec), numbers
+        self.spec, self.planned, self.numbers = spec, planned_prices(spec), numbers
         self.held = spec.guardrails.held
-        # One price in all periods ends the planned deals, and their displays and mailers.
-        course = np.where(self.held, self.planned, self.planned.max(axis=0))
-        self.spec = market_under(spec, FixedPrice(course[0].astype(np.float32)), course)
         self.goal, self.one = goal_market(self.spec), spec.guardrails.nearest(spec.initial_price)
         self.rival = _rival_price(spec)
         self.component = _components(spec)
@@ -340,26 +337,21 @@ class _Shop:
         """(3, B, K, C) money of B courses of prices (B, T, N) with discounts (B, N, K), draw by draw."""
         spec, goal, rows = self.spec, self.goal, price.shape[:2]
         simulated = simulated_prices(spec, price)
-        flat = [array.reshape(-1, price.shape[-1]) for array in (simulated, reference_path(spec, simulated))]
-        spread = None if discount is None else np.repeat(discount, rows[1], axis=0)
+        course = course_of(spec, simulated)
         paid = price[:, :, None] * (1 - (0.0 if discount is None else np.moveaxis(discount, 2, 1)[:, None]))
-        period = np.tile(np.arange(rows[1]), rows[0])
         weight = spec.market.discount_factor ** np.arange(rows[1])
         returned = 0.0 if spec.returns is None else spec.returns.probability
         handling = 0.0 if spec.returns is None else returned * spec.returns.handling_cost
-        funding = np.zeros(price.shape)
-        if spec.history is not None:
-            funding = spec.history.funding * (price <= self.planned * (1 + SAME))
         # Stock that is sold is restored a lead time later, at the latest when the market ends.
         left, stock = rows[1] - np.arange(rows[1])[:, None], spec.stock
         restored = np.minimum(stock.lead_time_periods + 1, left) * (stock.replenishment == "order-up-to")
         saved = restored * stock.holding_cost
         for draw in self.draws if draws is None else draws:
-            units = segment_units(spec, draw, period, flat[0], flat[1], spread).reshape(*rows, -1, price.shape[-1])
+            units = course_units(spec, draw, simulated, course, discount)
             kept = units * (1 - returned)
             revenue = kept * paid
-            profit = revenue - kept * (draw.products.unit_cost - funding[:, :, None])
-            profit = profit - units * (handling - saved[:, None])
+            profit = revenue - kept * draw.products.unit_cost
+            profit = profit - units * (handling - saved[:, None] - course.funding[:, :, None])
             own = revenue - kept * goal.products.unit_cost
             chosen_by = own if goal is not spec else profit if goal.market.objective == "profit" else revenue
             yield np.einsum("abtkn,t->abkn", np.stack([chosen_by, revenue, profit]), weight) @ self.member

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,9 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..envs import catalogue_of, expected_units
 from ..pricing.price_rules.overrides import alike, allowed_gains, breach_line, breaches
-from ..scenarios import MarketSpec, load_scenario
+from ..scenarios import MarketSpec, choice_model, load_scenario
 from ..scenarios.fields import nearest
-from ..scenarios.periods import planned_prices, reference_path, simulated_prices
+from ..scenarios.periods import planned_prices, simulated_prices
+from ..scenarios.planned_deals import Course, course_of, stated_deals
 from ..scenarios.sections import Array
 from .uncertainty.draws import ENDS, METHOD, charged_range, check_draws, draw_numbers
 
@@ -113,9 +113,9 @@ def what_if(
     """What a fitted market would sell and earn at other prices, against the planned ones.
 
     Expected units are those of `envs.expected_units` under each posterior draw, with ample stock; customers' reference
-    prices follow the prices that are tried, week by week. A product that costs less in all weeks has a lower regular
-    price, which customers are used to (`scenarios.periods.reference_path`); in some weeks, it has deals. Intervals hold
-    parameter uncertainty, not chance.
+    prices follow the prices that are tried, week by week, and displays fade with the deals that they go with. A product
+    that costs less in all weeks has a lower regular price, which customers are used to; in some weeks, it has deals
+    (`scenarios.planned_deals.stated_deals`). Intervals hold parameter uncertainty, not chance.
 
     Args:
         market: A market, or its name or folder; or the markets of several zones, by zone.
@@ -232,6 +232,7 @@ def segment_units(
     price: Array,
     reference: NDArray[np.floating],
     discount: Array | None = None,
+    displayed: Array | None = None,
 ) -> Array:
     """(B, K, N) expected units of each segment under a draw, over the regimes that may hold, with ample stock and the
     promotions and recommendations that are planned.
@@ -243,6 +244,7 @@ def segment_units(
         price: (B, N) list prices, currency per unit.
         reference: (B, N) prices that customers remember.
         discount: (B, N, K) personal discounts, fractions of the list price; none by default.
+        displayed: (B, N) share of stores with a display or mailer beyond the planned one, as of `Course.shown`.
 
     Example:
         >>> spec = load_scenario("stationary-logit")
@@ -252,6 +254,8 @@ def segment_units(
     given: dict[str, Any] = {"reference": reference} | ({} if discount is None else {"discount": discount})
     if spec.recommendation is not None:
         given["shown"] = np.tile(spec.shown_by_recommender, (len(period), 1))
+    if spec.promotion is None and choice_model(spec).promotion.size:
+        given["promoted"] = displayed
     if spec.promotion is not None and spec.history is not None:
         given["promoted"] = (spec.history.promotion > _PROMOTED).astype(np.float64)[period]
     chances, units = spec.regime_probabilities(), np.zeros((len(price), spec.sizes["K"], spec.sizes["N"]))
@@ -261,24 +265,29 @@ def segment_units(
     return units
 
 
-def units_under_draw(
-    spec: MarketSpec, draw: MarketSpec, period: NDArray[np.intp], price: Array, reference: NDArray[np.floating]
+def course_units(
+    spec: MarketSpec, draw: MarketSpec, price: Array, course: Course, discount: Array | None = None
 ) -> Array:
-    """(B, N) the units of all segments together, as `segment_units` takes and gives them.
+    """(B, T, K, N) expected units of each segment along courses of prices, as `segment_units` gives them.
 
     Args:
         spec: The market.
         draw: The market under a draw of its posterior, or itself.
-        period: (B,) number of the period of each row.
-        price: (B, N) prices, currency per unit.
-        reference: (B, N) prices that customers remember.
+        price: (B, T, N) prices as the market simulates them, currency per unit.
+        course: What follows from them.
+        discount: (B, N, K) personal discounts in all periods, fractions of the list price; none by default.
 
     Example:
-        >>> spec = load_scenario("stationary-logit")
-        >>> units_under_draw(spec, spec, np.array([0]), np.array([[9.0]]), np.array([[9.0]])).shape
-        (1, 1)
+        >>> spec, price = load_scenario("stationary-logit"), np.full((1, 30, 1), 9.0)
+        >>> course_units(spec, spec, price, course_of(spec, price)).shape
+        (1, 30, 1, 1)
     """
-    return segment_units(spec, draw, period, price, reference).sum(axis=1)
+    courses, periods, products = price.shape
+    rows = [part.reshape(-1, products) for part in (price, course.reference, course.shown)]
+    spread = None if discount is None else np.repeat(discount, periods, axis=0)
+    period = np.tile(np.arange(periods), courses)
+    units = segment_units(spec, draw, period, rows[0], rows[1], discount=spread, displayed=rows[2])
+    return units.reshape(courses, periods, -1, products)
 
 
 def _zone(spec: MarketSpec, tried: Array, numbers: Sequence[int]) -> dict[str, Array]:
@@ -286,19 +295,19 @@ def _zone(spec: MarketSpec, tried: Array, numbers: Sequence[int]) -> dict[str, A
     planned = planned_prices(spec)
     turns = _turns(spec, (tried != planned).any(axis=0))
     paths = np.stack([planned, tried, *(np.where(turn, tried, planned) for turn in turns)])
-    price = np.concatenate([simulated_prices(spec, path) for path in paths])
-    reference = np.concatenate([reference_path(spec, simulated_prices(spec, path)) for path in paths])
-    period = np.tile(np.arange(len(tried)), len(paths))
+    price = simulated_prices(spec, paths)
+    course = course_of(spec, price, stated_deals(spec, price))
     returned = 0.0 if spec.returns is None else spec.returns.probability
     handling = 0.0 if spec.returns is None else returned * spec.returns.handling_cost
     figures: dict[str, list[Array]] = {name: [] for name in (*MEASURES, "units_from_others")}
     for m in numbers:
         draw = spec.draw(m)
-        units = units_under_draw(spec, draw, period, price, reference).reshape(paths.shape)
+        units = course_units(spec, draw, price, course).sum(axis=2)
         alone = sum((turn * (units[2 + j] - units[0]) for j, turn in enumerate(turns)), np.zeros(tried.shape))
         units, kept = units[:2], units[:2] * (1 - returned)
         revenue = kept * paths[:2]
-        found = (units, revenue, revenue - kept * draw.products.unit_cost - units * handling)
+        profit = revenue - kept * draw.products.unit_cost - units * handling + units * course.funding[:2]
+        found = (units, revenue, profit)
         for name, values in zip(MEASURES, found, strict=True):
             figures[name].append(values.reshape(2, -1))
         figures["units_from_others"].append((units[1] - units[0] - alone).ravel())
@@ -337,8 +346,13 @@ def _warnings(zone: str, spec: MarketSpec, tried: Array, source: str) -> list[st
     planned, catalogue, rules = planned_prices(spec), catalogue_of(spec), spec.guardrails
     found = breaches(rules, catalogue, tried, planned, rules.prices_before(spec.products.regular_price))
     cost = spec.products.unit_cost * (spec.market.objective == "profit")
-    demand = functools.partial(units_under_draw, spec, spec)
-    gains = allowed_gains(found, tried, reference_path(spec, tried), demand, catalogue, cost)
+    simulated = simulated_prices(spec, tried)
+    course = course_of(spec, simulated, stated_deals(spec, simulated))
+
+    def demand(period: NDArray[np.intp], price: Array, reference: NDArray[np.floating]) -> Array:
+        return segment_units(spec, spec, period, price, reference, displayed=course.shown[period]).sum(axis=1)
+
+    gains = allowed_gains(found, tried, course.reference, demand, catalogue, cost)
     names, start, weeks, lines = spec.products.names, "" if zone == ALL_STORES else f"{zone}: ", _weeks(spec), []
     money = {"money": spec.market.objective, "currency": spec.market.currency}
     for same, gain in alike(found, gains):

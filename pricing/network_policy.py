@@ -95,7 +95,8 @@ def _around(policy: NetworkPolicy | RecurrentPolicy, parts: ActionParts, view: M
     planned = policy.base.act(view)
     follows = np.asarray(parts.price_multiplier).reshape(planned.price.shape) == 1
     action = action_from_parts(parts, policy.layout.around(planned.price, policy.base_price, follows), view)
-    return action if planned.promotion is None else replace(action, promotion=planned.promotion)
+    promotion = action.promotion if planned.promotion is None else planned.promotion
+    return replace(action, promotion=promotion, deal=planned.deal)
 
 
 @dataclass(frozen=True)

@@ -126,6 +126,7 @@ class PricePath:
             the last row.
         promotion: (T, N) shares of stores with the product on promotion, promoted above one half;
             None for no promotions.
+        deal: (T, N) whether a price is announced as a temporary reduction; None where the shop's plan says.
         name: how tables and logs call the policy.
         base_stock, express_stock: as of `FixedPrice`.
         as_charged: as of `Action`, and `as_promoted` with it.
@@ -143,6 +144,7 @@ class PricePath:
     base_stock: NDArray[np.float32] | None = None
     express_stock: NDArray[np.float32] | None = None
     as_charged: bool = False
+    deal: NDArray[np.bool_] | None = None
 
     def act(self, view: MarketView) -> Action:
         """Propose the row of each market's period."""
@@ -151,7 +153,9 @@ class PricePath:
         promotion = None if self.promotion is None else self.promotion[row] - np.float32(0.5)
         price = path[row] if path.ndim == 2 else path[row, 0 if view.regime is None else view.regime]
         orders = orders_up_to(self.base_stock, self.express_stock, view)
-        return Action(price, promotion=promotion, **orders, as_charged=self.as_charged, as_promoted=self.as_charged)
+        deal = None if self.deal is None else self.deal[row]
+        stands = self.as_charged
+        return Action(price, promotion=promotion, deal=deal, **orders, as_charged=stands, as_promoted=stands)
 
 
 @dataclass(frozen=True)
@@ -185,8 +189,8 @@ class BlendedPrice:
     """Prices between two policies': their geometric mean, product by product.
 
     Personal discounts are blended in the same way; where one policy gives none, it counts as a
-    discount of zero. Recommendations and orders are the first policy's, promotions those of the
-    policy with the larger weight.
+    discount of zero. Recommendations and orders are the first policy's, promotions and announced
+    deals those of the policy with the larger weight.
 
     Args:
         policy: the first policy.
@@ -217,8 +221,9 @@ class BlendedPrice:
         weight = np.float32(self.share)
         first, second = (np.log(np.maximum(action.price, _LEAST)) for action in (one, two))
         price = np.exp((1 - weight) * first + weight * second)
-        promotion = two.promotion if self.share > 0.5 else one.promotion
-        own = {"promotion": promotion, "propensity": None, "as_charged": False, "as_promoted": False}
+        heavier = two if self.share > 0.5 else one
+        own = {"promotion": heavier.promotion, "deal": heavier.deal, "propensity": None}
+        own |= {"as_charged": False, "as_promoted": False}
         return replace(one, price=price, discount=self._discount(one, two), **own)
 
     def _discount(self, one: Action, two: Action) -> NDArray[np.float32] | None:

@@ -30,6 +30,7 @@ class Action:
         as_charged: whether the shop charges these list prices whatever the guardrails say, as those
             of its own plan: no guardrail changes them.
         as_promoted: whether it promotes these products however many they are.
+        deal: (E, N) whether the price is announced as a temporary reduction; None where the shop's plan says.
 
     Example:
         >>> import repricer
@@ -48,6 +49,7 @@ class Action:
     propensity: NDArray[np.float32] | None = None
     as_charged: bool = False
     as_promoted: bool = False
+    deal: NDArray[np.bool_] | None = None
 
 
 @runtime_checkable

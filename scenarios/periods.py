@@ -91,39 +91,17 @@ def simulated_prices(spec: MarketSpec, price: Array) -> Array:
     return np.where(frozen, np.maximum(one + price - history.price[: price.shape[-2]], _LEAST * one), price)
 
 
-def reference_path(spec: MarketSpec, price: Array) -> Array:
-    """(…, W, N) what customers remember before each period of a course of prices.
-
-    A fitted market takes a product whose prices are all lower than planned for one whose regular price is lower: customers
-    are used to it, as only temporary reductions, which a shop announces, draw the buyers of a deal. What they remember
-    at first is therefore the regular price in proportion to the highest price of the course.
-
-    Args:
-        price: (…, W, N) prices as the market simulates them, from the first period on, currency per unit.
-
-    Example:
-        >>> from repricer import load_scenario
-        >>> spec = load_scenario("stationary-logit")
-        >>> reference_path(spec, np.array([[9.0], [8.0]])).ravel().tolist()
-        [11.0, 11.0]
-    """
-    memory = 1.0 if spec.reference_price is None else spec.reference_price.memory
-    found = np.empty(price.shape)
-    found[..., 0, :] = usual_reference(spec, price.max(axis=-2))
-    for t in range(1, price.shape[-2]):
-        found[..., t, :] = memory * found[..., t - 1, :] + (1 - memory) * price[..., t - 1, :]
-    return found
-
-
-def usual_reference(spec: MarketSpec, highest: Array) -> Array:
-    """(…, N) what customers remember before the first period if the highest price of a course is this one."""
-    if spec.reference_price is None or spec.history is None:
-        return np.broadcast_to(spec.initial_reference, highest.shape)
-    planned = simulated_prices(spec, planned_prices(spec)).max(axis=0)
-    return spec.initial_reference * np.minimum(1.0, highest / planned)
-
-
 # The choice model of a scenario, and the probabilities of its regimes.
+
+
+def _promotion_lift(spec: MarketSpec) -> Array:
+    """(K, N) utility of a promotion that is decided, or of a display that goes with a planned deal; (K, 0) for neither."""
+    segments, products = spec.sizes["K"], spec.sizes["N"]
+    if spec.promotion is not None:
+        return spec.promotion.lift
+    if spec.history is None or not spec.history.feature_lift.any():
+        return np.empty((segments, 0))
+    return np.tile(np.broadcast_to(spec.history.feature_lift, products), (segments, 1))
 
 
 @functools.lru_cache(maxsize=32)
@@ -142,7 +120,7 @@ def choice_model(spec: MarketSpec) -> ChoiceModel:
         'mnl'
     """
     demand, rivals, regimes = spec.demand, spec.competitors, spec.regimes
-    reference, promotion, slots, strategic = spec.reference_price, spec.promotion, spec.recommendation, spec.strategic
+    reference, slots, strategic = spec.reference_price, spec.recommendation, spec.strategic
     no_pairs, curved = np.empty((spec.sizes["K"], 0)), demand.price_curvature.any()
     stocked = reference if spec.stocks_up else None
     arrays = {
@@ -159,7 +137,7 @@ def choice_model(spec: MarketSpec) -> ChoiceModel:
         "loss": _OFF if reference is None else reference.loss,
         "units_gain": _OFF if stocked is None else stocked.units_gain,
         "units_loss": _OFF if stocked is None else stocked.units_loss,
-        "promotion": no_pairs if promotion is None else promotion.lift,
+        "promotion": _promotion_lift(spec),
         "lift": _OFF if slots is None else np.exp(slots.lift),
         "rival_quality": no_pairs if rivals is None else rivals.quality,
         "rival_sensitivity": no_pairs if rivals is None else rivals.price_sensitivity,
@@ -244,6 +222,9 @@ def _costing(spec: MarketSpec, unit_cost: NDArray[np.float64], objective: str) -
         sections["promotion"] = {"cost": np.array(0.0)}
     if spec.posterior is not None:
         sections["posterior"] = {"unit_cost": np.array(1.0)}
+    if spec.history is not None and objective == "profit":
+        # What suppliers pay for deals is no revenue.
+        sections["history"] = {"funding": np.array(0.0)}
     if spec.prices.minimum_margin is not None:
         # The prices that are allowed stay those of the market itself.
         least = spec.products.unit_cost / (1 - spec.prices.minimum_margin)

@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ...pricing import Policy, PricePath
+from ...pricing import PricePath
+from ...pricing.planned_deals import DEAL
 from ...scenarios import MarketSpec, choice_model, goal_market
-from ...scenarios.periods import reference_path, usual_reference
+from ...scenarios.planned_deals import Course, course_of, planned_deals
 from ...scenarios.sections import Array
 from .prices import current_prices
 
 STEPS = (-0.08, -0.05, -0.02, 0.02, 0.05, 0.08)
 """Relative steps of regular prices that are always compared."""
 BY_CATEGORY, DEALS, BOTH = "regular-by-category", "deals", "deals+regular-by-category"
-DEAL = 0.98
-"""Below this share of the regular price a price is a deal."""
-_SAME = 0.005
 _DEEPER, _MOVES, _SWEEPS, _AFTER = (0.95, 0.9), (-2, -1, 1, 2), 3, 6
 
 
 class Plan(NamedTuple):
-    """A shop's prices by period, the share of stores with a display or mailer, and which prices are deals, (…, T, N) each."""
+    """A shop's prices by period, the share of stores with a display or mailer, and which prices are deals, (…, T, N) each.
+
+    Where promotions are a decision, displays are those of `feature`; elsewhere they go with the deals.
+    """
 
     price: NDArray
     feature: NDArray
@@ -39,35 +39,8 @@ def own_plan(spec: MarketSpec) -> Plan:
     price = current.path if isinstance(current, PricePath) else spec.products.regular_price
     feature = 0.0 if spec.history is None else spec.history.promotion
     price, feature = (np.broadcast_to(np.asarray(part, np.float64), shape) for part in (price, feature))
-    return Plan(price, feature, price < DEAL * spec.products.regular_price)
-
-
-def market_under(spec: MarketSpec, policy: Policy, price: Array) -> MarketSpec:
-    """The market as a policy makes it: customers remember its highest prices (`reference_path`), and displays, mailers and
-    funding are those of the deals that it leaves of the plan.
-
-    A planned deal is dropped where the policy's price (T, N) is no reduction of the highest that it charges for the
-    product; a path that states its promotions has its own deals.
-    """
-    plan, history = own_plan(spec), spec.history
-    if spec.reference_price is not None and history is not None:
-        start = usual_reference(spec, price.max(axis=0))
-        if not np.allclose(start, spec.initial_reference):
-            spec = spec.with_changes(reference_price={"start": start})
-    if history is None or not ((history.feature_lift * plan.feature).any() or history.funding.any()):
-        return spec
-    own = price < DEAL * price.max(axis=0)
-    if isinstance(policy, PricePath) and policy.promotion is not None:
-        feature, funding = policy.promotion, np.where(own, history.funding.max(axis=0), 0.0)
-    else:
-        gone = plan.deal & ~own & (np.abs(price / plan.price - 1) > _SAME)
-        feature = np.where(gone, 0.0, plan.feature)
-        funding = np.where(price <= (1 + _SAME) * plan.price, history.funding, 0.0)
-    change = history.feature_lift * (feature - plan.feature) * (spec.promotion is None)
-    if not change.any() and np.array_equal(funding, history.funding):
-        return spec
-    path = spec.demand.quality_path + change
-    return spec.with_changes(demand={"quality_path": path}, history={"funding": funding})
+    deals = planned_deals(spec)
+    return Plan(price, feature, price < DEAL * spec.products.regular_price if deals is None else deals.on_deal)
 
 
 class PlanValue:
@@ -85,26 +58,24 @@ class PlanValue:
     """
 
     def __init__(self, spec: MarketSpec, *, recommended: bool = True) -> None:
-        self.spec, self.goal, model = spec, goal_market(spec), choice_model(spec)
+        self.spec, self.goal, self._model = spec, goal_market(spec), choice_model(spec)
         self._shown = spec.shown_by_recommender if recommended and spec.recommendation is not None else None
         self.planned = own_plan(spec)
-        self._decided = spec.promotion is not None or spec.history is None
-        if spec.promotion is None and spec.history is not None:
-            # A feature counts by how far it differs from the plan's, which the market's demand holds already.
-            lift = np.broadcast_to(spec.history.feature_lift, (spec.sizes["K"], spec.sizes["N"]))
-            model = replace(model, promotion=lift)
-        self._model = model
 
     def units(self, plan: Plan) -> Array:
         """(…, T, N) mean units."""
+        return self._units(plan, course_of(self.spec, np.asarray(plan.price, np.float64), plan.deal))
+
+    def _units(self, plan: Plan, course: Course) -> Array:
         price = np.asarray(plan.price, np.float64)
-        shape, reference = price.shape, reference_path(self.spec, price)
-        period = np.minimum(np.arange(shape[-2]), len(self.planned.price) - 1)
-        shown = plan.feature > 0.5 if self._decided else plan.feature - self.planned.feature[period]
-        rows = [np.broadcast_to(part, shape).reshape(-1, shape[-1]) for part in (price, reference, shown)]
-        period = np.broadcast_to(period, shape[:-1]).ravel()
-        given = {"reference": rows[1], "promoted": rows[2][:, None].astype(np.float64), "shown": self._shown}
-        return self._model.units(period, rows[0], **given).sum(axis=1).reshape(shape)
+        period = np.minimum(np.arange(price.shape[-2]), len(self.planned.price) - 1)
+        promoted = course.shown if self.spec.promotion is None else plan.feature > 0.5
+        rows = [
+            np.broadcast_to(part, price.shape).reshape(-1, price.shape[-1]) for part in (course.reference, promoted)
+        ]
+        period = np.broadcast_to(period, price.shape[:-1]).ravel()
+        given = {"reference": rows[0], "promoted": rows[1][:, None].astype(np.float64), "shown": self._shown}
+        return self._model.units(period, price.reshape(rows[0].shape), **given).sum(axis=1).reshape(price.shape)
 
     def money(self, plan: Plan, after: int = 0) -> Array:
         """(…, C) money of the objective by category, with so many periods after the plan's, like its last one without deals:
@@ -112,20 +83,18 @@ class PlanValue:
         """
         if after:
             usual = plan.price.max(axis=-2, keepdims=True)
-            rest = (usual, np.broadcast_to(self.planned.feature[-1], usual.shape), np.zeros(usual.shape, bool))
+            rest = (usual, np.zeros(usual.shape), np.zeros(usual.shape, bool))
             plan = Plan(
                 *(np.concatenate([one, *[more] * after], axis=-2) for one, more in zip(plan, rest, strict=True))
             )
         goal, price = self.goal, np.asarray(plan.price, np.float64)
+        course = course_of(goal, price, plan.deal)
         counts, returns = float(goal.market.objective == "profit"), goal.returns
         keeps = 1.0 if returns is None else 1 - returns.probability
-        margin = keeps * (price - counts * goal.products.unit_cost)
-        if counts and self.spec.history is not None:
-            # The supplier pays for a deal wherever it is moved to.
-            margin = margin + keeps * np.where(plan.deal, self.spec.history.funding.max(axis=0), 0.0)
+        margin = keeps * (price - counts * goal.products.unit_cost) + counts * course.funding
         member = np.eye(len(goal.category_names))[goal.category_index]
         weight = goal.market.discount_factor ** np.arange(price.shape[-2])
-        return np.einsum("...tn,t,nc->...c", self.units(plan) * margin, weight, member)
+        return np.einsum("...tn,t,nc->...c", self._units(plan, course) * margin, weight, member)
 
 
 def stepped(spec: MarketSpec, plan: Plan, step: Array | float) -> Plan:
@@ -155,11 +124,14 @@ def plan_policies(spec: MarketSpec) -> dict[str, PricePath]:
     if value.planned.deal.any():
         plans[DEALS] = _Calendar(value, value.planned).best()
         plans[BOTH] = _Calendar(value, plans[BY_CATEGORY]).best()
-    shown = spec.promotion is not None or spec.history is not None
-    return {
-        name: PricePath(plan.price.astype(np.float32), plan.feature.astype(np.float32) if shown else None, name=name)
-        for name, plan in plans.items()
-    }
+    return {name: path_of(spec, plan, name) for name, plan in plans.items()}
+
+
+def path_of(spec: MarketSpec, plan: Plan, name: str) -> PricePath:
+    """The policy that follows a plan."""
+    promotion = plan.feature.astype(np.float32) if spec.promotion is not None else None
+    deal = None if planned_deals(spec) is None else plan.deal
+    return PricePath(plan.price.astype(np.float32), promotion, name=name, deal=deal)
 
 
 class _Calendar:

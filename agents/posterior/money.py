@@ -20,7 +20,7 @@ from torch import Tensor
 from ...pricing import choice_shares, felt_price
 from ...pricing.choice_formulas import gap_effect, stocking_price
 from ...scenarios import MarketSpec, choice_model
-from ...scenarios.periods import planned_prices, simulated_prices
+from ...scenarios.planned_deals import Remembered, course_of, planned_deals
 from ...scenarios.sections import Array
 
 # Numbers per array of one block of draws, which then fits into the cache, and the highest utility.
@@ -28,10 +28,12 @@ _BLOCK, _HIGHEST = 1 << 19, 600.0
 
 
 class _Path(NamedTuple):
-    """A fixed price by period, and the reference price, (S, J) each for J prices."""
+    """Prices by situation, and what follows from them (see `Course`), (S, J) each for J prices."""
 
     price: Tensor
     reference: Tensor
+    shown: Tensor
+    funding: Tensor
 
 
 class Draws(NamedTuple):
@@ -144,7 +146,7 @@ class PosteriorMoney:
         draws: The draws to average over.
         period: One period with the prices as they are; None for whole episodes of fixed prices,
             which `max_change` lets rise or fall from the initial prices step by step.
-        reference: (N,) reference prices of that period.
+        before: What customers remember before that period.
         chances: (Z,) probabilities of its regimes.
 
     Example:
@@ -165,7 +167,7 @@ class PosteriorMoney:
         draws: Draws,
         *,
         period: int | None = None,
-        reference: Array | None = None,
+        before: Remembered | None = None,
         chances: Array | None = None,
     ) -> None:
         self._spec, self._draws, self._whole = spec, draws, period is None
@@ -173,10 +175,11 @@ class PosteriorMoney:
         self._now = _Situations.of(spec, periods, chances)
         self._category, self._count = spec.category_index, len(spec.category_names)
         self._regular, self._curvature = _tensor(spec.products.regular_price), _tensor(spec.demand.price_curvature)
-        self._reference = _tensor(spec.initial_reference if reference is None else reference)
-        # Where customers are used to what a course of prices costs at most, this is the plan's (`reference_path`).
-        fitted = spec.reference_price is not None and spec.history is not None and reference is None
-        self._usual = _tensor(simulated_prices(spec, planned_prices(spec)).max(axis=0)) if fitted else None
+        start = Remembered(spec.initial_reference, np.ones(spec.sizes["N"])) if before is None else before
+        self._before, self._first = Remembered(*map(_tensor, start)), 0 if period is None else period
+        self._display, self._deals = _tensor(choice_model(spec).promotion), planned_deals(spec)
+        if spec.promotion is not None:
+            self._display = self._display[:, :0]
         returned = np.zeros(spec.sizes["N"]) if spec.returns is None else spec.returns.probability
         self._keeps, self._handling = _tensor(1.0 - returned), _tensor(np.zeros(spec.sizes["N"]))
         if spec.returns is not None and spec.market.objective == "profit":
@@ -192,7 +195,8 @@ class PosteriorMoney:
     @property
     def smooth(self) -> bool:
         """Whether the money has no kinks in the prices."""
-        return self._spec.reference_price is None and not (self._whole and self._spec.prices.max_change is not None)
+        rising = self._whole and self._spec.prices.max_change is not None
+        return self._spec.reference_price is None and self._deals is None and not rising
 
     def thinned(self, count: int) -> PosteriorMoney:
         """The same over at most so many draws, spread evenly."""
@@ -273,26 +277,21 @@ class PosteriorMoney:
     def _path(self, index: NDArray[np.intp], price: Tensor) -> _Path:
         """The path of fixed prices of these products by situation."""
         spec, periods = self._spec, self._now.period
-        if not self._whole or self._at_once(index, price):
+        if self._whole and self._at_once(index, price):
             one = price.new_ones((len(periods), 1))
-            return _Path(one * price, one * self._reference[index])
+            return _Path(one * price, one * self._before.reference[index], 0.0 * one * price, 0.0 * one * price)
         now, rows = self._begun[index], []
-        for t in range(spec.market.horizon_periods):
-            now = price if self._reach is None else price.clip(*self._within(now, t, index))
+        for t in range(spec.market.horizon_periods if self._whole else 1):
+            now = price if self._reach is None or not self._whole else price.clip(*self._within(now, t, index))
             rows.append(now)
-        memory = 1.0 if spec.reference_price is None else spec.reference_price.memory
-        references = [self._before(index, torch.stack(rows))]
-        for charged in rows[:-1]:
-            references.append(memory * references[-1] + (1 - memory) * charged)
-        return _Path(torch.stack(rows)[periods], torch.stack(references)[periods])
-
-    def _before(self, index: NDArray[np.intp], reached: Tensor) -> Tensor:
-        """(J,) reference prices before the first of (T, J) prices."""
-        begun = self._reference[index]
-        if self._usual is None:
-            return begun
-        start = begun * reached.max(dim=0).values / self._usual[index]
-        return torch.where(start < begun, start, begun)
+        charged, begun = torch.stack(rows), Remembered(*(part[index] for part in self._before))
+        if not charged.requires_grad:  # small arrays take numpy half the time
+            charged, begun = charged.numpy(), Remembered(*(part.numpy() for part in begun))
+        course = course_of(spec, charged, products=index, first=self._first, before=begun)
+        place = periods - self._first
+        return _Path(
+            *(torch.as_tensor(part[place]) for part in (charged, course.reference, course.shown, course.funding))
+        )
 
     def _within(self, now: Tensor, t: int, index: NDArray[np.intp]) -> tuple[Tensor, Tensor]:
         """(J,) lowest and highest price of these products in period t, given the prices before it."""
@@ -305,7 +304,7 @@ class PosteriorMoney:
 
     def _at_once(self, index: NDArray[np.intp], price: Tensor) -> bool:
         """Whether fixed prices of these products hold from the first period on, and nothing remembers others."""
-        if self._spec.reference_price is not None:
+        if self._spec.reference_price is not None or self._deals is not None:
             return False
         if self._reach is None:
             return True
@@ -321,7 +320,10 @@ class PosteriorMoney:
         felt = felt_price(path.price, self._regular[index], self._curvature[index])
         steep = draws.sensitivity[:, None, :, index] * (now.sensitivity[:, c] * felt)[:, None]
         fixed = draws.quality[..., index] + self._slot[:, index] * draws.shown[..., None]
-        return fixed[:, None] - steep + common[:, :, None]
+        utility = fixed[:, None] - steep + common[:, :, None]
+        if self._display.shape[1]:
+            utility = utility + self._display[:, index] * path.shown[:, None]
+        return utility
 
     def _of_gap(self, price: Tensor, path: _Path, gain: Tensor, loss: Tensor) -> Tensor:
         """(M, S, J) effect of the distance of (S, J) prices from the reference prices; gain, loss: (M, J)."""
@@ -333,6 +335,8 @@ class PosteriorMoney:
         """(M, S, J) money of a purchase, of one unit unless customers stock up."""
         fixed = self._now.saved[:, index] - self._handling[index]
         margin = self._keeps[index] * (path.price - draws.cost[:, None, index]) + fixed
+        if self._spec.market.objective == "profit":
+            margin = margin + path.funding
         if not self._spec.stocks_up:
             return margin
         met = stocking_price(path.price, path.reference, self._regular[index])

@@ -351,10 +351,14 @@ class LearnerView:
             rival_price: (E, R) prices of the rival offers, NaN where the scenario's rule decides;
                 all by rule by default.
         """
-        credit, base = self._credit_price if charged else None, self.base_now
+        given: dict[str, Any] = {"credit_price": self._credit_price if charged else None, "rival_price": rival_price}
+        base = self.base_price
+        if self.base is not None:
+            planned = self.base.act(self.market.view)
+            base, given["deal"] = planned.price, planned.deal
         if self.layout.rule_at_zero:
             base = self.layout.around(base, self.base_price, raw[:, :: self.layout.size] == 0)
-        return self._seen(self.market.step_raw(raw, self.layout, base, credit_price=credit, rival_price=rival_price))
+        return self._seen(self.market.step_raw(raw, self.layout, base, **given))
 
     def follow(self, action: Action) -> Outcome:
         """Run one period under another policy's action; the rest is as in `step`."""

@@ -15,7 +15,7 @@ from numba import types
 from numba.core.errors import TypingError
 from numba.extending import intrinsic, overload
 
-from ...pricing import action_layout, backend, choice_formulas, features, rival_policies
+from ...pricing import action_layout, backend, choice_formulas, features, planned_deals, rival_policies
 from ...pricing.price_rules import projection, rule_formulas
 from .compiling import callable_formulas, inlined, merged
 
@@ -121,7 +121,7 @@ for _function, _form in {
 }.items():
     overload(_function, strict=False)(functools.partial(lambda form, *types: form, _form))
 
-callable_formulas(action_layout, choice_formulas, features, projection, rival_policies, rule_formulas)
+callable_formulas(action_layout, choice_formulas, features, planned_deals, projection, rival_policies, rule_formulas)
 
 
 @merged

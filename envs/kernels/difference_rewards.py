@@ -36,13 +36,17 @@ _ZERO = np.float32(0)
 
 
 @compiled
-def charge_products(constants, now, choice, credit_price, runner_up, next_promoted, charge, baseline):
+def charge_products(
+    constants, now, choice, remembered, funded, credit_price, runner_up, next_promoted, charge, baseline
+):
     """Add to the charge and the baseline of each product, (N, E) currency.
 
     Args:
         constants: `Constants`.
         now: `ChoiceInputs` of the period.
         choice: `Choice` of the period, with detail.
+        remembered: (N, E) reference prices of the counterfactual, those before the period.
+        funded: (N, E) what the supplier pays for a unit, or (0, E).
         credit_price: (N,) list price in the counterfactual, without discount or promotion.
         runner_up: (K, E) product in the slot in the counterfactual, or (0, E).
         next_promoted: (E,) product promoted in the counterfactual, -1 for none, or (0,).
@@ -62,10 +66,10 @@ def charge_products(constants, now, choice, credit_price, runner_up, next_promot
         price[n] = credit_price[n]
     product_season(p, now.period, choice.season, effect)
     if p.gain.size:
-        add_reference_effect(p, price, now.reference, effect)
+        add_reference_effect(p, price, remembered, effect)
     if p.units_gain.size:
         units_factor(p, now.price, now.reference, more)
-        units_factor(p, price, now.reference, credit_more)
+        units_factor(p, price, remembered, credit_more)
     feel(p, price, choice.path, felt)
     for k in range(p.quality.shape[0]):
         segment_customers(p.share, k, choice.arrivals, now.multiplier, customers)
@@ -76,7 +80,9 @@ def charge_products(constants, now, choice, credit_price, runner_up, next_promot
             cost = costs.unit_cost[n] if profit else _ZERO
             for e in range(price.shape[1]):
                 credit_margin[n, e] = (credit_price[n] - cost) * credit_more[n, e]
-                margin[n, e] = ((now.paid[k, n, e] if now.paid.shape[0] else now.price[n, e]) - cost) * more[n, e]
+                paid = now.paid[k, n, e] if now.paid.shape[0] else now.price[n, e]
+                paid += funded[n, e] if profit and funded.shape[0] else _ZERO
+                margin[n, e] = (paid - cost) * more[n, e]
         if now.shown.shape[0]:
             lift_shown(p.lift[k], now.shown[k], base, base)
             charge_slots(p, k, now.shown[k], runner_up[k], choice.weight[k], margin, customers, charge)

@@ -102,7 +102,8 @@ def choice_at(
         reference: (N,) or (B, N) reference prices; by default the prices themselves, which customers are then used to.
         discount: (B, N, K) personal discounts, shares.
         shown: (B, K) product in each segment's slot, -1 for none.
-        promoted: (N,) or (B, N), 1 for products on promotion.
+        promoted: (N,) or (B, N), 1 for products on promotion; where promotions are no decision, the share of stores with a
+            display or mailer beyond the planned one.
         regime: Number of the regime, or (B,) numbers.
         rival_price: (R,) or (B, R); the rivals' initial prices by default.
         in_stock: (N,) or (B, N), 0 for sold-out products.
@@ -121,7 +122,7 @@ def choice_at(
         available=_spread(1.0 if in_stock is None else in_stock, rows, products),
         paid=_personal_prices(own, discount),
         shown=np.empty((0, rows), np.int64) if shown is None else np.array(shown.T, np.int64, order="C"),
-        promoted=_spread(0.0 if promoted is None else promoted, rows, products if spec.promotion is not None else 0),
+        promoted=_spread(0.0 if promoted is None else promoted, rows, _parameters(spec)[0].promotion.shape[1]),
         rival_price=_spread(spec.initial_rival_price if rival_price is None else rival_price, rows, rivals),
         multiplier=np.empty((0, rows)),
         waiting=np.zeros((waits, rows)),

@@ -14,6 +14,7 @@ from ...scenarios import MarketSpec
 from ...scenarios.sections import Express
 from .choice_parameters import choice_parameters
 from .expected_demand import catalogue_of
+from .planned_deals import DealRules
 from .price_rules import PriceRules
 from .rival_rules import RivalRules
 from .state import StateLayout
@@ -219,7 +220,7 @@ class FeatureParameters(namedtuple("FeatureParameters", f"{_TABLES} share rivals
         return cls._make([getattr(constants, name) for name in _TABLES.split()] + list(kinds))
 
 
-class Constants(namedtuple("Constants", "choice money rules stock rivals transition sections features")):
+class Constants(namedtuple("Constants", "choice money rules stock rivals transition sections features deals")):
     """All groups of parameters."""
 
     @classmethod
@@ -241,4 +242,5 @@ class Constants(namedtuple("Constants", "choice money rules stock rivals transit
             TransitionRules.of(spec),
             Sections.of(spec, stock),
             FeatureParameters.of(catalogue_of(assumed or spec)),
+            DealRules.of(spec),
         )

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..jit.compiling import compiled, inlined
 from ..jit.rng import period_keys, poisson_rows
-from . import rival_rules, sales, transitions
+from . import planned_deals, rival_rules, sales, transitions
 from .choice import choose, count_lost
 from .choice_parameters import ChoiceInputs, choice_scratch, empty_choice
 from .difference_rewards import charge_products
@@ -24,6 +24,7 @@ from .state import (
     LOST,
     ON_HAND,
     PERIOD,
+    PROFIT,
     REFERENCE_PRICE,
     REGIME,
     UNITS,
@@ -39,7 +40,10 @@ class Parts(namedtuple("Parts", "price discount score promotion order")):
 
 
 class Scratch(
-    namedtuple("Scratch", "decoding keys by_price score ready multiplier first second whole full work displaced place")
+    namedtuple(
+        "Scratch",
+        "decoding keys by_price score ready multiplier first second whole full work displaced place reference",
+    )
 ):
     """Arrays that a period works in, allocated once per batch.
 
@@ -58,6 +62,7 @@ class Scratch(
         work: Scratch of the choice.
         displaced: (E,) next product to promote, see `charge_products`, or (0,).
         place: (E,) slot of the pipeline.
+        reference: (N, E) reference prices at the level of the period's regular prices, or (0, E) without planned deals.
     """
 
 
@@ -95,11 +100,12 @@ def period_scratch(constants: Constants, markets: int, decoding: Decoding, *, de
         work=choice_scratch(p, *sizes),
         displaced=np.empty(markets if displaced else 0, np.int64),
         place=np.empty(markets, np.float32),
+        reference=np.empty((products if constants.deals.usual.size else 0, markets), np.float32),
     )
 
 
 @compiled
-def run_period(constants, scratch, seed, old_clock, old_lanes, old_context, proposed, given, credit_price):
+def run_period(constants, scratch, seed, old_clock, old_lanes, old_context, proposed, announced, given, credit_price):
     """Run E markets through one period under a proposed action.
 
     Args:
@@ -110,6 +116,7 @@ def run_period(constants, scratch, seed, old_clock, old_lanes, old_context, prop
         old_lanes: See old_clock.
         old_context: See old_clock.
         proposed: (A, N, E) proposed action.
+        announced: (N, E) above zero where a deal is announced, or (0, E) where the plan says.
         given: (R, E) rival prices, NaN where the rule decides, or (0, E).
         credit_price: (N,) counterfactual prices for charges, or (0,).
 
@@ -119,9 +126,11 @@ def run_period(constants, scratch, seed, old_clock, old_lanes, old_context, prop
     clock, lanes, context = old_clock.copy(), np.empty_like(old_lanes), old_context.copy()
     period_keys(seed, clock, scratch.keys)
     parts = parts_of(proposed, scratch.decoding)
-    out = empty_results(constants.sections, credit_price.size > 0, constants.rivals.kind.size, parts.price)
+    out = empty_results(
+        constants.sections, constants.deals, credit_price.size > 0, constants.rivals.kind.size, parts.price
+    )
     shared = shared_rows(constants.sections.ends, context)
-    now = open_period(constants, old_lanes, lanes, old_clock, shared, parts, given, scratch, out)
+    now = open_period(constants, old_lanes, lanes, old_clock, shared, parts, announced, given, scratch, out)
     choose_halves(constants, now, shared.rival_price, out, scratch)
     draw(constants, scratch, out)
     ends = sales.season_ends(constants.stock, now.period)
@@ -130,8 +139,9 @@ def run_period(constants, scratch, seed, old_clock, old_lanes, old_context, prop
     wanted = (scratch.whole.mean, out.wanted, out.by_segment, demand)
     settling = (out.paid, out.money, out.returned, lanes[ON_HAND])
     sales.settle(constants.money, scratch.keys, segments, offered, wanted, *settling)
+    sales.add_funding(out.funded, out.money[UNITS], out.money[PROFIT])
     if credit_price.size:
-        charge(constants, now, parts.promotion, credit_price, scratch, out)
+        charge(constants, now, old_lanes[REFERENCE_PRICE], parts.promotion, credit_price, scratch, out)
     advance(constants, scratch.keys, clock, old_lanes, lanes, shared, now, ends, scratch, out)
     return clock, lanes, context, out
 
@@ -152,7 +162,7 @@ def rows(count, like):
 
 
 @compiled
-def empty_results(sections, charged, rivals, price):
+def empty_results(sections, deals, charged, rivals, price):
     """`Results` to be filled; price: (N, E), for its shape."""
     markets, charges = price.shape[1], rows(2, price if charged else price[:0])
     slots, offers = (
@@ -179,11 +189,13 @@ def empty_results(sections, charged, rivals, price):
         slots[1],
         offers[0],
         offers[1],
+        rows(1, price if deals.displays else price[:0])[0],
+        rows(1, price if deals.funds else price[:0])[0],
     )
 
 
 @inlined
-def open_period(constants, before, lanes, clock, shared, parts, given, scratch, out):
+def open_period(constants, before, lanes, clock, shared, parts, announced, given, scratch, out):
     """Run the stages before the choice: price rules, rivals, orders, slots, promotions.
 
     Args:
@@ -193,6 +205,7 @@ def open_period(constants, before, lanes, clock, shared, parts, given, scratch, 
         clock: Clock of the state before the period.
         shared: `Shared` rows of the context.
         parts: `Parts` of the proposed action.
+        announced: (N, E) above zero where a deal is announced, or (0, E) where the plan says.
         given: (R, E) rival prices, NaN where the rule decides, or (0, E).
         scratch: `Scratch`.
         out: `Results`.
@@ -217,7 +230,16 @@ def open_period(constants, before, lanes, clock, shared, parts, given, scratch, 
     if sections.promotions and parts.promotion.shape[0]:
         choose_promoted(parts.promotion[0], sections.most, out.promoted)
     transitions.arrival_multiplier(transition, segments, shared.loyalty, shared.shock, scratch.multiplier)
-    goods = (out.price, before[REFERENCE_PRICE], available, scratch.by_price, out.shown, out.promoted)
+    reference, promoted = before[REFERENCE_PRICE], out.promoted
+    if scratch.reference.shape[0]:
+        reference = scratch.reference
+        reference[:] = before[REFERENCE_PRICE]
+        planned_deals.follow_plan(constants.deals, period, out.price, announced, shared.level, reference)
+        planned_deals.show_deals(constants.deals, period, out.price, announced, shared.level, out.displayed)
+        planned_deals.fund_deals(constants.deals, period, out.price, announced, out.funded)
+    if out.displayed.shape[0]:
+        promoted = out.displayed
+    goods = (out.price, reference, available, scratch.by_price, out.shown, promoted)
     people = (scratch.multiplier, shared.waiting, _ONE)
     return ChoiceInputs(period, clock[REGIME], *goods, out.rival_price, *people)
 
@@ -307,8 +329,8 @@ def draw(constants, scratch, out):
 
 
 @inlined
-def charge(constants, now, promotion, credit_price, scratch, out):
-    """Fill the charges and baselines of the difference rewards."""
+def charge(constants, now, remembered, promotion, credit_price, scratch, out):
+    """Fill the charges and baselines of the difference rewards; remembered: (N, E) reference prices before the period."""
     out.taken[:] = _ZERO
     out.baseline[:] = _ZERO
     if scratch.displaced.size:
@@ -316,7 +338,7 @@ def charge(constants, now, promotion, credit_price, scratch, out):
     counterfactual = (credit_price, out.runner_up, scratch.displaced)
     for i in range(2 if constants.rivals.within else 1):
         half = scratch.second if i else scratch.first
-        charge_products(constants, now, half, *counterfactual, out.taken, out.baseline)
+        charge_products(constants, now, half, remembered, out.funded, *counterfactual, out.taken, out.baseline)
 
 
 @inlined
@@ -345,7 +367,11 @@ def advance(constants, keys, clock, before, lanes, shared, now, ends, scratch, o
         transitions.postpone(stock.delay, keys, first + transitions.LATE, clock[PERIOD], lanes)
     lanes[LIST_PRICE][:] = out.price
     lanes[LAST_UNITS][:] = out.money[UNITS]
-    transitions.move_reference(transition.memory, out.price, now.reference, lanes[REFERENCE_PRICE])
+    remembered = lanes[REFERENCE_PRICE]
+    if scratch.reference.shape[0]:
+        planned_deals.move_remembered(transition.memory, out.price, shared.level, now.reference, remembered)
+    else:
+        transitions.move_reference(transition.memory, out.price, now.reference, remembered)
     delivers, restart = stock.orders and not stock.immediate, ends if stock.season else ends[:0]
     transitions.close_period(constants.money, keys, segments, delivers, restart, out, lanes, scratch.place)
     if stock.use.shape[0]:

@@ -212,6 +212,14 @@ def spend(m, ordered, promoted, profit):
 
 
 @compiled
+def add_funding(funded, units, profit):
+    """Add to the profit what suppliers pay for the units sold; funded: (N, E) currency per unit, or (0, E)."""
+    for n in range(funded.shape[0]):
+        for e in range(funded.shape[1]):
+            profit[n, e] += funded[n, e] * units[n, e]
+
+
+@compiled
 def average_paid(paid, units, total, otherwise, out):
     """Fill (N, E) with the mean price paid over the segments; `otherwise` without units."""
     out[:] = _ZERO
@@ -269,7 +277,7 @@ def total_by_market(money, scale):
 
 
 @compiled
-def expected_money(constants, period, price, stock, units, chances, ordered, promoted):
+def expected_money(constants, period, price, stock, units, chances, ordered, promoted, funded):
     """Expected revenue and profit given action and state.
 
     Args:
@@ -281,6 +289,7 @@ def expected_money(constants, period, price, stock, units, chances, ordered, pro
         chances: (H, N, E) purchase probabilities of single customers, or (0, N, E).
         ordered: (S, N, E) units ordered, or (0, N, E).
         promoted: (N, E) 1 for products on promotion, or (0, E).
+        funded: (N, E) what the supplier pays for a unit, or (0, E).
 
     Returns:
         (2, N, E) revenue and profit, currency.
@@ -309,6 +318,7 @@ def expected_money(constants, period, price, stock, units, chances, ordered, pro
         take_back(m, spare, price, kept if m.backlog else closing, out[0], out[1])
     keep(m, closing, ends, out[0], out[1])
     spend(m, ordered, promoted, out[1])
+    add_funding(funded, bought, out[1])
     return out
 
 

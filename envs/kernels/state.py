@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...scenarios import MarketSpec
+from ...scenarios.planned_deals import planned_deals
 from ..jit.compiling import inlined
 
 Floats = NDArray[np.float32]
@@ -29,7 +30,7 @@ LIST_PRICE, REFERENCE_PRICE, ON_HAND, LAST_UNITS, PIPELINE = range(5)
 UNITS, LOST, REVENUE, PROFIT = range(4)
 
 
-_PARTS = "loyalty shock waiting rival_price rival_units rival_memory past capacity prior"
+_PARTS = "loyalty shock waiting rival_price rival_units rival_memory past capacity prior level"
 
 
 class StateLayout(namedtuple("StateLayout", _PARTS)):
@@ -47,6 +48,7 @@ class StateLayout(namedtuple("StateLayout", _PARTS)):
         capacity: H rows, units left of the shared resources.
         prior: N rows, the prior price that the list price is announced with as reduced, 0 where it is not; for the law
             of the European Union.
+        level: N rows, level of the regular prices relative to the plan's, where a plan has deals.
     """
 
     @classmethod
@@ -63,6 +65,7 @@ class StateLayout(namedtuple("StateLayout", _PARTS)):
             "past": spec.guardrails.past_periods * spec.sizes["N"],
             "capacity": spec.sizes["H"],
             "prior": spec.sizes["N"] * (spec.guardrails.law is not None and spec.guardrails.law.states_prior),
+            "level": spec.sizes["N"] * (planned_deals(spec) is not None),
         }
         ends = np.cumsum(list(counts.values())).tolist()
         return cls(**{name: slice(end - count, end) for (name, count), end in zip(counts.items(), ends, strict=True)})
@@ -70,7 +73,7 @@ class StateLayout(namedtuple("StateLayout", _PARTS)):
     @property
     def rows(self) -> int:
         """Number of rows."""
-        return self.prior.stop
+        return self.level.stop
 
 
 Shared = namedtuple("Shared", _PARTS)
@@ -80,9 +83,10 @@ Shared = namedtuple("Shared", _PARTS)
 @inlined
 def shared_rows(ends, context):
     """`Shared` views of the context, (rows, E); ends: of each part."""
-    a, b, c, d, e, f, g, h, i = ends
+    a, b, c, d, e, f, g, h, i, j = ends
     rivals = (context[c:d], context[d:e], context[e:f])
-    return Shared(context[:a], context[a:b], context[b:c], *rivals, context[f:g], context[g:h], context[h:i])
+    rules = (context[f:g], context[g:h], context[h:i])
+    return Shared(context[:a], context[a:b], context[b:c], *rivals, *rules, context[i:j])
 
 
 def _market_first(rows: Callable[[Any], NDArray], doc: str) -> Any:
@@ -173,7 +177,7 @@ class MarketState:
 
 _RESULTS = """
 price money stock wanted returned perished received ordered by_segment paid chances promoted taken baseline
-trail shown runner_up rival_price rival_units
+trail shown runner_up rival_price rival_units displayed funded
 """
 
 
@@ -200,6 +204,8 @@ class Results(namedtuple("Results", _RESULTS)):
         runner_up: (K, E) the second best.
         rival_price: (R, E) prices of the rival offers, currency per unit.
         rival_units: (R, E) their units, expected, or drawn for rivals that learn.
+        displayed: (N, E) share of stores with a display or mailer beyond the planned one, where displays go with deals.
+        funded: (N, E) what the supplier pays for a unit, currency, where it does.
     """
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ...envs import Market, seed_for
 from ...pricing import RULES, Policy
 from ...scenarios import MarketSpec
-from .draws import ENDS, EPISODES, METHOD, Drawn, Floats, draw_numbers, market_of, money_of, outcomes_of
+from .draws import ENDS, EPISODES, METHOD, Drawn, Floats, draw_numbers, money_of, outcomes_of
 
 _MOST = 0.5
 
@@ -76,7 +76,7 @@ def product_figures(spec: MarketSpec, policy: Policy, *, draws: int | None = Non
         >>> product_figures(spec, FixedPrice(9.0)).units.mean.shape
         (30, 1)
     """
-    return _figures(*simulated_products(market_of(spec, policy), policy, draws=draws, seed=seed))
+    return _figures(*simulated_products(spec, policy, draws=draws, seed=seed))
 
 
 def simulated_products(
@@ -109,7 +109,7 @@ def _episodes(
     horizon, products = spec.market.horizon_periods, len(spec.products.names)
     seen, hit = np.zeros((5, episodes, horizon, products), np.float32), np.zeros((horizon, products, len(RULES) + 1))
     for t, own, outcome in outcomes_of(policy, markets, horizon):
-        expected, came = money_of(spec, t, outcome)
+        expected, came = money_of(outcome)
         seen[:, own, t] = [outcome.units, *came, *expected]
         hit[t, :, :-1] += ((outcome.trail[..., None] >> np.arange(len(RULES), dtype=np.uint32)) & 1).sum(axis=0)
         hit[t, :, -1] += outcome.promoted.sum(axis=0)

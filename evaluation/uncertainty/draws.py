@@ -12,7 +12,6 @@ from joblib import Parallel, delayed
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 
-from ...agents.posterior.deals import market_under
 from ...envs import Market, Outcome, seed_for
 from ...jobs.processes import JOBS
 from ...pricing import ChargedRange, MarketView, Policy
@@ -395,41 +394,20 @@ def compare_draws(
     if episodes < 2:
         raise ValueError(f"episodes must be at least 2 per draw; got {episodes}; noise cannot be estimated from one")
     chosen, numbers = policies_of(spec, policies, seed), draw_numbers(spec, count)
-    alike: dict[int, tuple[MarketSpec, list[Policy]]] = {}
-    for policy in chosen:
-        market = market_of(spec, policy)
-        alike.setdefault(id(market), (market, []))[1].append(policy)
-    found: dict[str, list[tuple[Floats, Floats, Floats]]] = {}
-    for market, group in alike.values():
-        drawn = Drawn(market, episodes, seed_for("test", seed), assumed or spec)
-        parts = drawn.each(_simulated, group, numbers)
-        found |= {policy.name: [part[n] for part in parts] for n, policy in enumerate(group)}
+    parts = Drawn(spec, episodes, seed_for("test", seed), assumed or spec).each(_simulated, chosen, numbers)
     expected, realised, outside, prices = {}, {}, {}, {}
-    for name in (policy.name for policy in chosen):
-        sums, marks, paths = zip(*found[name], strict=True)
+    for n, name in enumerate(policy.name for policy in chosen):
+        sums, marks, paths = zip(*(part[n] for part in parts), strict=True)
         expected[name], realised[name] = np.concatenate(sums, axis=-1).reshape(2, 3, count, episodes)
         outside[name] = None if charged_range(spec) is None else float(np.concatenate(marks).mean())
         prices[name] = sum(paths) / (count * episodes)
     return DrawComparison(spec, numbers, episodes, seed, expected, realised, outside, prices)
 
 
-def market_of(spec: MarketSpec, policy: Policy) -> MarketSpec:
-    """The market as a policy makes it (`agents.posterior.deals.market_under`)."""
-    history, remembered = spec.history, spec.reference_price is not None
-    if history is None or not (remembered or history.feature_lift.any() or history.funding.any()):
-        return spec
-    market = Market(spec, num_markets=1, seed=seed_for("tuning"))
-    steps = outcomes_of(policy, [market], spec.market.horizon_periods)
-    price = np.stack([outcome.list_price[0] for _, _, outcome in steps]).astype(np.float64)
-    return market_under(spec, policy, price)
-
-
-def money_of(spec: MarketSpec, period: int, outcome: Outcome) -> NDArray[np.float64]:
-    """(2, 2, E, N) expected and realised, revenue and profit of a period, with what suppliers pay for deals."""
-    money = np.stack([outcome.expected_money.transpose(0, 2, 1), [outcome.revenue, outcome.profit]]).astype(np.float64)
-    if spec.history is not None and spec.history.funding.any():
-        money[:, 1] += spec.history.funding[period] * outcome.units
-    return money
+def money_of(outcome: Outcome) -> NDArray[np.float64]:
+    """(2, 2, E, N) expected and realised, revenue and profit of a period."""
+    expected = outcome.expected_money.transpose(0, 2, 1)
+    return np.stack([expected, [outcome.revenue, outcome.profit]]).astype(np.float64)
 
 
 def draw_numbers(spec: MarketSpec, draws: int | None = None) -> tuple[int, ...]:
@@ -504,7 +482,7 @@ def _episodes(spec: MarketSpec, policy: Policy, markets: list[Market]) -> tuple[
     known, prices = charged_range(spec), np.zeros((horizon, len(spec.products.names)))
     for t, own, outcome in outcomes_of(policy, markets, horizon):
         weight = spec.market.discount_factor**t
-        sums[:, :2, own] += weight * money_of(spec, t, outcome).sum(axis=-1)
+        sums[:, :2, own] += weight * money_of(outcome).sum(axis=-1)
         sums[:, 2, own] += outcome.units.sum(axis=1, dtype=np.float64)
         prices[t] += outcome.list_price.sum(axis=0, dtype=np.float64)
         if known is not None:

@@ -25,9 +25,10 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from ...evaluation.uncertainty.draws import draw_numbers
-from ...evaluation.what_if import units_under_draw
+from ...evaluation.what_if import course_units
 from ...scenarios import MarketSpec, goal_market
-from ...scenarios.periods import planned_prices, reference_path, simulated_prices
+from ...scenarios.periods import planned_prices, simulated_prices
+from ...scenarios.planned_deals import course_of
 
 Array = NDArray[np.float64]
 # Weeks in which the prices that were learned are charged.
@@ -269,19 +270,17 @@ class _Shop:
     def units(self, draw: MarketSpec, paths: Array) -> Array:
         """(B, T, N) expected units of courses of prices under a draw."""
         price = simulated_prices(self.spec, paths)
-        period = np.tile(np.arange(paths.shape[1]), len(paths))
-        flat = (array.reshape(-1, paths.shape[-1]) for array in (price, reference_path(self.spec, price)))
-        return units_under_draw(self.spec, draw, period, *flat).reshape(paths.shape)
+        return course_units(self.spec, draw, price, course_of(self.spec, price)).sum(axis=2)
 
     def money(self, draw: MarketSpec, paths: Array, units: Array) -> Array:
         """(B, W, C) money of the first W periods, by category."""
-        weeks, own, history = units.shape[1], self.goal is self.spec, self.spec.history
-        margin = paths[:, :weeks]
+        weeks, margin = units.shape[1], paths[:, : units.shape[1]]
+        funding = 0.0
         if self.goal.market.objective == "profit":
-            margin = margin - (draw if own else self.goal).products.unit_cost
-            margin = margin + history.funding[:weeks] if own and history is not None else margin
+            margin = margin - (draw if self.goal is self.spec else self.goal).products.unit_cost
+            funding = course_of(self.goal, simulated_prices(self.spec, paths)).funding[:, :weeks]
         kept = 1.0 if self.spec.returns is None else 1 - self.spec.returns.probability
-        return (margin * units * kept) @ self.member
+        return (units * (margin * kept + funding)) @ self.member
 
     def best(self, draw: MarketSpec) -> Array:
         """(N,) factors on the planned prices with the most money under a draw, by coordinate ascent: each category as

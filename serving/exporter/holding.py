@@ -141,7 +141,7 @@ def price_path(spec: MarketSpec, holding: Holding, base_price: NDArray[np.float3
     from ...agents.posterior.deals import plan_policies
 
     if spec.history is not None and (own := plan_policies(spec).get(holding.prices)) is not None:
-        return own if spec.promotion is not None else replace(own, promotion=None)
+        return own
     current, share, prices = current_prices(spec), holding.toward_current, holding.prices
     shape = (spec.market.horizon_periods, len(spec.products.names))
     planned, promotion = spec.products.regular_price, None

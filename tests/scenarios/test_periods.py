@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 from repricer.scenarios import load_scenario
-from repricer.scenarios.periods import periods_of, planned_prices, reference_path, simulated_prices
+from repricer.scenarios.periods import periods_of, planned_prices, simulated_prices
+from repricer.scenarios.planned_deals import course_of
 from repricer.scenarios.price_section import HistorySection
 from repricer.scenarios.sections import Posterior, ReferencePrice, Regimes
 
@@ -46,15 +47,21 @@ def test_lower_regular_prices_are_what_customers_are_used_to_and_lower_weeks_are
     plan[1] = 8.0
     reference = ReferencePrice(memory=0.5, gain=np.array([1.0]), loss=np.array([0.0]))
     spec = replace(spec, history=HistorySection(price=plan), reference_price=reference)
-    np.testing.assert_allclose(reference_path(spec, plan).ravel()[:4], [10, 10, 9, 9.5])
+
+    def remembered(price: np.ndarray, on_deal: np.ndarray | None = None) -> np.ndarray:
+        return course_of(spec, price, on_deal).reference.ravel()[:4]
+
+    np.testing.assert_allclose(remembered(plan), [10, 10, 9, 9.5])
     # Everything 10% lower: customers compare with what they are used to, in proportion.
-    np.testing.assert_allclose(reference_path(spec, 0.9 * plan), 0.9 * reference_path(spec, plan))
-    # Higher prices surprise nobody into using up what they stored.
-    np.testing.assert_allclose(reference_path(spec, 1.2 * plan).ravel()[0], 10)
-    # A deal more is a deal.
-    np.testing.assert_allclose(reference_path(spec, np.array([[8.0], [8.0], [10.0], [10.0]])).ravel()[:2], [10, 9])
-    textbook = replace(spec, history=None)
-    np.testing.assert_allclose(reference_path(textbook, 0.9 * plan).ravel()[0], 10)
+    np.testing.assert_allclose(remembered(0.9 * plan), 0.9 * remembered(plan))
+    # Higher prices surprise nobody into using up what they stored, nor make a deal look deeper.
+    np.testing.assert_allclose(remembered(1.2 * plan), remembered(plan))
+    # A deal more is a deal where it is announced, else a lower regular price.
+    more = np.array([[8.0], [8.0], [10.0], [10.0]])
+    np.testing.assert_allclose(remembered(more, more < 10)[:2], [10, 9])
+    np.testing.assert_allclose(remembered(more)[:2], [8, 8])
+    spec = replace(spec, history=None)
+    np.testing.assert_allclose(remembered(0.9 * plan)[0], 10)
 
 
 def test_a_frozen_product_leaves_its_one_price_as_far_as_its_plan_in_every_course_of_prices() -> None:

@@ -13,8 +13,8 @@ from repricer.agents.posterior.deals import (
     STEPS,
     Plan,
     PlanValue,
-    market_under,
     own_plan,
+    path_of,
     plan_policies,
 )
 from repricer.envs import rollout
@@ -46,7 +46,8 @@ def shop(*, sensitivity=(2.5, 2.5, 2.5), memory=None, **history):
 
 
 def plan_of(path):
-    return Plan(path.path, path.promotion, path.path < 0.98 * path.path.max(axis=0))
+    deal = path.path < 0.98 * path.path.max(axis=0) if path.deal is None else path.deal
+    return Plan(path.path, np.zeros(path.path.shape), deal)
 
 
 @pytest.mark.parametrize("memory", [None, 0.5])
@@ -89,7 +90,7 @@ def test_a_deal_moves_to_the_week_where_it_earns_most_with_its_display():
     spec = spec.with_changes(arrivals={"rate": spec.arrivals.rate * busy})
     found = plan_policies(spec)[DEALS]
     assert np.flatnonzero(plan_of(found).deal[:, 1]).tolist() == [5]
-    assert np.flatnonzero(found.promotion[:, 1]).tolist() == [5]
+    assert np.flatnonzero(found.deal[:, 1]).tolist() == [5]
     value, plan = PlanValue(spec), plan_of(found)
     for n, depth in product(range(3), (0.95, 0.9)):
         deeper = plan.price.copy()
@@ -108,15 +109,14 @@ def test_a_deal_is_not_moved_to_the_end_to_escape_what_it_costs_afterwards():
     assert now > 0.01 > abs(lasting)
 
 
-def test_displays_and_funding_go_with_the_deal():
+def test_a_plan_of_moved_deals_has_the_money_of_the_simulated_market():
     shown = np.zeros((6, 3))
     shown[1:3, 0] = 0.5
-    spec = shop(promotion=shown, feature_lift=np.array([0.8, 0, 0]), funding=np.where(shown > 0, 0.3, 0.0))
-    regular = np.tile(spec.products.regular_price, (6, 1))
-    without = market_under(spec, current_prices(replace(spec, history=None)), regular)
-    assert without.demand.quality_path[1:3, 0] == pytest.approx(-0.4)
-    assert not without.history.funding.any()
-    assert market_under(spec, current_prices(spec), own_plan(spec).price) is spec
+    spec = shop(memory=0.5, promotion=shown, feature_lift=np.array([0.8, 0, 0]), funding=np.where(shown > 0, 0.3, 0.0))
+    value, plan = PlanValue(spec), own_plan(spec)
+    for moved in (plan, Plan(*(np.roll(part, 2, axis=0) for part in plan))):
+        run = rollout(replace(spec, posterior=None), path_of(spec, moved, "moved"), episodes=2, seed=5, expected=True)
+        assert value.money(moved).sum() == pytest.approx(run.objective.mean(), rel=1e-4)
 
 
 def test_a_policy_that_abolishes_deals_loses_their_displays_in_every_draw():

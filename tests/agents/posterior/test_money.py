@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from repricer.agents.posterior.deals import market_under
 from repricer.agents.posterior.money import PosteriorMoney, draws_of
 from repricer.envs import expected_units, rollout
 from repricer.planning.markdown_search import SeasonDemand
 from repricer.pricing import FixedPrice
 from repricer.scenarios import choice_model, load_scenario, sample_catalogue
+from repricer.scenarios.planned_deals import Remembered
 from repricer.scenarios.price_section import HistorySection
 from repricer.scenarios.sections import Posterior, RecommendationSection
 
@@ -83,9 +83,8 @@ def test_prices_rise_and_fall_as_far_as_is_planned(make_shop):
     money = PosteriorMoney(spec, draws_of(spec)).by_draw(price.astype(np.float64))
     path = rollout(spec, FixedPrice(price), episodes=2, seed=1).price_path
     np.testing.assert_allclose(path[:4, 0], [4.0, 3.88, 3.6, 3.6], rtol=1e-5)
-    market = market_under(spec, FixedPrice(price), path)
     simulated = [
-        rollout(market.draw(m), FixedPrice(price), episodes=2, seed=1, expected=True, assumed=spec) for m in range(3)
+        rollout(spec.draw(m), FixedPrice(price), episodes=2, seed=1, expected=True, assumed=spec) for m in range(3)
     ]
     assert np.diff(money) == pytest.approx(np.diff([run.objective.mean() for run in simulated]), rel=1e-4)
 
@@ -110,7 +109,8 @@ def test_the_gradient_and_a_line_along_one_price(make_shop, curvature, scale, ef
 def test_one_period_is_the_choice_of_its_customers():
     spec = uncertain(sample_catalogue(6, 1, parts=()), draws=2)
     price, t = 0.9 * spec.products.regular_price, 3
-    money = PosteriorMoney(spec, draws_of(spec), period=t, reference=spec.products.regular_price)
+    before = Remembered(spec.products.regular_price, np.ones(6))
+    money = PosteriorMoney(spec, draws_of(spec), period=t, before=before)
     expected = [
         ((price - truth.products.unit_cost) * expected_units(truth, t, price).sum(axis=1)[0]).sum()
         for truth in (spec.draw(0), spec.draw(1))
@@ -121,7 +121,8 @@ def test_one_period_is_the_choice_of_its_customers():
 def test_one_period_of_customers_who_stock_up_is_that_of_the_choice_model(make_shop):
     spec = uncertain(make_shop(reference_price={"units_gain": 1.2, "units_loss": 0.7}, stock=None), draws=2)
     price, reference = np.array([3.6, 5.9, 2.4]), np.array([4.2, 5.1, 2.5])
-    money, shown = PosteriorMoney(spec, draws_of(spec), period=3, reference=reference), spec.shown_by_recommender
+    money = PosteriorMoney(spec, draws_of(spec), period=3, before=Remembered(reference, np.ones(3)))
+    shown = spec.shown_by_recommender
     earned = []
     for truth in (spec.draw(0), spec.draw(1)):
         units = choice_model(truth).units(3, price, reference=reference, shown=shown)[0].sum(axis=0)

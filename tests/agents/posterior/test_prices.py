@@ -11,6 +11,7 @@ from repricer.agents.posterior.prices import has_closed_form
 from repricer.envs import rollout
 from repricer.pricing import FixedPrice
 from repricer.scenarios import load_scenario, sample_catalogue, spec_from_table
+from repricer.scenarios.planned_deals import Remembered
 
 from .test_money import uncertain
 
@@ -127,14 +128,14 @@ def test_stock_that_runs_out_under_the_closed_form_is_searched_too(make_shop):
 def test_myopic_prices_maximise_each_period_over_the_draws():
     spec = pair(reference_price={"memory": 0.6, "gain": 0.4, "loss": 0.9})
     path = myopic(spec).path
-    reference = spec.products.regular_price
+    before = Remembered(spec.products.regular_price, np.ones(2))
     for t, price in enumerate(path):
-        money = PosteriorMoney(spec, draws_of(spec), period=t, reference=reference)
+        money = PosteriorMoney(spec, draws_of(spec), period=t, before=before)
         best = money.value(price.astype(np.float64)).sum()
         for other in itertools.product(*(price[n] * np.array([0.97, 1, 1.03]) for n in range(2))):
             inside = np.clip(other, spec.guardrails.low, spec.guardrails.high)
             assert money.value(inside).sum() <= best * (1 + 1e-6)
-        reference = 0.6 * reference + 0.4 * price
+        before = before._replace(reference=0.6 * before.reference + 0.4 * price)
     ladder = pair(prices={"price_ladder": [2.99, 3.99, 4.99, 5.99, 6.99]})
     assert np.isin(myopic(ladder).path, np.array([2.99, 3.99, 4.99, 5.99, 6.99], np.float32)).all()
 

@@ -1,0 +1,70 @@
+"""The deals of a shop's plan in a market: whether one stands, what its display is worth, and what customers remember.
+
+A fitted market sells its forecasts at the plan. A policy leaves the plan in two ways: it moves a product's regular price,
+or it changes a deal. Customers take a price for a deal where the shop announces one, in the periods in which it plans a
+deal unless a policy says otherwise; any other price is a regular price, to which they are used at once, since only an
+announced reduction draws the buyers of a deal. All of it follows from the prices so far.
+
+Each formula is of one product in one period, on numbers, numpy arrays or torch tensors; the simulator compiles it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .backend import ONE, ZERO, log, where
+
+DEAL = 0.98
+"""Below this share of the regular price, a price is a deal."""
+FUNDED = 1.005
+"""The supplier pays for a deal up to this multiple of the price that was agreed on."""
+
+
+def regular_level(price: Any, usual: Any, level: Any, on_deal: Any) -> Any:
+    """The level of a product's regular price relative to the plan's, with this period's price.
+
+    Args:
+        price: The price of the period, currency per unit.
+        usual: The plan's regular price in the period, currency per unit.
+        level: The level before the period; 1 is the plan's.
+        on_deal: Whether a deal is announced: then the regular price stays, unless the price exceeds it.
+
+    Example:
+        >>> [float(regular_level(price, 10.0, 1.0, True)) for price in (8.0, 11.0)], float(regular_level(8.0, 10.0, 1.0, False))
+        ([1.0, 1.1], 0.8)
+    """
+    own = price / usual
+    return where(on_deal, where(own < level, level, own), own)
+
+
+def lowered(level: Any) -> Any:
+    """The level, at most one: customers take a dearer regular price for no reason to find a deal deeper.
+
+    Example:
+        >>> float(lowered(0.9)), float(lowered(1.2))
+        (0.9, 1.0)
+    """
+    return where(level < ONE, level, ONE)
+
+
+def standing_share(price: Any, usual: Any, level: Any, on_deal: Any, depth: Any, share: Any, always: Any) -> Any:
+    """The share of stores with a display or mailer for a product: that of a deal fades with the deal's depth.
+
+    Args:
+        price: As for `regular_level`, like `usual` and `on_deal`.
+        usual: See price.
+        level: The level after the period.
+        on_deal: See price.
+        depth: Depth of the deal as planned, the logarithm of its regular price over its price, above zero.
+        share: Share of stores that show the deal at that depth or below.
+        always: Share of stores that show the product without a deal.
+
+    Example:
+        >>> import numpy as np
+        >>> planned = {"usual": 10.0, "level": 1.0, "on_deal": True, "depth": float(np.log(10 / 8)), "share": 0.5, "always": 0.0}
+        >>> [round(float(standing_share(np.float64(price), **planned)), 3) for price in (7.0, 8.0, 9.8, 10.0)]
+        [0.5, 0.5, 0.045, 0.0]
+    """
+    part = log(level * usual / price) / depth
+    part = where(part < ONE, part, ONE)
+    return where(on_deal, share * where(part > ZERO, part, ZERO), always)
