@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +20,20 @@ from .prices import current_prices
 STEPS = (-0.08, -0.05, -0.02, 0.02, 0.05, 0.08)
 """Relative steps of regular prices that are always compared."""
 BY_CATEGORY, DEALS, BOTH = "regular-by-category", "deals", "deals+regular-by-category"
-_DEEPER, _MOVES, _SWEEPS, _AFTER = (0.95, 0.9), (-2, -1, 1, 2), 3, 6
+_SWEEPS = 3
+AFTER = 6
+"""Quiet periods that a plan's money is counted in after its last one, as customers use up what they bought on deal."""
+
+
+class Option(NamedTuple):
+    """What may become of a deal: its price is multiplied by a factor, or it moves by some periods; by none, it is dropped."""
+
+    factor: float = 1.0
+    moved: int = 0
+
+
+OPTIONS = (Option(), Option(0.95), Option(0.9), Option(moved=-2), Option(moved=-1), Option(moved=1), Option(moved=2))
+"""What is tried for a deal besides keeping it."""
 
 
 class Plan(NamedTuple):
@@ -44,11 +58,12 @@ def own_plan(spec: MarketSpec) -> Plan:
 
 
 class PlanValue:
-    """Units and money of whole plans in the mean market, with customers who remember its prices.
+    """Units and money of whole plans in the mean market or its posterior draws, with customers who remember its prices.
 
     Args:
         spec: The market.
         recommended: Whether the recommender shows its products, as the market has it; the shop's past had none.
+        draws: Numbers of the posterior draws; none for the mean market.
 
     Example:
         >>> from repricer import load_scenario
@@ -57,16 +72,18 @@ class PlanValue:
         (30, 1)
     """
 
-    def __init__(self, spec: MarketSpec, *, recommended: bool = True) -> None:
-        self.spec, self.goal, self._model = spec, goal_market(spec), choice_model(spec)
+    def __init__(self, spec: MarketSpec, *, recommended: bool = True, draws: Sequence[int] = ()) -> None:
+        self.spec, self.goal = spec, goal_market(spec)
+        self._truths = [self.goal.draw(m) for m in draws] or [self.goal]
         self._shown = spec.shown_by_recommender if recommended and spec.recommendation is not None else None
         self.planned = own_plan(spec)
 
     def units(self, plan: Plan) -> Array:
         """(…, T, N) mean units."""
-        return self._units(plan, course_of(self.spec, np.asarray(plan.price, np.float64), plan.deal))
+        course = course_of(self.spec, np.asarray(plan.price, np.float64), plan.deal)
+        return np.mean([self._units(truth, plan, course) for truth in self._truths], axis=0)
 
-    def _units(self, plan: Plan, course: Course) -> Array:
+    def _units(self, truth: MarketSpec, plan: Plan, course: Course) -> Array:
         price = np.asarray(plan.price, np.float64)
         period = np.minimum(np.arange(price.shape[-2]), len(self.planned.price) - 1)
         promoted = course.shown if self.spec.promotion is None else plan.feature > 0.5
@@ -75,11 +92,21 @@ class PlanValue:
         ]
         period = np.broadcast_to(period, price.shape[:-1]).ravel()
         given = {"reference": rows[0], "promoted": rows[1][:, None].astype(np.float64), "shown": self._shown}
-        return self._model.units(period, price.reshape(rows[0].shape), **given).sum(axis=1).reshape(price.shape)
+        units = choice_model(truth).units(period, price.reshape(rows[0].shape), **given)
+        return units.sum(axis=1).reshape(price.shape)
 
     def money(self, plan: Plan, after: int = 0) -> Array:
-        """(…, C) money of the objective by category, with so many periods after the plan's, like its last one without deals:
-        customers who stock up or remember a deal would otherwise make the last periods the best ones for deals.
+        """(…, C) mean money of the objective by category, as of `money_by_draw`."""
+        return self.money_by_draw(plan, after).mean(axis=0)
+
+    def money_by_draw(self, plan: Plan, after: int = 0, extra_cost: Array | float = 0.0) -> Array:
+        """(M, …, C) money of the objective by category, with so many periods after the plan's, like its last one without
+        deals: customers who stock up or remember a deal would otherwise make the last periods the best ones for deals.
+
+        Args:
+            plan: The plan.
+            after: Number of periods after it.
+            extra_cost: (N,) currency per unit beyond the unit cost.
         """
         if after:
             usual = plan.price.max(axis=-2, keepdims=True)
@@ -91,10 +118,14 @@ class PlanValue:
         course = course_of(goal, price, plan.deal)
         counts, returns = float(goal.market.objective == "profit"), goal.returns
         keeps = 1.0 if returns is None else 1 - returns.probability
-        margin = keeps * (price - counts * goal.products.unit_cost) + counts * course.funding
+        margin = keeps * (price - extra_cost) + counts * course.funding
         member = np.eye(len(goal.category_names))[goal.category_index]
         weight = goal.market.discount_factor ** np.arange(price.shape[-2])
-        return np.einsum("...tn,t,nc->...c", self._units(plan, course) * margin, weight, member)
+        found = []
+        for truth in self._truths:
+            earned = self._units(truth, plan, course) * (margin - counts * keeps * truth.products.unit_cost)
+            found.append(np.einsum("...tn,t,nc->...c", earned, weight, member))
+        return np.stack(found)
 
 
 def stepped(spec: MarketSpec, plan: Plan, step: Array | float) -> Plan:
@@ -122,8 +153,8 @@ def plan_policies(spec: MarketSpec) -> dict[str, PricePath]:
     best = np.array([0.0, *STEPS])[money.argmax(axis=0)][spec.category_index]
     plans[BY_CATEGORY] = stepped(spec, value.planned, best)
     if value.planned.deal.any():
-        plans[DEALS] = _Calendar(value, value.planned).best()
-        plans[BOTH] = _Calendar(value, plans[BY_CATEGORY]).best()
+        for name, plan in ((DEALS, value.planned), (BOTH, plans[BY_CATEGORY])):
+            plans[name] = Calendar(spec, plan).best(plan, value)
     return {name: path_of(spec, plan, name) for name, plan in plans.items()}
 
 
@@ -134,59 +165,89 @@ def path_of(spec: MarketSpec, plan: Plan, name: str) -> PricePath:
     return PricePath(plan.price.astype(np.float32), promotion, name=name, deal=deal)
 
 
-class _Calendar:
-    """A search for the best calendar of a plan's deals: one deal of each category at a time takes the best of its options."""
+class Calendar:
+    """The deals of a plan one by one, and what may become of each.
 
-    def __init__(self, value: PlanValue, plan: Plan) -> None:
-        self.value, self.plan = value, plan
-        self.free = np.flatnonzero(~value.spec.guardrails.held)
+    Args:
+        spec: The market.
+        plan: The plan.
+        lowest: (N,) lowest prices of deals that are made deeper; by default those of the price rules.
+    """
+
+    def __init__(self, spec: MarketSpec, plan: Plan, lowest: Array | None = None) -> None:
+        self.spec = spec
+        self.lowest = spec.guardrails.low if lowest is None else lowest
+        self.free = np.flatnonzero(~spec.guardrails.held)
         # The price of a period without the deal: that of the nearest one before, else after.
         usual = pd.DataFrame(np.where(plan.deal, np.nan, plan.price)).ffill().bfill()
-        self.usual = usual.fillna(pd.Series(value.spec.products.regular_price)).to_numpy()
+        self.usual = usual.fillna(pd.Series(spec.products.regular_price)).to_numpy()
 
-    def best(self) -> Plan:
-        """The plan with the best calendar found."""
-        plan = self.plan
+    def best(self, plan: Plan, value: PlanValue) -> Plan:
+        """The plan with the best calendar found in the mean market: one deal of each category at a time takes the best of
+        its options.
+        """
+        after = AFTER * (self.spec.reference_price is not None)
         for _ in range(_SWEEPS):
             before = plan
-            for turn in self._turns(plan):
-                options = [self._changed(plan, turn, option) for option in range(2 + len(_DEEPER) + len(_MOVES))]
-                tried = Plan(*(np.stack(part) for part in zip(*options, strict=True)))
-                after = _AFTER * (self.value.spec.reference_price is not None)
-                chosen = self.value.money(tried, after).argmax(axis=0)[self.value.spec.category_index]
-                plan = Plan(*(part[chosen, :, np.arange(len(chosen))].T for part in tried))
+            for turn in self.turns(plan):
+                options = [plan, *(self.changed(plan, turn, option) for option in OPTIONS)]
+                tried = stacked(options)
+                chosen = value.money(tried, after).argmax(axis=0)[self.spec.category_index]
+                plan = picked(tried, chosen)
             if np.array_equal(before.price, plan.price):
                 break
         return plan
 
-    def _turns(self, plan: Plan) -> list[list[tuple[int, int, int]]]:
+    def turns(self, plan: Plan) -> list[list[tuple[int, int, int]]]:
         """Turns of deals (product, first period, end), at most one of each category in a turn."""
         turns: list[list[tuple[int, int, int]]] = []
-        count = [0] * len(self.value.spec.category_names)
+        count = [0] * len(self.spec.category_names)
         for n in self.free.tolist():
             edges = np.flatnonzero(np.diff(np.concatenate([[False], plan.deal[:, n], [False]])))
             for first, end in edges.reshape(-1, 2).tolist():
-                c = int(self.value.spec.category_index[n])
+                c = int(self.spec.category_index[n])
                 if count[c] == len(turns):
                     turns.append([])
                 turns[count[c]].append((n, first, end))
                 count[c] += 1
         return turns
 
-    def _changed(self, plan: Plan, turn: list[tuple[int, int, int]], option: int) -> Plan:
-        """The plan with one option for each deal of a turn: 0 keeps it, 1 drops it, the next deepen it, the last move it."""
-        price, feature, deal = (part.copy() for part in plan)
+    def changed(self, plan: Plan, turn: list[tuple[int, int, int]], option: Option) -> Plan:
+        """The plan with one option for each deal of a turn."""
+        new = Plan(*(part.copy() for part in plan))
         for n, first, end in turn:
             here = np.arange(first, end)
-            if 1 < option < 2 + len(_DEEPER):
-                low = np.minimum(self.value.spec.guardrails.low[n], price[here, n])
-                price[here, n] = np.maximum(_DEEPER[option - 2] * price[here, n], low)
-            elif option:
-                there = here + (_MOVES[option - 2 - len(_DEEPER)] if option > 1 else len(price))
-                if option > 1 and (there[0] < 0 or there[-1] >= len(price) or deal[np.setdiff1d(there, here), n].any()):
-                    continue
-                kept = [part[here, n].copy() for part in (price, feature)]
-                price[here, n], feature[here, n], deal[here, n] = self.usual[here, n], 0.0, False
-                if option > 1:
-                    price[there, n], feature[there, n], deal[there, n] = *kept, True
-        return Plan(price, feature, deal)
+            if option.factor != 1:
+                self._reprice(new, n, here, option.factor)
+            else:
+                self._move(plan, new, n, here, option.moved)
+        return new
+
+    def _reprice(self, new: Plan, n: int, here: NDArray[np.intp], factor: float) -> None:
+        """Make a deal deeper, or shallower as long as it is one."""
+        price = factor * new.price[here, n]
+        if factor < 1:
+            new.price[here, n] = np.maximum(price, np.minimum(self.lowest[n], new.price[here, n]))
+        elif (price < DEAL * self.usual[here, n]).all():
+            new.price[here, n] = price
+
+    def _move(self, plan: Plan, new: Plan, n: int, here: NDArray[np.intp], by: int) -> None:
+        """Move a deal with its display to other periods, or drop it where these are none."""
+        there = here + by
+        beside = plan.deal[np.setdiff1d(there, here).clip(0, len(plan.deal) - 1), n]
+        if by and (there[0] < 0 or there[-1] >= len(plan.price) or beside.any()):
+            return
+        kept = [part[here, n].copy() for part in (plan.price, plan.feature)]
+        new.price[here, n], new.feature[here, n], new.deal[here, n] = self.usual[here, n], 0.0, False
+        if by:
+            new.price[there, n], new.feature[there, n], new.deal[there, n] = *kept, True
+
+
+def stacked(plans: Sequence[Plan]) -> Plan:
+    """(B, T, N) of B plans."""
+    return Plan(*(np.stack(part) for part in zip(*plans, strict=True)))
+
+
+def picked(plans: Plan, chosen: NDArray[np.intp]) -> Plan:
+    """The plan that follows, for each of N products, one of B plans (B, T, N)."""
+    return Plan(*(part[chosen, :, np.arange(len(chosen))].T for part in plans))

@@ -1,0 +1,196 @@
+"""A plan that anybody could find: one regular price a product, and the shop's deals kept, moved, dropped or changed.
+
+The search is small on purpose. A search of free paths exploits the fitted response to deals: in true markets it loses what
+it seemed to gain. Deals lie within what the shop tried, and more of a deal than it had must be worth its uncertainty.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+import numpy as np
+
+from ...envs import Market, seed_for
+from ...pricing import PricePath
+from ...scenarios import MarketSpec, floor_market
+from ...scenarios.sections import Array
+from .deals import AFTER, OPTIONS, Calendar, Option, Plan, PlanValue, path_of, picked, stacked, stepped
+from .money import PosteriorMoney, draws_of
+from .prices import best_prices, risk_value, worst_share
+
+PLAN = "plan"
+"""Name of the policy."""
+# Draws that the search averages over, and passes over regular prices and deals.
+_DRAWS, _ROUNDS = 32, (2, 3)
+# Relative steps of regular prices that are tried, around what was found so far.
+_COARSE, _FINE = (-0.15, -0.1, -0.05, 0.05, 0.1, 0.15), (-0.03, -0.02, -0.01, 0.01, 0.02, 0.03)
+_CHANGES = (*OPTIONS, Option(1.05), Option(1.1))
+# A deal that is made deeper must gain so many standard deviations over the draws.
+_CAUTION = 1.0
+# Halvings of the interval that the multiplier of a profit floor lies in, and its highest value.
+_HALVINGS, _MOST = 5, 4.0
+# Simulated episodes of each draw, in which plans are compared in the end.
+_EPISODES = 4
+
+
+@functools.lru_cache(maxsize=4)
+def best_plan(spec: MarketSpec, risk: str = "mean") -> PricePath:
+    """The plan with the most money over the posterior draws, by coordinate ascent from the shop's own plan.
+
+    Each product in turn takes the best of its regular prices, and each deal the best of what may become of it; products of
+    different categories, whose customers are others, take turns together. Every change must earn more than the plan before
+    it, and one that makes a deal deeper more by a standard deviation over the draws. A second ascent starts at the best
+    fixed prices without deals. Of both and the shop's own plan, each category follows what earns most in simulated
+    markets, whose stock may run out. Where the market has a profit floor, the plan keeps it: unit costs are multiplied
+    until it does.
+
+    Args:
+        spec: A market.
+        risk: What is to be good over the draws: `mean`, or `cvar:0.1`, the mean gain over the shop's plan in the worst
+            tenth of the draws.
+
+    Example:
+        >>> from repricer import load_scenario
+        >>> best_plan(load_scenario("stationary-logit")).path[0].tolist()
+        [9.0]
+    """
+    return path_of(spec, _found(spec, risk)[0], PLAN)
+
+
+def plan_multiplier(spec: MarketSpec, risk: str = "mean") -> float:
+    """The multiple of the market's shadow cost at which `best_plan` keeps the profit floor; 1 without a floor."""
+    return _found(spec, risk)[1]
+
+
+@functools.lru_cache(maxsize=4)
+def _found(spec: MarketSpec, risk: str) -> tuple[Plan, float]:
+    """The plan, and the multiplier of its floor."""
+    search, floor = _Search(spec, risk), floor_market(spec)
+    plan = search.best(0.0)
+    if floor is None:
+        return plan, 1.0
+    value, shadow = PlanValue(floor, draws=search.draws), spec.products.shadow_cost
+    own = profit_of(value, search.value.planned)
+    if profit_of(value, plan) >= own:
+        return plan, 1.0
+    low, high, kept = 1.0, _MOST, search.value.planned
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        plan = search.best((middle - 1) * shadow)
+        if profit_of(value, plan) >= own:
+            high, kept = middle, plan
+        else:
+            low = middle
+    return kept, high
+
+
+def profit_of(value: PlanValue, plan: Plan) -> float:
+    """Mean profit of a plan in its own weeks, currency: that of a floor market's revenue less its costs."""
+    price = np.asarray(plan.price, np.float64)
+    return float(((price - value.spec.products.unit_cost) * value.units(plan)).sum())
+
+
+class _Search:
+    """Coordinate ascent over regular prices and deals."""
+
+    def __init__(self, spec: MarketSpec, risk: str) -> None:
+        self.spec, self.share = spec, worst_share(risk)
+        most = min(spec.num_draws, _DRAWS)
+        self.draws = [int(m) for m in np.linspace(0, spec.num_draws - 1, most).round()] if most else []
+        self.value = PlanValue(spec, draws=self.draws)
+        self.after = AFTER * (spec.reference_price is not None)
+        charged = None if spec.history is None else spec.history.charged_low
+        lowest = spec.guardrails.low.astype(np.float64)
+        self.lowest = lowest if charged is None else np.maximum(lowest, charged)
+        category = spec.category_index
+        self.place = np.array([int((category[:n] == c).sum()) for n, c in enumerate(category)])
+        self.extra_cost: Array | float = 0.0
+        self.start = np.zeros((1, 1))
+
+    def best(self, extra_cost: Array | float) -> Plan:
+        """The best plan where each unit costs so much more, (N,) currency: from the shop's own, or from fixed prices."""
+        self.extra_cost, own = extra_cost, self.value.planned
+        self.start = self._money(own)
+        found = [own, self._ascended(own)]
+        if self.spec.demand.family == "mnl":
+            found.append(self._ascended(self._fixed()))
+        earned = np.stack([self._simulated(plan) for plan in found])
+        return picked(stacked(found), earned.argmax(axis=0)[self.spec.category_index])
+
+    def _simulated(self, plan: Plan) -> Array:
+        """(C,) money of the plan in simulated markets, where stock is scarce and price rules look back."""
+        goal, policy, earned = self.value.goal, path_of(self.spec, plan, PLAN), np.zeros(len(self.place))
+        options = {"num_markets": _EPISODES, "seed": seed_for("tuning"), "assumed": self.spec}
+        for truth in [goal.draw(m) for m in self.draws] or [goal]:
+            market = Market(truth, **options)
+            for _ in range(self.spec.market.horizon_periods):
+                outcome = market.step(policy.act(market.view))
+                money = market.money(outcome, expected=True) - self.extra_cost * outcome.units
+                earned += money.sum(axis=0, dtype=np.float64)
+        return np.bincount(self.spec.category_index, earned)
+
+    def _fixed(self) -> Plan:
+        """The fixed prices that are best over the draws, without deals; a product that keeps its price keeps its plan."""
+        goal, own, held = self.value.goal, self.value.planned, self.spec.guardrails.held
+        price = np.broadcast_to(best_prices(goal, PosteriorMoney(goal, draws_of(goal))), own.price.shape)
+        return Plan(
+            price=np.where(held, own.price, price),
+            feature=np.where(own.deal & ~held, 0.0, own.feature),
+            deal=own.deal & held,
+        )
+
+    def _ascended(self, plan: Plan) -> Plan:
+        """The local optimum near a plan."""
+        calendar = Calendar(self.spec, plan, self.lowest)
+        for steps, rounds in zip((_COARSE, _FINE), _ROUNDS, strict=True):
+            for _ in range(rounds):
+                before = plan
+                plan = self._with_regular_prices(plan, steps)
+                for turn in calendar.turns(plan):
+                    options = [calendar.changed(plan, turn, option) for option in _CHANGES]
+                    plan = self._best_of(plan, options, [option.factor < 1 for option in _CHANGES])
+                if np.array_equal(before.price, plan.price):
+                    break
+        return self._allowed(plan)
+
+    def _with_regular_prices(self, plan: Plan, steps: Sequence[float]) -> Plan:
+        """The plan with the best regular prices: each category as a whole, then product by product."""
+        whole = np.ones(len(self.place), bool)
+        for turn in (whole, *(self.place == k for k in range(self.place.max() + 1))):
+            options = [stepped(self.spec, plan, np.where(turn, step, 0.0)) for step in steps]
+            plan = self._best_of(plan, options, [False] * len(options))
+        return plan
+
+    def _best_of(self, plan: Plan, options: Sequence[Plan], careful: Sequence[bool]) -> Plan:
+        """The plan, or the best option of each category where one is better; careful ones by more than their uncertainty."""
+        tried = stacked([plan, *map(self._allowed, options)])
+        money = self._money(tried)
+        gain = money - money[:, :1]
+        if self.share == 1:
+            score = gain.mean(axis=0)
+        else:
+            over = money - self.start
+            worst = np.array([[risk_value(rows, self.share) for rows in each.T] for each in np.moveaxis(over, 1, 0)])
+            score = worst - worst[0]
+        score = score - _CAUTION * np.array([False, *careful])[:, None] * gain.std(axis=0)
+        return picked(tried, score.argmax(axis=0)[self.spec.category_index])
+
+    def _money(self, plan: Plan) -> Array:
+        return self.value.money_by_draw(plan, self.after, self.extra_cost)
+
+    def _allowed(self, plan: Plan) -> Plan:
+        """The plan with prices of the price grid within the price rules, where it leaves the shop's own."""
+        rules, own = self.spec.guardrails, self.value.planned.price
+        price = np.where(np.isclose(plan.price, own, rtol=1e-9), own, rules.nearest(plan.price))
+        if len(rules.kept_links) or rules.baskets[1].size:
+            low, high = rules.low.astype(np.float64), rules.high.astype(np.float64)
+            price = np.stack([self._tied(row, planned, low, high) for row, planned in zip(price, own, strict=True)])
+        return plan._replace(price=price)
+
+    def _tied(self, price: Array, planned: Array, low: Array, high: Array) -> Array:
+        """(N,) prices that keep lines, gaps, packs and baskets, as far as the planned ones do."""
+        if np.array_equal(price, planned):
+            return price
+        least, most = np.minimum(low, planned), np.maximum(high, planned)
+        return self.spec.guardrails.tied(price, least, most)
