@@ -22,7 +22,7 @@ from ..pricing import Action, FixedPrice, MarketView, Policy, RandomPrice, check
 from ..scenarios import MarketSpec, floor_market, goal_market, load_scenario, sample_variants
 from .actor import hold_base_price
 from .algorithms import algorithm, make_model, make_policy
-from .base_price import STEADY, base_of, imitate_opening, longer, recommended
+from .base_price import base_of, imitate_opening, longer, recommended
 from .checkpoint import restore_checkpoint
 from .classical import best_fixed, myopic, time_only, truths_of
 from .cloning import clone
@@ -42,7 +42,7 @@ from .run import (
     run_of,
     save_result,
 )
-from .settings import rows_of
+from .settings import STEADY, rows_of
 from .validation import TrainingProgress, Validation, ValidationMarket
 
 # Below this number of weights, transfers to a GPU cost more than its arithmetic saves.

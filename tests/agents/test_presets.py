@@ -91,6 +91,23 @@ def test_a_rule_to_learn_around_is_found_by_search():
     assert (fixed.base_price, fixed.levels_around) == ("best-fixed", "base-price")
 
 
+@pytest.mark.parametrize(
+    ("algo", "own"),
+    [
+        ("ppo", {"base_price": "best-fixed"}),
+        ("ppo", {"base_price": "regular"}),
+        ("dqn", {"base_price": "best-fixed"}),
+        ("ppo", {"actions": "continuous"}),
+    ],
+)
+def test_beside_rivals_there_may_be_no_rule_to_learn_around(algo, own):
+    """The preset's levels around the regular price, which nobody asked for here, belong to a choice beside a rule."""
+    duopoly = load_scenario("undercutter")
+    assert plan_for(duopoly, algo, 1000, 0, own).settings.levels_around == "base-price"
+    with pytest.raises(ValueError, match="levels_around regular needs discrete actions and a rule"):
+        plan_for(duopoly, algo, 1000, 0, own | {"levels_around": "regular"})
+
+
 @pytest.mark.parametrize("algo", ALGORITHMS)
 def test_against_a_rival_that_answers_late_the_rule_follows_from_the_shops_own_last_price(algo):
     """The rival charges 3 less than that: 4 less undercuts it. Nothing is learned here."""
