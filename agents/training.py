@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
 from ..envs import LearnerView, Market, MarketVecEnv, expected_units, make_sb3_env, rollout, seed_for
 from ..envs.adapters.learner_view import RewardFunction
@@ -198,6 +199,7 @@ def _learn(
         open_relative(model, venv, settings, plan.seed, plan.teacher)
     if resume and folder is not None:
         validation.resume(restore_checkpoint(folder / CHECKPOINT_FILE, model, venv))
+        forget_after(model.num_timesteps, logger)
     else:
         _prepare(plan, venv, model, fixed)
     off_policy = algorithm(plan.algo).off_policy
@@ -475,3 +477,15 @@ def _earned(spec: MarketSpec, policy: Policy, seed: int) -> float:
 def make_logger(folder: Path | None) -> Logger:
     """Stable-Baselines3's logger of a run folder, as files for TensorBoard; without a folder, one that writes nothing."""
     return Logger(None, [] if folder is None else [TensorBoardOutputFormat(str(folder / TENSORBOARD_FOLDER))])
+
+
+def forget_after(step: int, logger: Logger) -> None:
+    """Let TensorBoard drop what an interrupted run wrote after a step: a resumed run writes it again.
+
+    Args:
+        step: Step of the checkpoint.
+        logger: As `make_logger` gives it.
+    """
+    session = Event(session_log=SessionLog(status=SessionLog.START))
+    for output in logger.output_formats:
+        cast(Any, output).writer.file_writer.add_event(session, step + 1)
