@@ -126,10 +126,7 @@ def make_model(algo: Algorithm, venv: BatchVecEnv, settings: Settings, seed: int
         columns = np.zeros(venv.action_space.shape or (1,))
         arguments["action_noise"] = NormalActionNoise(columns, np.full_like(columns, deviation))
     if "batch_size" in arguments and not algo.off_policy:
-        rows = venv.num_envs * arguments["n_steps"]
-        # Equal batches, as close as possible to the size asked for: a small last batch would weigh
-        # as much as a full one.
-        arguments["batch_size"] = -(-rows // max(1, round(rows / arguments["batch_size"])))
+        arguments["batch_size"] = equal_batches(venv.num_envs * arguments["n_steps"], arguments["batch_size"])
     return algo.kind(
         _network(algo),
         venv,
@@ -139,6 +136,24 @@ def make_model(algo: Algorithm, venv: BatchVecEnv, settings: Settings, seed: int
         policy_kwargs=_policy_arguments(algo, settings),
         **arguments,
     )
+
+
+def equal_batches(rows: int, size: int) -> int:
+    """The size of equal batches that is nearest to the one asked for, by their ratio.
+
+    A small last batch would weigh as much as a full one.
+
+    Args:
+        rows: Rows of a rollout, at least 2.
+        size: Rows of a batch as asked for.
+
+    Example:
+        >>> equal_batches(35 * 32 * 8, 1024)
+        1120
+    """
+    # Advantages of a single row cannot be normalised.
+    divisors = [divisor for divisor in range(2, rows + 1) if rows % divisor == 0]
+    return min(divisors, key=lambda divisor: max(divisor / size, size / divisor))
 
 
 def make_policy(

@@ -14,9 +14,8 @@ from ..scenarios import MarketSpec, goal_market
 from .classical import best_fixed
 from .cloning import clone
 from .posterior import cautious_prices, worst_share
-from .settings import Settings
+from .settings import STEADY, Settings
 
-STEADY = ("best-fixed", "regular")
 # Rows of features to imitate an opening from, from up to so many times the episodes of a teacher.
 _ROWS, _EPISODES = 65_536, 4
 # Of a teacher's passes, where nothing that was learned earns as much as the opening.

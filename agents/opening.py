@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 
 from ..envs import LearnerView, MarketVecEnv
 from ..envs.adapters.sb3_env import Shaping
@@ -54,6 +55,22 @@ def open_relative(
     if buffer is not None and teacher is None:
         _start_at_base(model.policy, view)
         fill(buffer, log.shaped(shaping), view)
+
+
+def open_at_rule(policy: BasePolicy, view: LearnerView) -> None:
+    """Let a policy that draws a price from a list draw that of the base price rule half of the time, where there is one.
+
+    So learning opens at what the rule earns, and goes on trying other prices: a policy that imitates the rule would draw
+    no others.
+    """
+    if view.base is None or view.levels is None or not isinstance(policy, ActorCriticPolicy):
+        return
+    prices = view.levels[0]
+    scores = np.zeros(sum(map(len, view.levels)), np.float32)
+    scores[np.abs(prices).argmin()] = np.log(len(prices) - 1)
+    bias = policy.action_net.bias
+    with torch.no_grad():
+        bias.copy_(torch.from_numpy(np.tile(scores, len(bias) // len(scores))))
 
 
 def _potential(samples: Samples, epochs: int, seed: int) -> torch.nn.Module:

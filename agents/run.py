@@ -21,9 +21,9 @@ from ..scenarios import MarketSpec, goal_market, load_scenario, save_scenario
 from ..scenarios.spec import differing
 from .actor import Actor, actor_of, network_policy
 from .algorithms import algorithm, make_policy
-from .base_price import STEADY, base_of
+from .base_price import base_of
 from .checkpoint import read_tensors, write_tensors
-from .settings import Settings, settings_from
+from .settings import STEADY, Settings, settings_from
 
 RUN_FILE, PROGRESS_FILE = "run.json", "progress.csv"
 POLICY_FILE, CHECKPOINT_FILE = "policy.safetensors", "checkpoint.safetensors"

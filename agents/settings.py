@@ -18,6 +18,8 @@ from .posterior import worst_share
 from .presets import installed_preset, merged_blocks, nothing_lasts, preset_blocks, read_preset
 from .presets.best_rule import BEST_RULE, best_rule
 
+STEADY = ("best-fixed", "regular")
+"""Base prices that never change; all others are rules that react to a rival."""
 PRODUCT_WISE_FROM, _MOST_JOINT = 3, 8
 """From this number of products on, learning is product-wise by default; up to the second, not where stock binds."""
 # Share of a stock from which on it binds, if the best fixed prices are expected to sell so much.
@@ -194,11 +196,17 @@ def settings_for(
     values |= overrides
     if values.get("base_price") == BEST_RULE and spec.competitors is not None:
         values["base_price"] = best_rule(spec)
-        if values["base_price"] == "best-fixed" and "levels_around" not in overrides:
-            values["levels_around"] = "base-price"
+    if "levels_around" not in chosen | overrides and not _chooses_beside_a_rule(values):
+        values["levels_around"] = "base-price"
     if spec.market.ending == "truncated" and values.get("gamma") == 1:
         raise ValueError(f"gamma must be below 1 where the market goes on; got 1; omit it for {_gamma(spec, 1.0):g}")
     return settings_from(values | {"product_wise": product_wise}, {*options, *presets[0]["default"]})
+
+
+def _chooses_beside_a_rule(values: Mapping[str, Any]) -> bool:
+    """Whether a policy chooses between a rule's price and others, which may then be multiples of the regular price."""
+    rule = values.get("base_price", "best-fixed") not in STEADY
+    return rule and values.get("actions") == "discrete"
 
 
 def rows_of(spec: MarketSpec) -> tuple[bool, str]:

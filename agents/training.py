@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
 from ..envs import LearnerView, Market, MarketVecEnv, expected_units, make_sb3_env, rollout, seed_for
 from ..envs.adapters.learner_view import RewardFunction
@@ -22,12 +23,12 @@ from ..pricing import Action, FixedPrice, MarketView, Policy, RandomPrice, check
 from ..scenarios import MarketSpec, floor_market, goal_market, load_scenario, sample_variants
 from .actor import hold_base_price
 from .algorithms import algorithm, make_model, make_policy
-from .base_price import STEADY, base_of, imitate_opening, longer, recommended
+from .base_price import base_of, imitate_opening, longer, recommended
 from .checkpoint import restore_checkpoint
 from .classical import best_fixed, myopic, time_only, truths_of
 from .cloning import clone
 from .networks import normalise_features, one_thread
-from .opening import open_relative
+from .opening import open_at_rule, open_relative
 from .plan import TrainingPlan, batches_of, plan_for
 from .posterior import draw_pool, worst_share
 from .run import (
@@ -42,7 +43,7 @@ from .run import (
     run_of,
     save_result,
 )
-from .settings import rows_of
+from .settings import STEADY, rows_of
 from .validation import TrainingProgress, Validation, ValidationMarket
 
 # Below this number of weights, transfers to a GPU cost more than its arithmetic saves.
@@ -198,6 +199,7 @@ def _learn(
         open_relative(model, venv, settings, plan.seed, plan.teacher)
     if resume and folder is not None:
         validation.resume(restore_checkpoint(folder / CHECKPOINT_FILE, model, venv))
+        forget_after(model.num_timesteps, logger)
     else:
         _prepare(plan, venv, model, fixed)
     off_policy = algorithm(plan.algo).off_policy
@@ -238,21 +240,24 @@ def _prepare(plan: TrainingPlan, venv: MarketVecEnv, model: BaseAlgorithm, fixed
         normalise_features(model.policy, _features(view, plan))
     if plan.teacher is not None:
         clone(model, venv, plan.teacher, settings, plan.seed)
-    else:
-        imitate_opening(model, venv, plan.spec, settings, plan.seed, fixed)
+    elif not imitate_opening(model, venv, plan.spec, settings, plan.seed, fixed):
+        open_at_rule(model.policy, view)
 
 
 def _kept(
     plan: TrainingPlan, venv: MarketVecEnv, model: BaseAlgorithm, validation: Validation, fixed: FixedPrice
 ) -> str:
-    """What the run keeps: what was learned, or what earns more than all of it, the best fixed prices with their orders or
-    a close imitation of the teacher.
+    """What the run keeps: what was learned, or what earns more than all of it, the base price rule, the best fixed prices
+    with their orders, or a close imitation of the teacher.
     """
-    kept = "learned"
-    if validation.is_behind:
+    kept, view = "learned", venv.learner_view
+    # Best fixed prices are what validation compares with; what a rule earns is not known yet.
+    rule = view.base is not None and plan.settings.risk == "mean"
+    if rule or validation.is_behind:
         if not imitate_opening(model, venv, plan.spec, plan.settings, plan.seed, fixed, closely=True):
-            hold_base_price(model.policy, venv.learner_view)
-        kept = "best-fixed" if validation.keep_if_better(model.policy) else kept
+            hold_base_price(model.policy, view)
+        if validation.keep_if_better(model.policy):
+            kept = "base-price" if rule else "best-fixed"
     if plan.teacher is not None and validation.teacher_is_ahead:
         clone(model, venv, plan.teacher, longer(plan.settings), plan.seed)
         kept = "teacher" if validation.keep_if_better(model.policy) else kept
@@ -394,34 +399,33 @@ def teacher_of(plan: TrainingPlan) -> Policy | None:
     """The policy to imitate first in a run without a teacher of the caller's, or None.
 
     What answers the nominal market is what training in variants is to unlearn; what earns most on average, what a risk
-    measure is not after.
+    measure is not after. A rule that is the base price is what a raw action of zero means already; see `open_at_rule`.
     """
     settings = plan.settings
     if settings.opening == "base-price" or settings.variants or plan.assortments or settings.risk != "mean":
         return None
-    return best_teacher(plan.spec, settings.base_price, plan.seed)
+    return best_teacher(plan.spec, plan.seed) if settings.base_price in STEADY else None
 
 
 @functools.lru_cache(maxsize=16)
-def best_teacher(spec: MarketSpec, base_price: str, seed: int = 0) -> Policy | None:
+def best_teacher(spec: MarketSpec, seed: int = 0) -> Policy | None:
     """The candidate that earns most on the tuning seeds, or None where none earns more than the best fixed prices.
 
-    Candidates are the certainty-equivalent policy, and the rule that is the base price, where it is one. Without these,
-    where stock is ordered, `OrderAhead` near the best fixed prices; elsewhere the myopic prices and, where customers
-    remember prices over few periods, the best path of prices over time. A market that goes on after its last period has
-    none of these two where customers remember prices.
+    The candidate is the certainty-equivalent policy, where there is one. Without it, where stock is ordered,
+    `OrderAhead` near the best fixed prices; elsewhere the myopic prices and, where customers remember prices over few
+    periods, the best path of prices over time. A market that goes on after its last period has none of these two where
+    customers remember prices.
 
     Args:
         spec: The market.
-        base_price: The setting of this name.
         seed: Seed of the search for prices, and of the markets that candidates are tried in.
 
     Example:
         >>> from repricer import load_scenario
-        >>> best_teacher(load_scenario("scarce"), "best-fixed").name
+        >>> best_teacher(load_scenario("scarce")).name
         'certainty-equivalent'
     """
-    candidates = _candidates(spec, base_price, seed)
+    candidates = _candidates(spec, seed)
     fixed = _earned(spec, best_fixed(spec, seed=seed), seed) if candidates else 0.0
     best, most = None, fixed + _LEAST_GAIN * abs(fixed)
     for policy in candidates:
@@ -431,12 +435,11 @@ def best_teacher(spec: MarketSpec, base_price: str, seed: int = 0) -> Policy | N
     return None if best is None else recommended(spec, best)
 
 
-def _candidates(spec: MarketSpec, base_price: str, seed: int) -> list[Policy]:
+def _candidates(spec: MarketSpec, seed: int) -> list[Policy]:
     """The policies to choose from."""
-    rule = None if base_price in STEADY else base_of(spec, base_price, seed)[1]
-    first = rule or certainty_equivalent(spec)
-    if first is not None:
-        return [first]
+    aware_of_stock = certainty_equivalent(spec)
+    if aware_of_stock is not None:
+        return [aware_of_stock]
     if spec.stock.replenishment == "action":
         return [_best_orders(spec, seed)] if spec.express is None else []
     if spec.reference_price is not None and spec.market.ending == "truncated":
@@ -475,3 +478,15 @@ def _earned(spec: MarketSpec, policy: Policy, seed: int) -> float:
 def make_logger(folder: Path | None) -> Logger:
     """Stable-Baselines3's logger of a run folder, as files for TensorBoard; without a folder, one that writes nothing."""
     return Logger(None, [] if folder is None else [TensorBoardOutputFormat(str(folder / TENSORBOARD_FOLDER))])
+
+
+def forget_after(step: int, logger: Logger) -> None:
+    """Let TensorBoard drop what an interrupted run wrote after a step: a resumed run writes it again.
+
+    Args:
+        step: Step of the checkpoint.
+        logger: As `make_logger` gives it.
+    """
+    session = Event(session_log=SessionLog(status=SessionLog.START))
+    for output in logger.output_formats:
+        cast(Any, output).writer.file_writer.add_event(session, step + 1)

@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 
 from ..atomic import write_whole
@@ -132,6 +133,10 @@ class Validation(BaseCallback):
             cast(MarketVecEnv, self.training_env).scale_costs(self._floor.factor)
 
     def _on_rollout_start(self) -> None:
+        if isinstance(self.model, OnPolicyAlgorithm):
+            # The figures of the last update, which Stable-Baselines3 would write at the end of the next rollout: a
+            # validation in between would write them at a step that has some already, and a kill would lose them.
+            self.logger.dump(self.num_timesteps)
         if self.num_timesteps >= self._next:
             self._validate()
             self._next = self.num_timesteps + self._steps // self._settings.evaluations

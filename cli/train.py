@@ -172,6 +172,9 @@ def _lines(run: Run, algo: str) -> Iterator[str]:
         yield f"Gain over the best fixed price with {run.facts['teacher']}: {gains}."
     if run.facts.get("kept") == "teacher":
         yield "Nothing that was learned earns as much as the teacher: its imitation is kept."
+    if run.facts.get("kept") == "base-price":
+        rule = run.facts["settings"]["base_price"]
+        yield f"Nothing that was learned earns as much as the base price, the rule {rule}: it is kept."
     if run.facts.get("kept") == "best-fixed":
         yield "Nothing that was learned earns as much as the best fixed prices: those are kept."
     elif best["gain"] < 0:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ...scenarios import MarketSpec
+from .best_rule import best_rule
 
 MANY_PRODUCTS = "many-products"
 _LASTING = ("reference_price", "strategic", "loyalty", "competitors", "capacity")
@@ -37,7 +38,13 @@ def nothing_lasts(spec: MarketSpec) -> bool:
 
 
 def _rivals_answer(spec: MarketSpec) -> bool:
-    return spec.competitors is not None and set(spec.competitors.rule) != {"fixed"} and len(spec.products.names) == 1
+    """Whether rivals answer to the price of the one product in such a way that a rule earns more than fixed prices.
+
+    Elsewhere the best prices lie near the fixed ones, and are learned as in a market without rivals.
+    """
+    if spec.competitors is None or set(spec.competitors.rule) == {"fixed"} or len(spec.products.names) > 1:
+        return False
+    return best_rule(spec) != "best-fixed"
 
 
 def _is_unknown(spec: MarketSpec) -> bool:

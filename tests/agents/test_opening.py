@@ -2,10 +2,12 @@ import numpy as np
 import pytest
 from repricer.agents import ALGORITHMS, best_fixed, settings_for, train
 from repricer.agents.algorithms import algorithm, make_model
-from repricer.agents.opening import open_relative
+from repricer.agents.opening import open_at_rule, open_relative
 from repricer.envs import Market, make_sb3_env
 from repricer.envs.adapters.sb3_env import Shaping
-from repricer.scenarios import load_scenario
+from repricer.evaluation import exact_value, solve
+from repricer.pricing import competitor
+from repricer.scenarios import load_scenario, spec_from_table
 
 SPEC = load_scenario("stationary-logit")
 SHORT = {"num_envs": 8, "clone_episodes": 8, "clone_epochs": 2, "validation_episodes": 64, "evaluations": 1}
@@ -62,3 +64,57 @@ def test_prices_beyond_the_reach_are_levels_in_the_last_tenth_of_a_side():
     within = np.abs(np.log(steps / base)) <= np.log(1.2)
     np.testing.assert_array_equal(np.abs(levels) <= 0.9, within)
     assert 0 < within.sum() < 12
+
+
+@pytest.mark.parametrize("algo", ["ppo", "a2c", "recurrent-ppo"])
+def test_a_policy_opens_at_the_rules_price_and_tries_all_others(algo):
+    spec = load_scenario("undercutter")
+    options = {"base": competitor("undercut:1"), "actions": "discrete", "levels_around": "regular", "num_envs": 4}
+    venv = make_sb3_env(spec, seed=1, **options)
+    model = make_model(algorithm(algo), venv, settings_for(spec, algo, {"actions": "discrete"}), 0)
+    open_at_rule(model.policy, venv.learner_view)
+    rows = venv.reset()
+    chosen, _ = model.predict(rows, deterministic=True)
+    (levels,) = venv.learner_view.levels
+    assert (levels[chosen] == 0).all()
+    drawn = np.concatenate([model.predict(rows)[0] for _ in range(500)])
+    assert (levels[drawn] == 0).mean() == pytest.approx(0.5, abs=0.1)
+    assert len(np.unique(drawn)) == len(levels)
+
+
+def test_learning_goes_on_from_a_rule_that_is_the_base_price():
+    """An imitation of the rule tried no other price: all validations were equal."""
+    table = {
+        "name": "matching-rival",
+        "version": 1,
+        "market": {"horizon_periods": 20, "objective": "profit"},
+        "products": {"names": ["unit"], "regular_price": 10.0, "unit_cost": 2.5},
+        "arrivals": {"rate": 13.0},
+        "demand": {"quality": 4.8, "price_sensitivity": 0.4},
+        "competitors": {
+            "names": ["rival"],
+            "regular_price": 10.0,
+            "quality": 5.5,
+            "price_sensitivity": 0.35,
+            "rule": "match",
+            "floor": 3,
+            "ceiling": 30,
+        },
+        "prices": {"price_ladder": {"start": 3, "stop": 30, "step": 0.5}},
+    }
+    spec = spec_from_table(table)
+    optimum = solve(spec).value
+    run = train(spec, steps=30_000, settings={"evaluations": 3, "num_envs": 16, "n_steps": 40, "batch_size": 128})
+    rule = competitor(run.facts["settings"]["base_price"])
+    assert exact_value(spec, rule) < 0.9 * optimum
+    assert exact_value(spec, run.policy) > 0.95 * optimum
+
+
+def test_a_rule_that_earns_more_than_what_was_learned_is_kept():
+    """Nothing is learned here, and an untrained network opens anywhere."""
+    spec = load_scenario("undercutter").with_changes(market={"horizon_periods": 40})
+    settings = SHORT | {"base_price": "two-bound:35:66:1", "learning_rate": 1e-9, "shaped_scale": 0}
+    run = train(spec, algo="sac", steps=8, settings=settings)
+    assert run.facts["kept"] == "base-price"
+    view = Market(spec, num_markets=4).view
+    np.testing.assert_array_equal(run.policy.act(view).price, competitor("two-bound:35:66:1").act(view).price)

@@ -9,6 +9,7 @@ from repricer.agents import best_fixed
 from repricer.agents.algorithms import ALGORITHMS
 from repricer.agents.base_price import base_of
 from repricer.agents.plan import plan_for
+from repricer.agents.presets import preset_blocks
 from repricer.agents.run import learner_view_of
 from repricer.agents.settings import settings_for
 from repricer.agents.training import teacher_of
@@ -89,6 +90,25 @@ def test_a_rule_to_learn_around_is_found_by_search():
     steady = duopoly.with_changes(competitors={"rule": ("match",), "floor": 20, "ceiling": 20.0})
     fixed = settings_for(steady, "ppo")
     assert (fixed.base_price, fixed.levels_around) == ("best-fixed", "base-price")
+    # Prices are then learned around the fixed ones, as without a rival.
+    assert preset_blocks(steady, product_wise=False) == ("default",)
+
+
+@pytest.mark.parametrize(
+    ("algo", "own"),
+    [
+        ("ppo", {"base_price": "best-fixed"}),
+        ("ppo", {"base_price": "regular"}),
+        ("dqn", {"base_price": "best-fixed"}),
+        ("ppo", {"actions": "continuous"}),
+    ],
+)
+def test_beside_rivals_there_may_be_no_rule_to_learn_around(algo, own):
+    """The preset's levels around the regular price, which nobody asked for here, belong to a choice beside a rule."""
+    duopoly = load_scenario("undercutter")
+    assert plan_for(duopoly, algo, 1000, 0, own).settings.levels_around == "base-price"
+    with pytest.raises(ValueError, match="levels_around regular needs discrete actions and a rule"):
+        plan_for(duopoly, algo, 1000, 0, own | {"levels_around": "regular"})
 
 
 @pytest.mark.parametrize("algo", ALGORITHMS)
@@ -102,4 +122,5 @@ def test_against_a_rival_that_answers_late_the_rule_follows_from_the_shops_own_l
     assert isinstance(rule, Cycle)
     assert rule.step == 4
     assert exact_value(late, rule) > 0.99 * solve(late).value
-    assert teacher_of(plan_for(late, algo, 1000, 0)) == rule
+    # A raw action of zero is the rule's price: there is nothing to imitate.
+    assert teacher_of(plan_for(late, algo, 1000, 0)) is None

@@ -74,14 +74,14 @@ def test_where_customers_remember_prices_it_is_a_path_of_prices():
         "prices": {"floor": 11.0, "ceiling": 16.5},
     }
     spec = spec_from_table(table)
-    teacher = best_teacher(spec, "best-fixed")
+    teacher = best_teacher(spec)
     assert teacher.name == "time-only"
     assert earned(spec, teacher) > 1.002 * earned(spec, best_fixed(spec))
 
 
 def test_without_a_policy_worth_imitating_there_is_no_teacher():
-    assert best_teacher(load_scenario("price-and-order"), "best-fixed") is None
-    assert best_teacher(load_scenario("equal-markup"), "best-fixed") is None
+    assert best_teacher(load_scenario("price-and-order")) is None
+    assert best_teacher(load_scenario("equal-markup")) is None
 
 
 @pytest.mark.parametrize("settings", [{"opening": "base-price"}, {"variants": 2}])

@@ -18,6 +18,7 @@ from repricer.envs import Market, rollout
 from repricer.evaluation import exact_value, solve
 from repricer.scenarios import load_scenario
 from safetensors import safe_open
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 SHORT = {"clone_epochs": 1}
 """Opens anywhere: most of the time of a short training goes into imitating well."""
@@ -65,9 +66,8 @@ class Stop(Exception):
     """Stands for a kill: raised from inside the training loop."""
 
 
-@pytest.mark.parametrize("after", [1, 4, 7])
-def test_a_resumed_run_equals_an_uninterrupted_one(written, tmp_path, after):
-    whole, _ = written
+def killed(folder, after) -> None:
+    """A training that is interrupted at a report of its progress."""
     calls = []
 
     def interrupt(*_):
@@ -76,11 +76,34 @@ def test_a_resumed_run_equals_an_uninterrupted_one(written, tmp_path, after):
             raise Stop
 
     with pytest.raises(Stop):
-        train("stationary-logit", steps=STEPS, settings=FAST, out=tmp_path / "cut", progress=interrupt)
+        train("stationary-logit", steps=STEPS, settings=FAST, out=folder, progress=interrupt)
+
+
+@pytest.mark.parametrize("after", [1, 4, 7])
+def test_a_resumed_run_equals_an_uninterrupted_one(written, tmp_path, after):
+    whole, _ = written
+    killed(tmp_path / "cut", after)
     resumed = train("stationary-logit", steps=STEPS, settings=FAST, out=tmp_path / "cut")
     np.testing.assert_array_equal(weights(whole), weights(resumed))
     strip = [{k: v for k, v in row.items() if k != "seconds"} for row in whole.history]
     assert strip == [{k: v for k, v in row.items() if k != "seconds"} for row in resumed.history]
+
+
+def test_tensorboard_shows_each_step_of_a_resumed_run_once(written, tmp_path):
+    """It is killed two rollouts after its last checkpoint, whose figures are written a second time."""
+    _, whole = written
+    killed(tmp_path / "cut", 4)
+    train("stationary-logit", steps=STEPS, settings=FAST, out=tmp_path / "cut")
+    for name in ("validation/objective", "train/loss"):
+        steps, resumed = (tensorboard_steps(folder, name) for folder in (whole, tmp_path / "cut"))
+        assert resumed == sorted(set(resumed))
+        assert resumed == steps
+
+
+def tensorboard_steps(folder, name) -> list[int]:
+    """The steps of a figure, as TensorBoard reads them."""
+    events = EventAccumulator(str(folder / "tensorboard")).Reload()
+    return [event.step for event in events.Scalars(name)]
 
 
 def test_a_run_folder_gives_the_policy_back(tmp_path, shop):
