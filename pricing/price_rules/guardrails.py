@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..catalogue import MarketView
 from ..law import Law, prior_price
+from ..observed import MarketView
 from ..protocol import Action
 from .grids import PriceEndings, PriceGrid, PriceLadder
 from .projection import MISSED, relinked, settle, within
