@@ -65,6 +65,11 @@ def _changes(market: Market) -> Array:
     return (prices[1:] != prices[:-1]).sum(axis=0).T
 
 
+def _since_change(market: Market) -> Array:
+    prices = market.state.latest_prices(market.catalogue.since_change_periods)
+    return np.logical_and.accumulate(prices == prices[0]).sum(axis=0).T
+
+
 def _lowest(market: Market) -> Array | None:
     periods = market.spec.guardrails.prior_price_periods
     return None if periods is None else market.state.latest_prices(periods).min(axis=0).T
@@ -88,6 +93,7 @@ PLACES = {
     # Only learning rivals have one, see `rivals.offer_view`.
     "memory": Place(lambda market: None),
     "changes": Place(_changes),
+    "periods_since_change": Place(_since_change),
     "lowest_price_30_days": Place(_lowest),
     "prior_price": Place(_prior),
     "capacity": Place(lambda market: None if market.spec.capacity is None else market.state.capacity),

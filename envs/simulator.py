@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..pricing import QUANTITIES, Action, ActionLayout, MarketView
+from ..pricing import Action, ActionLayout, MarketView
 from ..pricing.catalogue import amount_of
+from ..pricing.observed import FACTS
 from ..scenarios import MarketSpec, load_scenario
 from .jit.compiling import Structure
 from .jit.rng import period_keys
@@ -290,7 +291,7 @@ def _check_assumed(spec: MarketSpec, assumed: MarketSpec) -> None:
     if actual != wanted:
         raise ValueError(f"assumed must have products, segments, periods as {spec.name}; got {assumed.name}; fix them")
     there, seen = observed_facts(spec), observed_facts(assumed)
-    for fact in {quantity.fact for quantity in QUANTITIES.values() if quantity.fact is not None}:
+    for fact in FACTS:
         if amount_of(seen[fact]) > amount_of(there[fact]):
             must = f"assumed must observe no more than the market, whose {fact} is {there[fact]!r}"
             raise ValueError(f"{must}; got {assumed.name} with {seen[fact]!r}; leave it out")
@@ -367,7 +368,7 @@ class Dynamics:
         context = np.zeros((self.layout.rows, self.num_markets), np.float32)
         context[self.layout.loyalty] = 1.0
         # From the newest to the oldest, without the one in force.
-        past = spec.guardrails.prices_before(spec.products.regular_price)[-2::-1]
+        past = spec.prices_before[-2::-1]
         context[self.layout.past] = past.reshape(-1, 1)
         context[self.layout.rival_price] = spec.initial_rival_price[:, None]
         if spec.capacity is not None:

@@ -126,6 +126,8 @@ class Catalogue:
             where they do not.
         due_periods: D, how many periods ahead policies that order see deliveries one by one; 0
             where the units on order tell as much.
+        since_change_periods: up to how many periods since its last price change policies see of a product; 0 for
+            none.
         elasticity_error: (N,) posterior standard deviation of the logarithm of the elasticity; None
             where the market has no posterior.
         level_error: (N,) the same of the logarithm of the units sold at regular prices.
@@ -160,6 +162,7 @@ class Catalogue:
     elasticity_error: NDArray[np.float32] | None = None
     level_error: NDArray[np.float32] | None = None
     calendar: Calendar | None = None
+    since_change_periods: int = 0
 
     @property
     def num_products(self) -> int:

@@ -69,6 +69,11 @@ def recent_changes(changes, window):
     return np.float32(changes) / np.float32(window - 1)
 
 
+def since_change(periods, most):
+    """The feature of that name: periods since the last price change, as a share of the most that are seen."""
+    return np.float32(smaller(periods, most)) / np.float32(most)
+
+
 class FeatureConstants:
     """What the features need from a catalogue, computed once.
 
@@ -263,6 +268,11 @@ MOVING = {
     "recent_changes": Feature(
         "the number of recent price changes: share of the window's periods; only with max_changes",
         lambda now: recent_changes(now.seen("changes"), now.view.catalogue.change_window_periods),
+    ),
+    "since_change": Feature(
+        "how long the current price has been charged: share of the periods up to which that is seen; only with "
+        "observed.since_change_periods",
+        lambda now: since_change(now.seen("periods_since_change"), now.view.catalogue.since_change_periods),
     ),
 }
 """The features that change from period to period, in the order of the columns."""

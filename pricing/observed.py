@@ -313,6 +313,23 @@ class MarketView:
         ),
         drawn=lambda draw, _: draw.rng.integers(draw.catalogue.change_window_periods, size=draw.price.size).tolist(),
     )
+    periods_since_change: NDArray[np.intp] | None = _where(
+        "N",
+        "periods for which the current price was charged, up to `catalogue.since_change_periods`: 1 after a change",
+        kind=np.intp,
+        fact="since_change_periods",
+        features=("since_change",),
+        group="past changes",
+        ordinary=lambda catalogue, period: catalogue.since_change_periods,
+        told=Told(
+            "periods for which its current list price was charged: 1 where the last period began with a new price; "
+            "required by a policy that observes it",
+            NUMBER,
+        ),
+        drawn=lambda draw, _: draw.rng.integers(
+            1, draw.catalogue.since_change_periods, endpoint=True, size=draw.price.size
+        ).tolist(),
+    )
     lowest_price_30_days: NDArray[np.float32] | None = _where(
         "N",
         "lowest list price of the last 30 days, currency per unit; NaN where not known",
@@ -373,6 +390,8 @@ QUANTITIES = {
     if item.name != "catalogue"
 }
 """The declarations of all observed quantities, by name."""
+FACTS = sorted({quantity.fact for quantity in QUANTITIES.values() if quantity.fact is not None})
+"""The fields of a catalogue that say which quantities policies observe."""
 
 
 def check_complete(where: str, what: str, wanted: Any, there: Any) -> None:
@@ -400,8 +419,8 @@ def check_complete(where: str, what: str, wanted: Any, there: Any) -> None:
 check_complete(
     "pricing.observed",
     "a field of Catalogue",
-    {quantity.fact for quantity in QUANTITIES.values() if quantity.fact},
-    {quantity.fact for quantity in QUANTITIES.values()} & {item.name for item in dataclasses.fields(Catalogue)},
+    FACTS,
+    {item.name for item in dataclasses.fields(Catalogue)} & {*FACTS},
 )
 check_complete(
     "pricing.observed",

@@ -52,7 +52,7 @@ _GROUPS = {
     "stock": "the stock on hand and on order",
     "recent sales": "the sales of the last period",
     "competitors": "the competitors' prices",
-    "past changes": "the number of recent price changes",
+    "past changes": "the recent price changes",
     "market": "the state of the market",
 }
 _EXPLAINED = [quantity for quantity in QUANTITIES.values() if quantity.group is not None]

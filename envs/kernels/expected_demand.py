@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...pricing import Catalogue, own_elasticity
+from ...pricing.observed import FACTS
 from ...scenarios import MarketSpec
+from ...scenarios.sections import Observed
 from ..jit.compiling import Structure
 from .choice import choose, count_lost
 from .choice_parameters import Choice, ChoiceInputs, ChoiceParameters, choice_parameters, choice_scratch, empty_choice
@@ -211,14 +213,16 @@ def observed_facts(spec: MarketSpec) -> dict[str, Any]:
     Args:
         spec: The scenario.
     """
-    return {
+    facts: dict[str, Any] = {
         "regimes": spec.regimes.names if spec.regimes is not None and spec.regimes.observed else (),
         "rivals": spec.competitors is not None,
         "loyal": spec.loyalty is not None,
         "change_window_periods": spec.prices.change_window_periods or 0,
         # What is due in the last of them is the rest of the units on order.
         "due_periods": max(spec.stock.pipeline_periods - 2, 0) if spec.stock.replenishment == "action" else 0,
+        **{name: part or 0 for name, part in vars(spec.observed or Observed()).items()},
     }
+    return {fact: facts[fact] for fact in FACTS}
 
 
 def _whole(units: Array) -> NDArray[np.float32]:

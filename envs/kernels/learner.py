@@ -14,7 +14,7 @@ import numpy as np
 
 from ...pricing import FEATURE_LIMIT
 from ...pricing.action_layout import ActionLayout, price_multiplier
-from ...pricing.features import MOVING, log_competitor, log_cover, log_surprise, log_units, recent_changes
+from ...pricing.features import MOVING, log_competitor, log_cover, log_surprise, log_units, recent_changes, since_change
 from ...pricing.observed import check_complete
 from ..jit.compiling import compiled, inlined, merged
 from ..jit.math import BLOCK, load_block, logarithm, store_block
@@ -154,6 +154,8 @@ def observe(constants, clock, lanes, context, fixed):
             observe_due(features, n, period, lanes, rows)
         if columns.recent_changes:
             observe_changes(features, n, price, shared.past, rows[first.recent_changes])
+        if columns.since_change:
+            observe_since_change(features, n, price, shared.past, rows[first.since_change])
         for i in range(features.moving, rows.shape[0]):
             rows[i] = features.fixed[n, i - features.moving]
         for e in range(markets):
@@ -269,6 +271,18 @@ def observe_changes(features, n, price, past, row):
     window = features.facts.change_window_periods
     for e in range(row.size):
         row[e] = recent_changes(changes(price, past, window, n, e), window)
+
+
+@fills("since_change")
+@compiled
+def observe_since_change(features, n, price, past, row):
+    """Fill for how long the current price has been charged."""
+    most = features.facts.since_change_periods
+    for e in range(row.size):
+        periods = 1
+        while periods < most and past[(periods - 1) * price.shape[0] + n, e] == price[n, e]:
+            periods += 1
+        row[e] = since_change(periods, most)
 
 
 @inlined

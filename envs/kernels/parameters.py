@@ -8,8 +8,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from ...pricing import QUANTITIES, Catalogue
+from ...pricing import Catalogue
 from ...pricing.features import MOVING, feature_constants, moving_columns
+from ...pricing.observed import FACTS
 from ...scenarios import MarketSpec
 from ...scenarios.sections import Express
 from .choice_parameters import choice_parameters
@@ -197,7 +198,7 @@ _TABLES = "time log_season log_outlook log_ahead log_now log_before log_regular 
 
 FeaturePlaces = namedtuple("FeaturePlaces", list(MOVING))
 """A number for each feature that changes from period to period, by name."""
-ObservedFacts = namedtuple("ObservedFacts", sorted({each.fact for each in QUANTITIES.values() if each.fact}))
+ObservedFacts = namedtuple("ObservedFacts", FACTS)
 """How much of something policies observe, by the field of the catalogue that says so, see `Catalogue.amount`."""
 
 
@@ -219,7 +220,7 @@ class FeatureParameters(namedtuple("FeatureParameters", f"{_TABLES} share first 
         columns = FeaturePlaces(*(len(named.get(name, ())) for name in MOVING))
         ends = np.cumsum(columns).tolist()
         first = FeaturePlaces(*(end - count for end, count in zip(ends, columns, strict=True)))
-        facts = ObservedFacts(*(catalogue.amount(fact) for fact in ObservedFacts._fields))
+        facts = ObservedFacts(*(catalogue.amount(fact) for fact in FACTS))
         share = (1 / constants.member.sum(axis=0)).astype(np.float32)
         return cls(*(getattr(constants, name) for name in _TABLES.split()), share, first, columns, facts, ends[-1])
 
