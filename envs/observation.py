@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..pricing import QUANTITIES, MarketView
+from ..pricing import QUANTITIES, Catalogue, MarketView
 from ..pricing.observed import check_complete
 from ..scenarios import MarketSpec
 from .kernels.state import LAST_UNITS, LIST_PRICE, ON_HAND, PIPELINE, REFERENCE_PRICE, MarketState
-
-if TYPE_CHECKING:
-    from .simulator import Market
+from .rivals import Rivals
 
 Array = NDArray[Any]
+
+
+class Simulated(NamedTuple):
+    """Markets that are observed.
+
+    Attributes:
+        state: Their state.
+        spec: Their scenario.
+        catalogue: What policies know of them.
+        rivals: Their rivals.
+    """
+
+    state: MarketState
+    spec: MarketSpec
+    catalogue: Catalogue
+    rivals: Rivals
 
 
 class Place(NamedTuple):
@@ -28,7 +42,7 @@ class Place(NamedTuple):
             by them: past prices by a count of their changes, or a clock.
     """
 
-    read: Callable[[Market], Array | None]
+    read: Callable[[Simulated], Array | None]
     write: Callable[[MarketState, MarketSpec, Array], None] | None = None
 
 
@@ -60,22 +74,22 @@ def _rival(state: MarketState, spec: MarketSpec, values: Array) -> None:
     state.context[state.layout.rival_price] = values[spec.competitor_product][:, None]
 
 
-def _changes(market: Market) -> Array:
+def _changes(market: Simulated) -> Array:
     prices = market.state.latest_prices(market.catalogue.change_window_periods)
     return (prices[1:] != prices[:-1]).sum(axis=0).T
 
 
-def _since_change(market: Market) -> Array:
+def _since_change(market: Simulated) -> Array:
     prices = market.state.latest_prices(market.catalogue.since_change_periods)
     return np.logical_and.accumulate(prices == prices[0]).sum(axis=0).T
 
 
-def _lowest(market: Market) -> Array | None:
+def _lowest(market: Simulated) -> Array | None:
     periods = market.spec.guardrails.prior_price_periods
     return None if periods is None else market.state.latest_prices(periods).min(axis=0).T
 
 
-def _prior(market: Market) -> Array | None:
+def _prior(market: Simulated) -> Array | None:
     law = market.spec.guardrails.law
     return market.state.prior_price if law is not None and law.states_prior else None
 
@@ -102,7 +116,7 @@ PLACES = {
 check_complete("envs.observation", "a place in the state", QUANTITIES, PLACES)
 
 
-def view_of(market: Market) -> MarketView:
+def view_of(market: Simulated) -> MarketView:
     """What a policy sees of markets at the start of the current period."""
     catalogue = market.catalogue
     seen = {name: PLACES[name].read(market) for name, quantity in QUANTITIES.items() if quantity.observed(catalogue)}

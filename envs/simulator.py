@@ -37,7 +37,7 @@ from .kernels.state import (
     StateLayout,
 )
 from .kernels.transitions import draw_initial_context, use_capacity
-from .observation import view_of
+from .observation import Simulated, view_of
 from .rivals import Rivals
 from .seeds import DrawSchedule, checked_seed
 
@@ -148,7 +148,7 @@ class Market:
     @property
     def view(self) -> MarketView:
         """What a policy sees at the start of the current period."""
-        return view_of(self)
+        return view_of(Simulated(self.state, self.spec, self.catalogue, self.rivals))
 
     @property
     def done(self) -> NDArray[np.bool_]:

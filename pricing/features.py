@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from .backend import ONE, THREE, ZERO, clip, larger, log, smaller, where
 from .catalogue import Catalogue
@@ -200,7 +200,7 @@ class Feature:
     """
 
     meaning: str
-    column: Callable[[Observation], ArrayLike]
+    column: Callable[[Observation], Any]
     parts: Callable[[Catalogue], Sequence[str]] | None = None
 
 
@@ -342,8 +342,8 @@ def product_features(view: MarketView, *, fixed: bool = True) -> NDArray[np.floa
     first = 0
     for name, named in columns.items():
         values = MOVING[name].column(now)
-        for part, column in enumerate([values] if MOVING[name].parts is None else values):
-            out[..., first + part] = column
+        for part in range(len(named)):
+            out[..., first + part] = values if MOVING[name].parts is None else values[part]
         first += len(named)
     np.clip(out[..., :moving], -FEATURE_LIMIT, FEATURE_LIMIT, out=out[..., :moving])
     if fixed:

@@ -137,7 +137,7 @@ class Draw(NamedTuple):
         some = self.rng.random(self.price.size) < 0.5
         return (self.rng.poisson(self.units_left / self.catalogue.horizon) * some).tolist()
 
-    def parts(self, on_order: list[float]) -> list[list[float]]:
+    def parts(self, on_order: list[Any]) -> list[list[float]]:
         """(N, D) units due by period, of those on order."""
         periods = self.catalogue.due_periods
         shares = np.full(periods + 1, 1 / (periods + 1))

@@ -191,17 +191,14 @@ def ordinary_view(view: MarketView, period: int) -> MarketView:
         >>> bool((ordinary_view(view, 5).list_price == view.catalogue.regular_price).all())
         True
     """
-    there = {name: getattr(view, name) for name in QUANTITIES if getattr(view, name) is not None}
-    ordinary = {name: QUANTITIES[name].ordinary for name in there}
-    return replace(
-        view,
-        **{
+    ordinary = dict[str, NDArray[Any]]()
+    for name, quantity in QUANTITIES.items():
+        seen = getattr(view, name)
+        if quantity.ordinary is not None and seen is not None:
+            usual = quantity.ordinary(view.catalogue, period)
             # What is unlimited, and a competitor who is not there, stay so.
-            name: np.where(np.isinf(seen), seen, ordinary[name](view.catalogue, period)).astype(seen.dtype)
-            for name, seen in there.items()
-            if ordinary[name] is not None
-        },
-    )
+            ordinary[name] = np.where(np.isinf(seen), seen, usual).astype(seen.dtype)
+    return replace(view, **ordinary)
 
 
 def _parts(view: MarketView, product: int) -> dict[str, list[tuple[str, Any]]]:

@@ -86,7 +86,7 @@ class StateDocument(Document, frozen=True, kw_only=True, forbid_unknown_fields=T
     market: Annotated[Name, Meta(description=_MARKET)] = MARKET
     date: Annotated[dt.date | UnsetType, Meta(description=_DATE)] = UNSET
     period: Annotated[int | UnsetType, Meta(description=_PERIOD)] = UNSET
-    products: Annotated[list[ProductDocument], Meta(description=_PRODUCTS, extra={"fix": "list the products"})]
+    products: Annotated[list[ProductDocument], Meta(description=_PRODUCTS, extra={"fix": "list the products"})]  # pyright: ignore[reportInvalidTypeForm]
     regime: Annotated[Name | UnsetType, Meta(description=_REGIME)] = UNSET
     loyalty: Annotated[dict[str, Multiplier], Meta(description=_LOYALTY)] = {}  # noqa: RUF012  msgspec copies it
     memory: Annotated[str | None, Meta(description=_MEMORY)] = None

@@ -247,7 +247,7 @@ def _at_once(spec: MarketSpec) -> NDArray[np.float32] | None:
     return at_once.astype(np.float32) if at_once.any() else None
 
 
-def _posterior_errors(spec: MarketSpec) -> dict[str, NDArray[np.float32]]:
+def _posterior_errors(spec: MarketSpec) -> dict[str, Any]:
     """The standard errors of a catalogue, (N,) each; none without a posterior."""
     if spec.posterior is None:
         return {}

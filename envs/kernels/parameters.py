@@ -217,12 +217,13 @@ class FeatureParameters(namedtuple("FeatureParameters", f"{_TABLES} share first 
     def of(cls, catalogue: Catalogue) -> FeatureParameters:
         """From the catalogue that policies see."""
         constants, named = feature_constants(catalogue), moving_columns(catalogue)
-        columns = FeaturePlaces(*(len(named.get(name, ())) for name in MOVING))
+        columns = FeaturePlaces._make(len(named.get(name, ())) for name in MOVING)
         ends = np.cumsum(columns).tolist()
-        first = FeaturePlaces(*(end - count for end, count in zip(ends, columns, strict=True)))
-        facts = ObservedFacts(*(catalogue.amount(fact) for fact in FACTS))
+        first = FeaturePlaces._make(end - count for end, count in zip(ends, columns, strict=True))
+        facts = ObservedFacts._make(catalogue.amount(fact) for fact in FACTS)
         share = (1 / constants.member.sum(axis=0)).astype(np.float32)
-        return cls(*(getattr(constants, name) for name in _TABLES.split()), share, first, columns, facts, ends[-1])
+        tables = [getattr(constants, name) for name in _TABLES.split()]
+        return cls._make([*tables, share, first, columns, facts, ends[-1]])
 
 
 class Constants(namedtuple("Constants", "choice money rules stock rivals transition sections features")):

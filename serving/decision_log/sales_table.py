@@ -33,7 +33,7 @@ _TYPES |= {"seen_regime": pa.string(), "market": pa.int64(), "period": pa.int64(
 """Columns that are not numbers with decimals."""
 
 
-class LoggedState(ProductDocument, kw_only=True, forbid_unknown_fields=False):
+class LoggedState(ProductDocument, kw_only=True, forbid_unknown_fields=False):  # pyright: ignore
     """The state of one product as the log holds it."""
 
     regime: str | UnsetType = UNSET
@@ -137,7 +137,8 @@ def _seen(state: LoggedState) -> dict[str, Any]:
     """The state, with what stands in for what was left out; only the forecast is unknown here."""
     seen: dict[str, Any] = {}
     for name, quantity in TOLD.items():
-        value, stand_in = getattr(state, name), cast(Told, quantity.told).stand_in
+        value: Any = getattr(state, name)
+        stand_in = cast(Told, quantity.told).stand_in
         if not quantity.logged or (value is UNSET and stand_in is None):
             continue
         if quantity.axes == "ND":
