@@ -142,7 +142,7 @@ def _seen(state: LoggedState) -> dict[str, Any]:
         if not quantity.logged or (value is UNSET and stand_in is None):
             continue
         if quantity.axes == "ND":
-            seen |= {f"seen_{name}[{ahead}]": units for ahead, units in enumerate(value, start=1)}
+            seen |= {f"seen_{name}[{ahead}]": units for ahead, units in enumerate(cast(list[float], value), start=1)}
         elif value not in (None, UNSET):
             seen[f"seen_{name}"] = value
         else:
