@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..pricing import Action, ActionLayout, MarketView
+from ..pricing.catalogue import amount_of
+from ..pricing.observed import FACTS
 from ..scenarios import MarketSpec, load_scenario
 from .jit.compiling import Structure
 from .jit.rng import period_keys
 from .kernels.choice_parameters import choice_parameters
-from .kernels.expected_demand import catalogue_of
+from .kernels.expected_demand import catalogue_of, observed_facts
 from .kernels.learner import Decoding, decode, observe
 from .kernels.parameters import Constants, MoneyParameters
 from .kernels.period import period_scratch, run_period
@@ -35,6 +37,7 @@ from .kernels.state import (
     StateLayout,
 )
 from .kernels.transitions import draw_initial_context, use_capacity
+from .observation import Simulated, view_of
 from .rivals import Rivals
 from .seeds import DrawSchedule, checked_seed
 
@@ -145,32 +148,7 @@ class Market:
     @property
     def view(self) -> MarketView:
         """What a policy sees at the start of the current period."""
-        s, catalogue, rules = self.state, self.catalogue, self.spec.guardrails
-        changes = lowest = prior = None
-        if rules.change_window_periods is not None:
-            prices = s.latest_prices(rules.change_window_periods)
-            changes = (prices[1:] != prices[:-1]).sum(axis=0).T
-        if rules.prior_price_periods is not None:
-            lowest = s.latest_prices(rules.prior_price_periods).min(axis=0).T
-        if rules.law is not None and rules.law.states_prior:
-            prior = s.prior_price
-        return MarketView(
-            catalogue=catalogue,
-            period=s.period,
-            list_price=s.list_price,
-            reference_price=s.reference_price,
-            on_hand=s.on_hand,
-            on_order=s.on_order,
-            last_units=s.last_units,
-            competitor_price=self.rivals.seen(s).T if catalogue.rivals else None,
-            regime=s.regime if catalogue.regimes else None,
-            loyalty=s.loyalty if catalogue.loyal else None,
-            changes=changes,
-            lowest_price_30_days=lowest,
-            prior_price=prior,
-            capacity=s.capacity if self.spec.capacity is not None else None,
-            due=s.due[..., : catalogue.due_periods] if catalogue.due_periods else None,
-        )
+        return view_of(Simulated(self.state, self.spec, self.catalogue, self.rivals))
 
     @property
     def done(self) -> NDArray[np.bool_]:
@@ -309,16 +287,18 @@ class Market:
 
 
 def _check_assumed(spec: MarketSpec, assumed: MarketSpec) -> None:
-    """Check that the assumed market has the same decisions and no state that the market lacks."""
+    """Check that the assumed market has the same decisions, and that its policies observe nothing that the market lacks."""
     actual, wanted = (
         (s.products.names, s.arrivals.segments, s.market.horizon_periods, s.prices.change_window_periods)
         for s in (spec, assumed)
     )
     if actual != wanted:
         raise ValueError(f"assumed must have products, segments, periods as {spec.name}; got {assumed.name}; fix them")
-    for part in ("competitors", "regimes", "loyalty"):
-        if getattr(assumed, part) is not None and getattr(spec, part) is None:
-            raise ValueError(f"assumed must have no [{part}], as the market; got {assumed.name}; leave it out")
+    there, seen = observed_facts(spec), observed_facts(assumed)
+    for fact in FACTS:
+        if amount_of(seen[fact]) > amount_of(there[fact]):
+            must = f"assumed must observe no more than the market, whose {fact} is {there[fact]!r}"
+            raise ValueError(f"{must}; got {assumed.name} with {seen[fact]!r}; leave it out")
 
 
 def _markets_last(part: ArrayLike) -> Floats:
@@ -393,7 +373,7 @@ class Dynamics:
         context[self.layout.loyalty] = 1.0
         context[self.layout.level] = 1.0
         # From the newest to the oldest, without the one in force.
-        past = spec.guardrails.prices_before(spec.products.regular_price)[-2::-1]
+        past = spec.prices_before[-2::-1]
         context[self.layout.past] = past.reshape(-1, 1)
         context[self.layout.rival_price] = spec.initial_rival_price[:, None]
         if spec.capacity is not None:

@@ -12,7 +12,8 @@ from scipy.stats import bernoulli, nbinom, norm, poisson
 from sklearn.tree import DecisionTreeRegressor, export_text
 
 from ..envs import Market, Outcome, catalogue_of, rollout, seed_for
-from ..envs.kernels.state import LAST_UNITS, LIST_PRICE, ON_HAND, PERIOD, PIPELINE, REFERENCE_PRICE, REGIME
+from ..envs.kernels.state import ON_HAND, PERIOD, REGIME
+from ..envs.observation import set_state
 from ..pricing import (
     Action,
     MarketView,
@@ -356,21 +357,13 @@ def _market_at(spec: MarketSpec, view: MarketView, regime: int, count: int) -> M
     """`count` markets in the state of the first market of a view."""
     market = Market(spec, num_markets=count)
     state = market.state
-    lanes, context, layout = state.lanes, state.context, state.layout
     state.clock[PERIOD], state.clock[REGIME] = view.period[0], regime
-    held = {LIST_PRICE: "list_price", REFERENCE_PRICE: "reference_price", ON_HAND: "on_hand", LAST_UNITS: "last_units"}
-    for row, name in held.items():
-        lanes[row] = getattr(view, name)[0][:, None]
-    # Its arrival time does not matter: nothing on order can be sold in this period.
-    lanes[PIPELINE : PIPELINE + 1] = view.on_order[0][:, None]
-    context[layout.shock] = 0
+    state.context[state.layout.shock] = 0
+    set_state(state, spec, view)
     deals = planned_deals(spec)
     if deals is not None:
-        context[layout.level] = deals.level_before(int(view.period[0]), view.list_price[0])[:, None]
-    if view.loyalty is not None:
-        context[layout.loyalty] = view.loyalty[0][:, None]
-    if view.competitor_price is not None:
-        context[layout.rival_price] = view.competitor_price[0, spec.competitor_product][:, None]
+        level = deals.level_before(int(view.period[0]), view.list_price[0])
+        state.context[state.layout.level] = level[:, None]
     market.restore(state)
     return market
 

@@ -15,15 +15,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..envs import Outcome, catalogue_of
-from ..pricing import Catalogue, MarketView
+from ..pricing import QUANTITIES, Catalogue, MarketView
 from ..pricing.price_rules.rule_formulas import PRICE_BITS
 from ..scenarios import MarketSpec
 from .uncertainty.draws import views_together
 
 Array = NDArray[np.float64]
-
-_SHARED = ("regime", "loyalty", "capacity")
-"""Fields of a view that the products of a market share."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +80,7 @@ class PriceLog:
             seen = getattr(view, name)
             if name == "regime":
                 seen = np.array(view.catalogue.regimes, dtype=object)[seen]
-            rows = seen.reshape(decisions, 1 if name in _SHARED else products, -1)
+            rows = seen.reshape(decisions, 1 if QUANTITIES[name].shared else products, -1)
             rows = np.broadcast_to(rows, (decisions, products, len(headings)))
             columns |= {heading: rows[..., i].ravel() for i, heading in enumerate(headings)}
         columns |= {name: getattr(self, name).reshape(-1) for name in ("price", "propensity", "units", "money")}
@@ -119,13 +116,15 @@ class PriceLog:
                 seen[name] = _regimes(catalogue, table[headings[0]].to_numpy()[::products])
                 continue
             rows = np.stack([grid(heading) for heading in headings], axis=2)
-            rows = rows[:, 0] if name in _SHARED else rows if name == "due" else rows[..., 0]
-            seen[name] = rows.astype(np.intp if name == "changes" else np.float32)
+            rows = rows[:, 0] if QUANTITIES[name].shared else rows
+            alone = QUANTITIES[name].axes == "N"
+            seen[name] = (rows[..., 0] if alone else rows).astype(QUANTITIES[name].kind)
         if "loyalty" in seen:
             # A state may leave out a loyalty of 1.
             seen["loyalty"] = np.nan_to_num(seen["loyalty"], nan=1.0)
         forecast, last = catalogue.forecast_units[np.maximum(period - 1, 0)], seen["last_units"]
-        view = MarketView(catalogue, period, **seen | {"last_units": np.where(np.isnan(last), forecast, last)})
+        seen["last_units"] = np.where(np.isnan(last), forecast, last)
+        view = MarketView(catalogue, period, **seen)
         units = grid("units")
         money = grid("money") if "money" in table else _money(spec, units, grid("price_paid"))
         shared = grid("arm_propensity") if "arm_propensity" in table else None
@@ -134,15 +133,17 @@ class PriceLog:
 
 
 def _seen_columns(spec: MarketSpec) -> dict[str, list[str]]:
-    """The columns of a table by the field of the view that they hold."""
+    """The columns of a table by the quantity that they hold; several for one that has a number for each of some parts."""
     catalogue = catalogue_of(spec)
-    names = ["list_price", "reference_price", "on_hand", "on_order", "last_units"]
-    names += ["competitor_price"] * catalogue.rivals + ["regime"] * bool(catalogue.regimes)
-    names += ["changes"] * bool(catalogue.change_window_periods)
-    parts = {"loyalty": catalogue.segments if catalogue.loyal else (), "due": range(1, catalogue.due_periods + 1)}
-    parts["capacity"] = () if spec.capacity is None else spec.capacity.names
-    several = {name: [f"seen_{name}[{part}]" for part in found] for name, found in parts.items() if found}
-    return {name: [f"seen_{name}"] for name in names} | several
+    parts = {"K": catalogue.segments, "D": range(1, catalogue.due_periods + 1)}
+    parts["H"] = () if spec.capacity is None else spec.capacity.names
+    columns = dict[str, list[str]]()
+    for name, quantity in QUANTITIES.items():
+        if not quantity.logged or not quantity.observed(catalogue):
+            continue
+        by = quantity.axes.removeprefix("N")
+        columns[name] = [f"seen_{name}[{part}]" for part in parts[by]] if by else [f"seen_{name}"]
+    return {name: headings for name, headings in columns.items() if headings}
 
 
 def _regimes(catalogue: Catalogue, names: NDArray) -> NDArray[np.intp]:

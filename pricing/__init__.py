@@ -7,7 +7,7 @@ Allowed prices: `price_rules`. Policies: `protocol`, `policies` (rules), `rival_
 """
 
 from .action_layout import ActionLayout, ActionParts
-from .catalogue import Calendar, Catalogue, MarketView
+from .catalogue import Calendar, Catalogue
 from .choice_formulas import ChoiceShares, choice_shares, felt_price, logit_utility, matching_utility, own_elasticity
 from .choice_model import ChoiceModel
 from .features import (
@@ -32,6 +32,7 @@ from .network_policy import (
     initial_recurrent_state,
     parts_from_action,
 )
+from .observed import QUANTITIES, MarketView, Quantity
 from .policies import (
     BlendedPrice,
     CostPlus,
@@ -59,6 +60,7 @@ __all__ = [
     "MARKET_FEATURES",
     "MOVING_FEATURES",
     "OUTSIDE_CHARGED",
+    "QUANTITIES",
     "RULES",
     "SEGMENT_FEATURES",
     "UNCERTAINTY_FEATURES",
@@ -85,6 +87,7 @@ __all__ = [
     "PriceEndings",
     "PriceLadder",
     "PricePath",
+    "Quantity",
     "RandomPrice",
     "RecurrentPolicy",
     "RecurrentState",

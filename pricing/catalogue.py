@@ -1,9 +1,9 @@
-"""The calendar of a market: which dates its periods are."""
+"""What a policy knows of a market in advance: its calendar, products and segments."""
 
 from __future__ import annotations
 
 import datetime
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -93,7 +93,7 @@ class Calendar:
         return cls(first, document["period_days"], document["periods"])
 
 
-# What a policy may know: the catalogue (fixed facts) and the market view (what is observed in a period).
+# What a policy knows in advance; what it observes in a period is in `observed.py`.
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,6 +126,8 @@ class Catalogue:
             where they do not.
         due_periods: D, how many periods ahead policies that order see deliveries one by one; 0
             where the units on order tell as much.
+        since_change_periods: up to how many periods since its last price change policies see of a product; 0 for
+            none.
         elasticity_error: (N,) posterior standard deviation of the logarithm of the elasticity; None
             where the market has no posterior.
         level_error: (N,) the same of the logarithm of the units sold at regular prices.
@@ -160,6 +162,7 @@ class Catalogue:
     elasticity_error: NDArray[np.float32] | None = None
     level_error: NDArray[np.float32] | None = None
     calendar: Calendar | None = None
+    since_change_periods: int = 0
 
     @property
     def num_products(self) -> int:
@@ -176,66 +179,20 @@ class Catalogue:
         """T, in periods."""
         return self.forecast_units.shape[0]
 
+    def amount(self, fact: str) -> int:
+        """How much of something policies observe: a number, how many names, or 1 for true; 0 where nothing.
 
-@dataclass(frozen=True)
-class MarketView:
-    """What is observed of E markets before the prices of a period are set.
+        Args:
+            fact: Name of a field of the catalogue.
+        """
+        return amount_of(getattr(self, fact))
 
-    An argument with a default is None where the market has nothing of the kind.
 
-    Args:
-        catalogue: the fixed facts.
-        period: (E,) counted from 0.
-        list_price: (E, N) the current price, charged last, before personal discounts;
-            currency per unit.
-        reference_price: (E, N) the price that customers remember, currency per unit.
-        on_hand: (E, N) units, inf where stock is unlimited.
-        on_order: (E, N) units ordered and not yet delivered.
-        last_units: (E, N) units sold in the period before.
-        competitor_price: (E, N) lowest price of a rival offer for the product, currency per unit;
-            inf where none.
-        regime: (E,) index into `catalogue.regimes`.
-        loyalty: (E, K) multiplier of a segment's arrivals.
-        memory: (E, N, 2) state of a rule that learns in the market (see `LearningPolicy`).
-        changes: (E, N) price changes within the last `catalogue.change_window_periods` periods.
-        lowest_price_30_days: (E, N) lowest list price of the last 30 days, currency per unit; NaN
-            where not known.
-        prior_price: (E, N) the prior price that the current price is announced with as reduced, currency per unit; NaN
-            where it is not announced.
-        capacity: (E, H) units left of the resources that products share.
-        due: (E, N, D) those of the units on order that arrive one period from now, two, ... (see
-            `catalogue.due_periods`).
+def amount_of(fact: bool | int | tuple[str, ...]) -> int:
+    """How much a fact of a catalogue stands for: a number, how many names, or 1 for true.
 
     Example:
-        >>> import repricer
-        >>> view = repricer.Market("three-stocks", num_markets=2).view
-        >>> view.list_price.shape, view.period.tolist()
-        ((2, 3), [0, 0])
+        >>> amount_of(("high", "low")), amount_of(True), amount_of(0)
+        (2, 1, 0)
     """
-
-    catalogue: Catalogue
-    period: NDArray[np.intp]
-    list_price: NDArray[np.float32]
-    reference_price: NDArray[np.float32]
-    on_hand: NDArray[np.float32]
-    on_order: NDArray[np.float32]
-    last_units: NDArray[np.float32]
-    competitor_price: NDArray[np.float32] | None = None
-    regime: NDArray[np.intp] | None = None
-    loyalty: NDArray[np.float32] | None = None
-    memory: NDArray[np.float32] | None = None
-    changes: NDArray[np.intp] | None = None
-    lowest_price_30_days: NDArray[np.float32] | None = None
-    prior_price: NDArray[np.float32] | None = None
-    capacity: NDArray[np.float32] | None = None
-    due: NDArray[np.float32] | None = None
-
-    @property
-    def num_markets(self) -> int:
-        """E."""
-        return self.period.shape[0]
-
-    def take(self, markets: NDArray[np.intp]) -> MarketView:
-        """The view of these markets, by number and in this order; a market may be taken several times."""
-        arrays = {name: value[markets] for name, value in vars(self).items() if isinstance(value, np.ndarray)}
-        return replace(self, **arrays)
+    return len(fact) if isinstance(fact, tuple) else int(fact)

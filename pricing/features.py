@@ -8,37 +8,20 @@ it was trained on. Prices enter as logarithms of ratios, so that the currency do
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .backend import ONE, THREE, ZERO, clip, larger, log, smaller, where
-from .catalogue import Catalogue, MarketView
+from .catalogue import Catalogue
+from .observed import OUTLOOK_PERIODS, QUANTITIES, MarketView, check_complete
 
+Floats = NDArray[np.float32]
 MOST_COVER = float(THREE)
 """Top of the scale of `log_cover`, where stock is unlimited."""
-# What a reader calls the feature, and after the colon how it is computed.
-MOVING_FEATURES = {
-    "time_left": "the time left: share of the episode that is left (1 with an infinite horizon)",
-    "log_periods_left": "the number of periods left: log of the number of periods left, this one included, over 4",
-    "log_price": "the current price against the regular price: log(current list price / regular price)",
-    "log_reference": "the reference price against the current price: log(reference price / current list price)",
-    "log_category_price": "the prices of the category against the regular ones: mean of log_price over the category",
-    "log_stock_cover": "the stock against the forecast of the periods left: log((on hand + 1) / (units forecast for "
-    "the periods left + 1)), within [-3, 3]",
-    "log_position_cover": "the stock on hand and on order against the period's forecast: likewise",
-    "log_season": "the period's forecast against the mean: log(units forecast for this period / mean of the product)",
-    "log_outlook": "the forecast of later periods against the period's: log(mean of the periods left / this period)",
-    "log_surprise": "the sales of the last period against their forecast: log((units sold + 1) / (units forecast + 1))",
-}
-MARKET_FEATURES = {
-    "log_competitor": "the lowest rival price against the current price: log ratio, in [-3, 3]; with rivals only",
-    "regime": "the market regime: 1 in this regime, else 0; one per regime, only where regimes are observed",
-    "log_loyalty": "the loyalty of the segment: log of it; one per segment, only where loyalty varies",
-    "log_cover": "the stock on hand and due within so many periods against the period's forecast: likewise; "
-    "one per period until the last but one, only where orders take three periods or more",
-    "recent_changes": "the number of recent price changes: share of the window's periods; only with max_changes",
-}
 FIXED_FEATURES = {
     "log_cost": "the unit cost against the regular price: log(unit cost / regular price), at least -3",
     "log_price_rank": "the regular price against the category's: log(regular price / mean of the category)",
@@ -56,37 +39,7 @@ UNCERTAINTY_FEATURES = {
 }
 FEATURE_LIMIT = 10.0
 """Every feature lies in [-FEATURE_LIMIT, FEATURE_LIMIT]."""
-OUTLOOK_PERIODS = 10
-"""How many periods ahead the forecasts reach where the horizon is infinite."""
 _TINY, _MANY, _FAR = np.float32(1e-6), np.float32(1e9), np.float32(1e18)
-
-
-def feature_names(catalogue: Catalogue, *, fixed: bool = True) -> list[str]:
-    """Names of the F columns of `product_features`.
-
-    Args:
-        catalogue: decides which optional columns there are.
-        fixed: whether to include the columns that never change.
-
-    Example:
-        >>> import repricer
-        >>> feature_names(repricer.Market("three-stocks").view.catalogue, fixed=False)[:3]
-        ['time_left', 'log_periods_left', 'log_price']
-    """
-    names = list(MOVING_FEATURES)
-    if catalogue.rivals:
-        names.append("log_competitor")
-    names += [f"regime[{regime}]" for regime in catalogue.regimes]
-    if catalogue.loyal:
-        names += [f"log_loyalty[{segment}]" for segment in catalogue.segments]
-    names += [f"log_cover[{ahead}]" for ahead in range(1, catalogue.due_periods + 1)]
-    if catalogue.change_window_periods:
-        names.append("recent_changes")
-    if fixed:
-        names += FIXED_FEATURES
-        names += [f"{name}[{segment}]" for segment in catalogue.segments for name in SEGMENT_FEATURES]
-        names += [name for name in UNCERTAINTY_FEATURES if getattr(catalogue, name) is not None]
-    return names
 
 
 def log_units(units):
@@ -109,6 +62,16 @@ def log_competitor(competitor_price, list_price):
     """The feature of that name; 0 where there is no rival."""
     there = competitor_price < _FAR
     return clip(log(where(there, competitor_price, list_price) / list_price), -THREE, THREE)
+
+
+def recent_changes(changes, window):
+    """The feature of that name: price changes over the most that the window of so many periods could hold."""
+    return np.float32(changes) / np.float32(window - 1)
+
+
+def since_change(periods, most):
+    """The feature of that name: periods since the last price change, as a share of the most that are seen."""
+    return np.float32(smaller(periods, most)) / np.float32(most)
 
 
 class FeatureConstants:
@@ -183,6 +146,177 @@ def feature_constants(catalogue: Catalogue) -> FeatureConstants:
     return FeatureConstants(catalogue)
 
 
+class Observation:
+    """What the columns of a view have in common.
+
+    Attributes:
+        view: E markets.
+        constants: What the features need from its catalogue.
+        period: (E,) rows of the tables by period.
+    """
+
+    def __init__(self, view: MarketView) -> None:
+        self.view = view
+        self.constants = feature_constants(view.catalogue)
+        self.period = np.minimum(view.period, view.catalogue.horizon)
+
+    @functools.cached_property
+    def log_price(self) -> Floats:
+        """(E, N) log of the price over the regular price."""
+        return np.log(self.view.list_price) - self.constants.log_regular
+
+    @property
+    def log_category_price(self) -> Floats:
+        """(E, N) its mean over the category."""
+        member = self.constants.member
+        return ((self.log_price @ member) / member.sum(axis=0)) @ member.T
+
+    @property
+    def cover_within(self) -> Floats:
+        """(D, E, N) the stock on hand and due within one period, two, ..., over the period's forecast, in logs."""
+        within = self.seen("on_hand")[..., None] + self.seen("due").cumsum(axis=2)
+        now = self.constants.log_now[self.period]
+        return log_cover(log_units(within), now[..., None]).transpose(2, 0, 1)
+
+    def seen(self, name: str) -> NDArray[Any]:
+        """A quantity that the catalogue says is observed."""
+        values = getattr(self.view, name)
+        assert values is not None, f"a catalogue whose policies observe {name} needs it in the view"
+        return values
+
+    def time(self, column: int) -> Floats:
+        """(E, 1) a column of the table of times."""
+        return self.constants.time[self.period, column][:, None]
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A feature that changes from period to period.
+
+    Attributes:
+        meaning: What a reader calls it, and after the colon how it is computed.
+        column: Its column, (E, N) or (E, 1); of a feature with parts, those of all parts, the part first.
+        parts: What the name of each of its columns has in brackets; None for one column alone.
+    """
+
+    meaning: str
+    column: Callable[[Observation], Any]
+    parts: Callable[[Catalogue], Sequence[str]] | None = None
+
+
+MOVING = {
+    "time_left": Feature(
+        "the time left: share of the episode that is left (1 with an infinite horizon)", lambda now: now.time(0)
+    ),
+    "log_periods_left": Feature(
+        "the number of periods left: log of the number of periods left, this one included, over 4",
+        lambda now: now.time(1),
+    ),
+    "log_price": Feature(
+        "the current price against the regular price: log(current list price / regular price)",
+        lambda now: now.log_price,
+    ),
+    "log_reference": Feature(
+        "the reference price against the current price: log(reference price / current list price)",
+        lambda now: np.log(now.view.reference_price / now.view.list_price),
+    ),
+    "log_category_price": Feature(
+        "the prices of the category against the regular ones: mean of log_price over the category",
+        lambda now: now.log_category_price,
+    ),
+    "log_stock_cover": Feature(
+        "the stock against the forecast of the periods left: log((on hand + 1) / (units forecast for the periods left + "
+        "1)), within [-3, 3]",
+        lambda now: log_cover(log_units(now.view.on_hand), now.constants.log_ahead[now.period]),
+    ),
+    "log_position_cover": Feature(
+        "the stock on hand and on order against the period's forecast: likewise",
+        lambda now: log_cover(log_units(now.view.on_hand + now.view.on_order), now.constants.log_now[now.period]),
+    ),
+    "log_season": Feature(
+        "the period's forecast against the mean: log(units forecast for this period / mean of the product)",
+        lambda now: now.constants.log_season[now.period],
+    ),
+    "log_outlook": Feature(
+        "the forecast of later periods against the period's: log(mean of the periods left / this period)",
+        lambda now: now.constants.log_outlook[now.period],
+    ),
+    "log_surprise": Feature(
+        "the sales of the last period against their forecast: log((units sold + 1) / (units forecast + 1))",
+        lambda now: log_surprise(log_units(now.view.last_units), now.constants.log_before[now.period], now.time(2)),
+    ),
+    "log_competitor": Feature(
+        "the lowest rival price against the current price: log ratio, in [-3, 3]; with rivals only",
+        lambda now: log_competitor(now.seen("competitor_price"), now.view.list_price),
+    ),
+    "regime": Feature(
+        "the market regime: 1 in this regime, else 0; one per regime, only where regimes are observed",
+        lambda now: np.eye(len(now.view.catalogue.regimes))[now.seen("regime")].T[:, :, None],
+        lambda catalogue: catalogue.regimes,
+    ),
+    "log_loyalty": Feature(
+        "the loyalty of the segment: log of it; one per segment, only where loyalty varies",
+        lambda now: np.log(now.seen("loyalty")).T[:, :, None],
+        lambda catalogue: catalogue.segments,
+    ),
+    "log_cover": Feature(
+        "the stock on hand and due within so many periods against the period's forecast: likewise; one per period until "
+        "the last but one, only where orders take three periods or more",
+        lambda now: now.cover_within,
+        lambda catalogue: [str(ahead) for ahead in range(1, catalogue.due_periods + 1)],
+    ),
+    "recent_changes": Feature(
+        "the number of recent price changes: share of the window's periods; only with max_changes",
+        lambda now: recent_changes(now.seen("changes"), now.view.catalogue.change_window_periods),
+    ),
+    "since_change": Feature(
+        "how long the current price has been charged: share of the periods up to which that is seen; only with "
+        "observed.since_change_periods",
+        lambda now: since_change(now.seen("periods_since_change"), now.view.catalogue.since_change_periods),
+    ),
+}
+"""The features that change from period to period, in the order of the columns."""
+_OF = {name: quantity for quantity in QUANTITIES.values() for name in quantity.features}
+check_complete("pricing.features", "a formula", _OF, MOVING)
+MOVING_FEATURES = {name: feature.meaning for name, feature in MOVING.items() if _OF[name].fact is None}
+MARKET_FEATURES = {name: feature.meaning for name, feature in MOVING.items() if _OF[name].fact is not None}
+
+
+def moving_columns(catalogue: Catalogue) -> dict[str, list[str]]:
+    """The names of the columns of each feature of `MOVING` that policies with this catalogue see, in order.
+
+    Example:
+        >>> import repricer
+        >>> moving_columns(repricer.Market("seen-segments").view.catalogue)["log_price"]
+        ['log_price']
+    """
+    seen = {name: feature for name, feature in MOVING.items() if _OF[name].observed(catalogue)}
+    return {
+        name: [name] if feature.parts is None else [f"{name}[{part}]" for part in feature.parts(catalogue)]
+        for name, feature in seen.items()
+    }
+
+
+def feature_names(catalogue: Catalogue, *, fixed: bool = True) -> list[str]:
+    """Names of the F columns of `product_features`.
+
+    Args:
+        catalogue: decides which optional columns there are.
+        fixed: whether to include the columns that never change.
+
+    Example:
+        >>> import repricer
+        >>> feature_names(repricer.Market("three-stocks").view.catalogue, fixed=False)[:3]
+        ['time_left', 'log_periods_left', 'log_price']
+    """
+    names = [column for columns in moving_columns(catalogue).values() for column in columns]
+    if fixed:
+        names += FIXED_FEATURES
+        names += [f"{name}[{segment}]" for segment in catalogue.segments for name in SEGMENT_FEATURES]
+        names += [name for name in UNCERTAINTY_FEATURES if getattr(catalogue, name) is not None]
+    return names
+
+
 def product_features(view: MarketView, *, fixed: bool = True) -> NDArray[np.float32]:
     """Features of every product in every market.
 
@@ -201,56 +335,20 @@ def product_features(view: MarketView, *, fixed: bool = True) -> NDArray[np.floa
         >>> features.shape == (2, 3, len(feature_names(view.catalogue)))
         True
     """
-    catalogue = view.catalogue
-    c = feature_constants(catalogue)
-    t = np.minimum(view.period, catalogue.horizon)
-    log_price = np.log(view.list_price) - c.log_regular
-    category_price = ((log_price @ c.member) / c.member.sum(axis=0)) @ c.member.T
-    started = c.time[t, 2][:, None]
-    columns = [
-        c.time[t, 0][:, None],
-        c.time[t, 1][:, None],
-        log_price,
-        np.log(view.reference_price / view.list_price),
-        category_price,
-        log_cover(log_units(view.on_hand), c.log_ahead[t]),
-        log_cover(log_units(view.on_hand + view.on_order), c.log_now[t]),
-        c.log_season[t],
-        c.log_outlook[t],
-        log_surprise(log_units(view.last_units), c.log_before[t], started),
-        *_market_columns(view),
-    ]
-    names = feature_names(catalogue, fixed=fixed)
-    out = np.empty((view.num_markets, catalogue.num_products, len(names)), dtype=np.float32)
-    for i, column in enumerate(columns):
-        out[..., i] = column
-    np.clip(out[..., : len(columns)], -FEATURE_LIMIT, FEATURE_LIMIT, out=out[..., : len(columns)])
+    now, catalogue = Observation(view), view.catalogue
+    columns = moving_columns(catalogue)
+    moving, count = sum(map(len, columns.values())), len(feature_names(catalogue, fixed=fixed))
+    out = np.empty((view.num_markets, catalogue.num_products, count), dtype=np.float32)
+    first = 0
+    for name, named in columns.items():
+        values = MOVING[name].column(now)
+        for part in range(len(named)):
+            out[..., first + part] = values if MOVING[name].parts is None else values[part]
+        first += len(named)
+    np.clip(out[..., :moving], -FEATURE_LIMIT, FEATURE_LIMIT, out=out[..., :moving])
     if fixed:
-        out[..., len(columns) :] = c.fixed
+        out[..., moving:] = now.constants.fixed
     return out
-
-
-def _market_columns(view: MarketView) -> tuple[NDArray, ...]:
-    """The columns of `MARKET_FEATURES` that this catalogue has."""
-    catalogue, columns = view.catalogue, []
-    if catalogue.rivals:
-        assert view.competitor_price is not None, "a catalogue with rivals needs their prices"
-        columns.append(log_competitor(view.competitor_price, view.list_price))
-    if catalogue.regimes:
-        assert view.regime is not None, "a catalogue with regimes needs the present one"
-        columns += [(view.regime == z)[:, None] for z in range(len(catalogue.regimes))]
-    if catalogue.loyal:
-        assert view.loyalty is not None, "a catalogue with loyalty needs its level"
-        columns += list(np.log(view.loyalty).T[:, :, None])
-    if catalogue.due_periods:
-        assert view.due is not None, "a catalogue with deliveries period by period needs them"
-        within = view.on_hand[..., None] + view.due.cumsum(axis=2)
-        now = feature_constants(catalogue).log_now[np.minimum(view.period, catalogue.horizon)]
-        columns += list(log_cover(log_units(within), now[..., None]).transpose(2, 0, 1))
-    if catalogue.change_window_periods:
-        assert view.changes is not None, "a catalogue that counts price changes needs their number"
-        columns.append(view.changes / np.float32(catalogue.change_window_periods - 1))
-    return tuple(columns)
 
 
 def row_width(catalogue: Catalogue, *, product_wise: bool) -> int:

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .action_layout import ActionLayout, ActionParts
-from .catalogue import Catalogue, MarketView
+from .catalogue import Catalogue
 from .features import feature_rows
+from .observed import MarketView
 from .protocol import Action, Policy
 
 

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .catalogue import Catalogue, MarketView
+from .catalogue import Catalogue
+from .observed import MarketView
 from .protocol import Action, Policy, check_order, is_deterministic
 
 _LEAST = np.float32(1e-6)

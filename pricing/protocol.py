@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from .catalogue import MarketView
+from .observed import MarketView
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .backend import ONE, ZERO, smaller, where
-from .catalogue import MarketView
+from .observed import MarketView
 from .protocol import Action, Policy
 
 Floats = NDArray[np.float32]

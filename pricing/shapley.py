@@ -20,13 +20,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .catalogue import Catalogue, MarketView
-from .features import OUTLOOK_PERIODS
+from .observed import QUANTITIES, MarketView, check_complete
 from .protocol import Policy
 
 Array = NDArray[np.float64]
 _CALENDAR, OTHER_PRODUCTS = "calendar", "other products"
-_PER_MARKET = ("period", "regime", "loyalty")
 # Rows of products that a policy is asked for at once.
 _ROWS = 100_000
 
@@ -48,21 +46,22 @@ class InputGroup:
     description: str
 
 
-_PER_PRODUCT = {
-    "price in force": InputGroup(("list_price", "reference_price"), "the current price and the remembered price"),
-    "stock": InputGroup(("on_hand", "on_order", "due"), "the stock on hand and on order"),
-    "recent sales": InputGroup(("last_units",), "the sales of the last period"),
-    "competitors": InputGroup(("competitor_price",), "the competitors' prices"),
-    "past changes": InputGroup(("changes",), "the number of recent price changes"),
+_GROUPS = {
+    _CALENDAR: "the time left and the season",
+    "price in force": "the current price and the remembered price",
+    "stock": "the stock on hand and on order",
+    "recent sales": "the sales of the last period",
+    "competitors": "the competitors' prices",
+    "past changes": "the recent price changes",
+    "market": "the state of the market",
 }
+_EXPLAINED = [quantity for quantity in QUANTITIES.values() if quantity.group is not None]
+_OF_PRODUCTS = tuple(quantity.name for quantity in _EXPLAINED if not quantity.shared)
+check_complete("pricing.shapley", "words", {quantity.group for quantity in _EXPLAINED}, _GROUPS)
 INPUT_GROUPS = {
-    _CALENDAR: InputGroup(("period",), "the time left and the season"),
-    **_PER_PRODUCT,
-    "market": InputGroup(("regime", "loyalty", "capacity"), "the state of the market"),
-    OTHER_PRODUCTS: InputGroup(
-        tuple(field for group in _PER_PRODUCT.values() for field in group.fields), "the state of the other products"
-    ),
-}
+    group: InputGroup(tuple(quantity.name for quantity in _EXPLAINED if quantity.group == group), words)
+    for group, words in _GROUPS.items()
+} | {OTHER_PRODUCTS: InputGroup(_OF_PRODUCTS, "the state of the other products")}
 """Groups of inputs by name. The groups with fields of each product hold those of the product whose
 price is explained; "other products" holds the same fields of all others."""
 
@@ -192,33 +191,14 @@ def ordinary_view(view: MarketView, period: int) -> MarketView:
         >>> bool((ordinary_view(view, 5).list_price == view.catalogue.regular_price).all())
         True
     """
-    catalogue, count = view.catalogue, view.num_markets
-    regular = np.tile(catalogue.regular_price, (count, 1))
-    ordinary = {
-        "period": np.full(count, period),
-        "list_price": regular,
-        "reference_price": regular,
-        "on_hand": np.where(np.isfinite(view.on_hand), np.ceil(_units_left(catalogue, period)), np.inf),
-        "on_order": np.zeros_like(regular),
-        "last_units": np.tile(catalogue.forecast_units[max(period - 1, 0)], (count, 1)),
-        "regime": np.zeros(count),
-        "loyalty": np.ones((count, catalogue.num_segments)),
-        "changes": np.zeros_like(regular),
-    }
-    if view.due is not None:
-        ordinary["due"] = np.zeros_like(view.due)
-    if view.competitor_price is not None:
-        ordinary["competitor_price"] = np.where(np.isfinite(view.competitor_price), regular, np.inf)
-    there = {name: getattr(view, name) for name in ordinary if getattr(view, name) is not None}
-    return replace(view, **{name: ordinary[name].astype(seen.dtype) for name, seen in there.items()})
-
-
-def _units_left(catalogue: Catalogue, period: int) -> Array:
-    """(N,) units forecast for the periods left, this one included; for `OUTLOOK_PERIODS` in an infinite horizon."""
-    forecast, horizon = catalogue.forecast_units, catalogue.horizon
-    ahead = OUTLOOK_PERIODS if catalogue.endless else horizon - min(period, horizon - 1)
-    # Rounded, so that sums of single precision never lift a whole number to the next.
-    return forecast[(period + np.arange(ahead)) % horizon].sum(axis=0, dtype=np.float64).round(3)
+    ordinary = dict[str, NDArray[Any]]()
+    for name, quantity in QUANTITIES.items():
+        seen = getattr(view, name)
+        if quantity.ordinary is not None and seen is not None:
+            usual = quantity.ordinary(view.catalogue, period)
+            # What is unlimited, and a competitor who is not there, stay so.
+            ordinary[name] = np.where(np.isinf(seen), seen, usual).astype(seen.dtype)
+    return replace(view, **ordinary)
 
 
 def _parts(view: MarketView, product: int) -> dict[str, list[tuple[str, Any]]]:
@@ -229,5 +209,5 @@ def _parts(view: MarketView, product: int) -> dict[str, list[tuple[str, Any]]]:
         there = [field for field in group.fields if getattr(view, field) is not None]
         columns = ~own if name == OTHER_PRODUCTS else own
         if there and columns.any():
-            parts[name] = [(field, ... if field in _PER_MARKET else columns) for field in there]
+            parts[name] = [(field, ... if QUANTITIES[field].shared else columns) for field in there]
     return parts

@@ -21,6 +21,7 @@ from .sections import (
     Fairness,
     Loyalty,
     MarketSection,
+    Observed,
     Posterior,
     Products,
     Promotion,
@@ -64,6 +65,7 @@ class MarketDescription:
     shocks: Shocks | None = value("section", default=None)
     returns: Returns | None = value("section", default=None)
     capacity: Capacity | None = value("section", default=None)
+    observed: Observed | None = value("section", default=None)
     law: LawSection | None = value("section", default=None)
     history: HistorySection | None = value("section", default=None)
     posterior: Posterior | None = value("section", default=None)

@@ -266,6 +266,15 @@ class Posterior:
     )
 
 
+@dataclass(frozen=True)
+class Observed:
+    """What policies observe beyond what the other sections bring with them."""
+
+    since_change_periods: int | None = scalar(
+        "up to how many periods since the last price change are seen, as a share of them", 1, 1e3, default=None
+    )
+
+
 # The sections `[stock]`, `[express]` and `[capacity]` of a market description: where units for sale come from.
 
 

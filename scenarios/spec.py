@@ -121,9 +121,20 @@ class MarketSpec(MarketDescription):
             raise ScenarioError(f"prices: {error}") from error
 
     @property
+    def past_periods(self) -> int:
+        """How many prices before the current one the market keeps, for price rules and for what is observed."""
+        seen = None if self.observed is None else self.observed.since_change_periods
+        return max(self.guardrails.past_periods, (seen or 1) - 1)
+
+    @property
+    def prices_before(self) -> Array:
+        """(P + 1, N) the list prices before the first period; see `Guardrails.prices_before`."""
+        return self.guardrails.prices_before(self.products.regular_price, self.past_periods)
+
+    @property
     def initial_price(self) -> Array:
         """(N,) the list prices before the first period, currency per unit; see `Guardrails.prices_before`."""
-        return self.guardrails.prices_before(self.products.regular_price)[-1]
+        return self.prices_before[-1]
 
     @property
     def calendar(self) -> Calendar | None:

@@ -7,17 +7,14 @@ from typing import Annotated, Any, Literal, NamedTuple, cast
 
 import numpy as np
 from msgspec import UNSET, Meta, Struct, UnsetType, defstruct
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
-from ..pricing import Catalogue, MarketView
+from ..pricing import QUANTITIES, Catalogue, MarketView, Quantity
 from ..pricing.law import Jurisdiction
+from ..pricing.observed import Told, check_complete
 from .documents import Document, Name, fields, read, shown
 
 State = Mapping[str, Any]
-Price = Annotated[float, Meta(ge=1e-9, le=1e12)]
-Units = Annotated[float, Meta(ge=0, le=1e12)]
-Stock = Annotated[float, Meta(ge=-1e12, le=1e12)]
-Count = Annotated[float, Meta(ge=0, le=1e12, multiple_of=1)]
 Multiplier = Annotated[float, Meta(ge=1e-3, le=1e3)]
 MARKET = "shop"
 """The market of a state that names none."""
@@ -34,18 +31,6 @@ class StateError(ValueError):
     """
 
 
-_LIST_PRICE = "the current list price, before personal discounts, currency per unit"
-_ON_HAND = "units in stock; `null` for unlimited stock; where customers wait (backlog), below 0 for what they are owed"
-_DUE = "units on the way that arrive one period from now, two, ...; required where orders take three periods or more"
-_REFERENCE = "the price that customers remember, currency per unit; the list price if left out"
-_LAST = "units sold in the period before; the forecast if left out"
-_COMPETITOR = "lowest price of a competitor for the product, currency per unit; `null` or left out for none"
-_CHANGES = "price changes in the window of the price rules before this period; required where `max_changes` is set"
-_LOWEST = "its lowest list price of the last 30 days, the current one included; `null` or left out where not known"
-_PRIOR = (
-    "the prior price that its current price is announced with as reduced, as the last answer gave it; `null` or left "
-)
-_PRIOR += "out for none"
 _JURISDICTION = (
     "whose law holds for who is asked: the answer has the notices of this one; of all of the bundle if left out"
 )
@@ -59,20 +44,40 @@ _MEMORY = "the text `memory` of the answer to the period before, unchanged; requ
 _MEMORY += "policy with recurrent state, otherwise `null` or left out"
 
 
-class ProductDocument(Struct, kw_only=True, forbid_unknown_fields=True):
-    """One product before the prices of the period are set."""
+TOLD = {name: quantity for name, quantity in QUANTITIES.items() if quantity.told is not None}
+"""What a state tells of each product."""
 
-    product: Annotated[str, Meta(description="its name in the catalogue")]
-    list_price: Annotated[Price, Meta(description=_LIST_PRICE)]
-    on_hand: Annotated[Units | None, Meta(description=_ON_HAND, extra={"null": "for unlimited"})]
-    on_order: Annotated[Units, Meta(description="units on the way")] = 0.0
-    due: Annotated[list[Units], Meta(description=_DUE)] = []
-    reference_price: Annotated[Price | UnsetType, Meta(description=_REFERENCE)] = UNSET
-    last_units: Annotated[Units | UnsetType, Meta(description=_LAST)] = UNSET
-    competitor_price: Annotated[Price | None, Meta(description=_COMPETITOR, extra={"null": "for none"})] = None
-    changes: Annotated[Count, Meta(description=_CHANGES)] = 0
-    lowest_price_30_days: Annotated[Price | None, Meta(description=_LOWEST, extra={"null": "where unknown"})] = None
-    prior_price: Annotated[Price | None, Meta(description=_PRIOR, extra={"null": "for none"})] = None
+
+def _number(told: Told, least: float | None = None) -> Any:
+    """The type of its numbers; least: the lowest, where that is another one."""
+    low, high, whole = told.allowed
+    return Annotated[float, Meta(ge=low if least is None else least, le=high, multiple_of=1 if whole else None)]
+
+
+def _declared(quantity: Quantity) -> tuple[Any, ...]:
+    """The field of a product's document: name, type, and a default where it may be left out."""
+    told = cast(Told, quantity.told)
+    hint, default = _number(told), UNSET
+    if told.null:
+        hint, default = hint | None, None
+    elif quantity.axes == "ND":
+        hint, default = list[hint], []
+    elif told.stand_in == 0:
+        default = 0.0
+    elif told.optional:
+        hint = hint | UnsetType
+    described = Annotated[hint, Meta(description=told.meaning, extra={"null": told.null} if told.null else None)]
+    return (quantity.name, described, default) if told.optional else (quantity.name, described)
+
+
+ProductDocument: Any = defstruct(
+    "ProductDocument",
+    [("product", Annotated[str, Meta(description="its name in the catalogue")]), *map(_declared, TOLD.values())],
+    namespace={"__doc__": "One product before the prices of the period are set."},
+    kw_only=True,
+    forbid_unknown_fields=True,
+    module=__name__,
+)
 
 
 class StateDocument(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -81,7 +86,7 @@ class StateDocument(Document, frozen=True, kw_only=True, forbid_unknown_fields=T
     market: Annotated[Name, Meta(description=_MARKET)] = MARKET
     date: Annotated[dt.date | UnsetType, Meta(description=_DATE)] = UNSET
     period: Annotated[int | UnsetType, Meta(description=_PERIOD)] = UNSET
-    products: Annotated[list[ProductDocument], Meta(description=_PRODUCTS, extra={"fix": "list the products"})]
+    products: Annotated[list[ProductDocument], Meta(description=_PRODUCTS, extra={"fix": "list the products"})]  # pyright: ignore[reportInvalidTypeForm]
     regime: Annotated[Name | UnsetType, Meta(description=_REGIME)] = UNSET
     loyalty: Annotated[dict[str, Multiplier], Meta(description=_LOYALTY)] = {}  # noqa: RUF012  msgspec copies it
     memory: Annotated[str | None, Meta(description=_MEMORY)] = None
@@ -93,12 +98,15 @@ def product_type(catalogue: Catalogue) -> Any:
     """`ProductDocument` for one catalogue, as `state_type`."""
     names = Meta(extra={"allowed": f"one of the catalogue's {catalogue.num_products}"})
     own: dict[str, Any] = {"product": Annotated[Literal[catalogue.products], names]}
+    for name, quantity in TOLD.items():
+        told = cast(Told, quantity.told)
+        if told.optional and quantity.needed(catalogue):
+            count = catalogue.amount(cast(str, quantity.fact))
+            by_period = Annotated[list[_number(told)], Meta(min_length=count, max_length=count)]
+            own[name] = by_period if quantity.axes == "ND" else _number(told)
     if catalogue.backlog:
-        own["on_hand"] = Annotated[Stock | None, Meta(extra={"null": "for unlimited"})]
-    if catalogue.change_window_periods:
-        own["changes"] = Count
-    if catalogue.due_periods:
-        own["due"] = Annotated[list[Units], Meta(min_length=catalogue.due_periods, max_length=catalogue.due_periods)]
+        told = cast(Told, TOLD["on_hand"].told)
+        own["on_hand"] = Annotated[_number(told, -told.allowed.high) | None, Meta(extra={"null": told.null})]
     return _narrowed("ProductState", ProductDocument, own)
 
 
@@ -140,7 +148,7 @@ class Reading(NamedTuple):
 
     period: int
     document: StateDocument
-    products: list[ProductDocument]
+    products: list[Any]
 
 
 def market_view(catalogue: Catalogue, state: State) -> MarketView:
@@ -181,11 +189,11 @@ def _period(catalogue: Catalogue, document: StateDocument) -> int:
         raise StateError(f"state: {error}") from None
 
 
-def _in_order(catalogue: Catalogue, products: list[ProductDocument]) -> list[ProductDocument]:
+def _in_order(catalogue: Catalogue, products: list[Any]) -> list[Any]:
     """The products in the catalogue's order: each of them, once."""
     if [item.product for item in products] == list(catalogue.products):
         return products
-    items: dict[str, ProductDocument] = {}
+    items: dict[str, Any] = {}
     for number, item in enumerate(products, start=1):
         if items.setdefault(item.product, item) is not item:
             raise StateError(f"state: a product must be unique; got {item.product!r} again (item {number}); remove one")
@@ -197,7 +205,7 @@ def _in_order(catalogue: Catalogue, products: list[ProductDocument]) -> list[Pro
     return [items[name] for name in catalogue.products]
 
 
-def _check_product(item: ProductDocument) -> None:
+def _check_product(item: Any) -> None:
     """Check that the fields of a product agree."""
     # Units may be fractions, whose sum is rounded.
     if item.due and sum(item.due) > item.on_order * (1 + 1e-9):
@@ -214,31 +222,41 @@ def _check_product(item: ProductDocument) -> None:
 
 def view_of(catalogue: Catalogue, readings: Sequence[Reading]) -> MarketView:
     """Several markets of one catalogue as one view, in this order; together they cost less than one by one."""
+    seen: dict[str, Any] = {"period": np.array([reading.period for reading in readings])}
+    for name, quantity in TOLD.items():
+        if quantity.observed(catalogue):
+            rows = [[getattr(item, name) for item in reading.products] for reading in readings]
+            seen[name] = _filled(catalogue, quantity, rows, seen)
+    states = [reading.document for reading in readings]
+    if catalogue.regimes:
+        seen["regime"] = np.array([catalogue.regimes.index(str(state.regime)) for state in states])
+    if catalogue.loyal:
+        loyalty = [[state.loyalty.get(segment, 1.0) for segment in catalogue.segments] for state in states]
+        seen["loyalty"] = np.array(loyalty, np.float32)
+    # A law asks for both, where it asks for one.
+    if np.isnan(seen["prior_price"]).all():
+        seen["prior_price"] = None
+        if np.isnan(seen["lowest_price_30_days"]).all():
+            seen["lowest_price_30_days"] = None
+    return MarketView(catalogue, **seen)
 
-    def column(name: str, default: Any = None, kind: DTypeLike = np.float32) -> NDArray[Any]:
-        """A field by market and product, with a number where there is none."""
-        rows = [[getattr(item, name) for item in reading.products] for reading in readings]
-        return np.array([[default if value in (None, UNSET) else value for value in row] for row in rows], kind)
 
-    period, price = np.array([reading.period for reading in readings]), column("list_price")
-    reference, last = column("reference_price", np.nan), column("last_units", np.nan)
-    lowest, states = column("lowest_price_30_days", np.nan), [reading.document for reading in readings]
-    prior = column("prior_price", np.nan)
-    regime = [catalogue.regimes.index(str(state.regime)) for state in states] if catalogue.regimes else None
-    loyalty = [[state.loyalty.get(segment, 1.0) for segment in catalogue.segments] for state in states]
-    return MarketView(
-        catalogue,
-        period,
-        list_price=price,
-        on_hand=column("on_hand", np.inf),
-        on_order=column("on_order"),
-        reference_price=np.where(np.isnan(reference), price, reference),
-        last_units=np.where(np.isnan(last), catalogue.forecast_units[np.maximum(period - 1, 0)], last),
-        competitor_price=column("competitor_price", np.inf) if catalogue.rivals else None,
-        regime=None if regime is None else np.array(regime),
-        loyalty=np.array(loyalty, np.float32) if catalogue.loyal else None,
-        due=column("due") if catalogue.due_periods else None,
-        changes=column("changes", kind=np.int64) if catalogue.change_window_periods else None,
-        lowest_price_30_days=None if np.isnan(lowest).all() and np.isnan(prior).all() else lowest,
-        prior_price=None if np.isnan(prior).all() else prior,
-    )
+def _filled(catalogue: Catalogue, quantity: Quantity, rows: list[list[Any]], seen: dict[str, Any]) -> NDArray[Any]:
+    """A quantity by market and product, with its stand-in where there is none."""
+    match cast(Told, quantity.told).stand_in:
+        case "forecast_units":
+            stand_in = catalogue.forecast_units[np.maximum(seen["period"] - 1, 0)]
+        case str() as other:
+            stand_in = seen[other]
+        case number:
+            filled = [[number if value in (None, UNSET) else value for value in row] for row in rows]
+            return np.array(filled, quantity.kind)
+    told = np.array([[np.nan if value is UNSET else value for value in row] for row in rows], np.float32)
+    return np.where(np.isnan(told), stand_in, told)
+
+
+_SHARED = {"period", "regime", "loyalty"}
+"""What a state tells of the market."""
+_UNTOLD = {"memory", "capacity"}
+"""What a price service is not told: no policy that it serves reads it."""
+check_complete("serving.market_state", "a field of a state", QUANTITIES, TOLD.keys() | _SHARED | _UNTOLD)

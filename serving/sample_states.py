@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ..pricing import Catalogue, Guardrails
+from ..pricing.observed import Columns, Draw
+from .market_state import TOLD
 
 
 def example_state(catalogue: Catalogue, *, unlimited: bool = False, most: ArrayLike = np.inf) -> dict[str, Any]:
@@ -31,22 +32,21 @@ def example_state(catalogue: Catalogue, *, unlimited: bool = False, most: ArrayL
         >>> example_state(load_bundle("bundle").catalogue)["period"]
         0
     """
+    columns: Columns = {"product": list(catalogue.products)}
+    for name, quantity in TOLD.items():
+        if quantity.ordinary is not None and quantity.observed(catalogue) and name != "last_units":
+            shape = {"N": catalogue.num_products, "D": catalogue.due_periods}
+            ordinary = np.broadcast_to(quantity.ordinary(catalogue, 0), [shape[axis] for axis in quantity.axes])
+            columns[name] = ordinary.astype(np.float64).round(4).tolist()
     stock = np.minimum(np.ceil(catalogue.forecast_units.sum(axis=0)), np.floor(most)).astype(float).tolist()
-    regular, count = [round(float(price), 4) for price in catalogue.regular_price], catalogue.num_products
-    columns: dict[str, Sequence[Any]] = {"product": catalogue.products, "list_price": regular}
-    columns |= {"on_hand": [None] * count if unlimited else stock, "on_order": [0.0] * count}
-    columns |= {"reference_price": regular, "competitor_price": regular}
-    columns |= {"due": [[0.0] * catalogue.due_periods] * count, "changes": [0] * count}
+    columns["on_hand"] = [None] * catalogue.num_products if unlimited else stock
     when = {"period": 0} if catalogue.calendar is None else {"date": catalogue.calendar.label(0)}
     return when | _state(catalogue, columns, 0)
 
 
-def _state(catalogue: Catalogue, columns: dict[str, Sequence[Any]], regime: int) -> dict[str, Any]:
+def _state(catalogue: Catalogue, columns: Columns, regime: int) -> dict[str, Any]:
     """A state without its period, of what this policy observes."""
-    unseen = {"competitor_price": catalogue.rivals, "due": catalogue.due_periods}
-    unseen |= {"changes": catalogue.change_window_periods}
-    kept = {name: column for name, column in columns.items() if unseen.get(name, True)}
-    products = [dict(zip(kept, row, strict=True)) for row in zip(*kept.values(), strict=True)]
+    products = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     facts: dict[str, Any] = {"products": products}
     if catalogue.regimes:
         facts["regime"] = catalogue.regimes[regime]
@@ -55,27 +55,14 @@ def _state(catalogue: Catalogue, columns: dict[str, Sequence[Any]], regime: int)
 
 def random_states(catalogue: Catalogue, rules: Guardrails, count: int, seed: int) -> list[dict[str, Any]]:
     """Valid states all over the range that the price rules allow, to compare two ways of answering."""
-    rng, size = np.random.default_rng(seed), catalogue.num_products
-    states = []
+    rng, states = np.random.default_rng(seed), []
     for _ in range(count):
         period = int(rng.integers(catalogue.horizon))
-        ahead = catalogue.forecast_units[period:].sum(axis=0)
         price = np.exp(rng.uniform(np.log(rules.low), np.log(np.maximum(rules.high, rules.low * (1 + 1e-6)))))
-        columns = {
-            "product": catalogue.products,
-            "list_price": price.round(4).clip(1e-4).tolist(),
-            "on_hand": [None if rng.random() < 0.2 else x for x in rng.poisson(ahead * rng.uniform(0, 2)).tolist()],
-            "on_order": (rng.poisson(ahead / catalogue.horizon) * (rng.random(size) < 0.5)).tolist(),
-            "reference_price": (price * rng.uniform(0.8, 1.25, size)).round(4).clip(1e-4).tolist(),
-            "last_units": rng.poisson(catalogue.forecast_units[period]).tolist(),
-        }
-        if catalogue.rivals:
-            columns["competitor_price"] = (price * rng.uniform(0.8, 1.25, size)).round(4).clip(1e-4).tolist()
-        if catalogue.due_periods:
-            shares = np.full(catalogue.due_periods + 1, 1 / (catalogue.due_periods + 1))
-            columns["due"] = rng.multinomial(columns["on_order"], shares)[:, :-1].tolist()
-        if catalogue.change_window_periods:
-            columns["changes"] = rng.integers(catalogue.change_window_periods, size=size).tolist()
+        draw, columns = Draw(rng, catalogue, period, price), Columns(product=list(catalogue.products))
+        for name, quantity in TOLD.items():
+            if quantity.drawn is not None and quantity.observed(catalogue):
+                columns[name] = quantity.drawn(draw, columns)
         regime = int(rng.integers(max(len(catalogue.regimes), 1)))
         states.append({"period": period} | _state(catalogue, columns, regime))
     return states

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import inspect
 import logging
@@ -17,22 +16,19 @@ from numba.core.event import Event, Listener, register
 from numba.experimental import structref
 from numba.extending import overload, register_jitable
 
+from .reach import reached
+
 _log = logging.getLogger(__name__)
-_PACKAGE = Path(__file__).parents[2]
-_SOURCES = ("envs/jit", "envs/kernels", "pricing", "agents/ppo")
-
-
-@functools.cache
-def sources() -> str:
-    """A hash of the files that compiled functions call one another from."""
-    files = sorted(file for folder in _SOURCES for file in (_PACKAGE / folder).rglob("*.py"))
-    return hashlib.blake2b(b"".join(file.read_bytes() for file in files), digest_size=16).hexdigest()
+_HERE = Path(__file__).parent
+_COMPILER = hashlib.sha256(b"".join(file.read_bytes() for file in sorted(_HERE.glob("*.py")))).hexdigest()
+"""The files that say how functions are compiled, and what the compiled form of others is."""
 
 
 class SourceCache(FunctionCache):
-    """The cache on disk of a function, which is empty after a change of any of the sources.
+    """The cache on disk of a function, which is empty after a change of anything that its machine code is made from.
 
-    Numba looks at the file of the function itself alone: its callees in other files would live on, changed or not.
+    Numba looks at the file of the function itself alone: its callees in other files would live on, changed or not. See
+    `reach.py` for what else is looked at.
 
     Args:
         function: The Python function.
@@ -40,7 +36,36 @@ class SourceCache(FunctionCache):
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
-        self._cache_file._source_stamp = (self._cache_file._source_stamp, sources())
+        self._file_stamp = self._cache_file._source_stamp
+        self._stamped = False
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """The machine code for arguments of these types, or None."""
+        self._stamp()
+        return super().load_overload(sig, target_context)
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep the machine code for arguments of these types."""
+        self._stamp()
+        super().save_overload(sig, data)
+
+    def _stamp(self) -> None:
+        """At the first call, when all functions that it calls are defined."""
+        if not self._stamped:
+            made_from = hashlib.sha256(reached(self._py_func).encode()).hexdigest()
+            self._cache_file._source_stamp = (self._file_stamp, _COMPILER, made_from)
+            self._stamped = True
+
+    def _index_key(self, sig: Any, codegen: Any) -> Any:
+        # Numba tells named tuples apart by their name and types alone.
+        return (*super()._index_key(sig, codegen), tuple(_field_names(kind) for kind in sig))
+
+
+def _field_names(kind: Any) -> tuple[Any, ...]:
+    """The fields of a named tuple, and of those in it."""
+    own: Any = kind.fields if isinstance(kind, types.BaseNamedTuple) else ()  # pyright: ignore[reportAttributeAccessIssue]
+    parts: Any = kind if isinstance(kind, types.BaseTuple) else ()
+    return (own, *(_field_names(part) for part in parts))
 
 
 def _decorator(**options: Any) -> Callable[[Callable[..., Any]], Any]:

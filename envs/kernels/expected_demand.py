@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...pricing import Catalogue, own_elasticity
+from ...pricing.observed import FACTS
 from ...scenarios import MarketSpec
+from ...scenarios.sections import Observed
 from ..jit.compiling import Structure
 from .choice import choose, count_lost
 from .choice_parameters import Choice, ChoiceInputs, ChoiceParameters, choice_parameters, choice_scratch, empty_choice
@@ -195,20 +197,33 @@ def catalogue_of(spec: MarketSpec) -> Catalogue:
         segment_units=units.mean(axis=0).astype(np.float32),
         forecast_units=units.sum(axis=1).astype(np.float32),
         endless=spec.market.ending == "truncated",
-        regimes=spec.regimes.names if spec.regimes is not None and spec.regimes.observed else (),
-        rivals=spec.competitors is not None,
-        loyal=spec.loyalty is not None,
         max_order_units=_whole(spec.stock.max_order_units) if spec.stock.replenishment == "action" else None,
         max_express_units=None if spec.express is None else _whole(spec.express.max_order_units),
         express_periods=_express_periods(spec),
         at_once=_at_once(spec),
         backlog=spec.stock.shortage == "backlog",
-        change_window_periods=spec.prices.change_window_periods or 0,
-        # What is due in the last of them is the rest of the units on order.
-        due_periods=max(spec.stock.pipeline_periods - 2, 0) if spec.stock.replenishment == "action" else 0,
         calendar=spec.calendar,
+        **observed_facts(spec),
         **_posterior_errors(spec),
     )
+
+
+def observed_facts(spec: MarketSpec) -> dict[str, Any]:
+    """What a catalogue says about which quantities policies observe, see `pricing.observed.Quantity.fact`.
+
+    Args:
+        spec: The scenario.
+    """
+    facts: dict[str, Any] = {
+        "regimes": spec.regimes.names if spec.regimes is not None and spec.regimes.observed else (),
+        "rivals": spec.competitors is not None,
+        "loyal": spec.loyalty is not None,
+        "change_window_periods": spec.prices.change_window_periods or 0,
+        # What is due in the last of them is the rest of the units on order.
+        "due_periods": max(spec.stock.pipeline_periods - 2, 0) if spec.stock.replenishment == "action" else 0,
+        **{name: part or 0 for name, part in vars(spec.observed or Observed()).items()},
+    }
+    return {fact: facts[fact] for fact in FACTS}
 
 
 def _whole(units: Array) -> NDArray[np.float32]:
@@ -233,7 +248,7 @@ def _at_once(spec: MarketSpec) -> NDArray[np.float32] | None:
     return at_once.astype(np.float32) if at_once.any() else None
 
 
-def _posterior_errors(spec: MarketSpec) -> dict[str, NDArray[np.float32]]:
+def _posterior_errors(spec: MarketSpec) -> dict[str, Any]:
     """The standard errors of a catalogue, (N,) each; none without a posterior."""
     if spec.posterior is None:
         return {}

@@ -1,25 +1,42 @@
 """Compiled sides of a learner: raw actions to prices, discounts, scores and orders; states of the markets to features.
 
 Each loop calls, for one product of one market, the same function of `pricing.action_layout` or `pricing.features` that
-`pricing` calls on whole arrays. Arrays lie (…, N, E), the learner's rows (E, …).
+`pricing` calls on whole arrays. Arrays lie (…, N, E), the learner's rows (E, …). The module refuses to be imported while
+no loop says that it fills one of the features (`fills`).
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...pricing import FEATURE_LIMIT, MOVING_FEATURES
+from ...pricing import FEATURE_LIMIT
 from ...pricing.action_layout import ActionLayout, price_multiplier
-from ...pricing.features import log_competitor, log_cover, log_surprise, log_units
+from ...pricing.features import MOVING, log_competitor, log_cover, log_surprise, log_units, recent_changes, since_change
+from ...pricing.observed import check_complete
 from ..jit.compiling import compiled, inlined, merged
 from ..jit.math import BLOCK, load_block, logarithm, store_block
 from .price_rules import changes
 from .state import LAST_UNITS, LIST_PRICE, ON_HAND, PERIOD, PIPELINE, REFERENCE_PRICE, REGIME, shared_rows
 
 _ZERO, _HALF, _ONE, _LIMIT = np.float32(0), np.float32(0.5), np.float32(1), np.float32(FEATURE_LIMIT)
-_MOVING = len(MOVING_FEATURES)
+_filled: set[str] = set()
+
+
+def fills(*features: str) -> Callable[[Any], Any]:
+    """Say which features a loop fills.
+
+    Args:
+        features: Their names.
+    """
+
+    def noted(function: Any) -> Any:
+        _filled.update(features)
+        return function
+
+    return noted
 
 
 class Decoding(NamedTuple):
@@ -91,6 +108,7 @@ def _decode_row(column, base_price, decoding, max_order, row):
             row[j] = np.floor(max(row[j], _ZERO) * most + _HALF)
 
 
+@fills("time_left", "log_periods_left")
 @compiled
 def observe(constants, clock, lanes, context, fixed):
     """`product_features` of the current state.
@@ -108,7 +126,7 @@ def observe(constants, clock, lanes, context, fixed):
         (E, N, F) float32.
     """
     features, shared, period = constants.features, shared_rows(constants.sections.ends, context), clock[PERIOD]
-    price = lanes[LIST_PRICE]
+    first, columns, price = features.first, features.columns, lanes[LIST_PRICE]
     products, markets = price.shape
     rows = np.empty((features.moving + (features.fixed.shape[1] if fixed else 0), markets), np.float32)
     out = np.empty((markets, products, rows.shape[0]), np.float32)
@@ -118,23 +136,26 @@ def observe(constants, clock, lanes, context, fixed):
     for place in range(PIPELINE, lanes.shape[0]):
         np.add(on_order, lanes[place], on_order)
     # The market may have rivals that the assumed market does not have.
-    lowest = lowest_offers(constants.rivals.product, shared.rival_price, price[: products if features.rivals else 0])
+    lowest = lowest_offers(
+        constants.rivals.product, shared.rival_price, price[: products if columns.log_competitor else 0]
+    )
     # Nothing has sold before the first period.
     started = np.empty(markets, np.float32)
     look_up(features.time, 2, period, same, started)
-    look_up(features.time, 0, period, same, rows[0])
-    look_up(features.time, 1, period, same, rows[1])
-    observe_market(features, clock[REGIME], shared.loyalty, rows[_MOVING + int(features.rivals) :])
+    look_up(features.time, 0, period, same, rows[first.time_left])
+    look_up(features.time, 1, period, same, rows[first.log_periods_left])
+    observe_market(features, clock[REGIME], shared.loyalty, rows)
     for n in range(products):
-        observe_prices(price[n], lanes[REFERENCE_PRICE, n], log_price[n], mean[features.category[n]], rows)
+        observe_prices(first, price[n], lanes[REFERENCE_PRICE, n], log_price[n], mean[features.category[n]], rows)
         observe_stock(features, n, period, same, lanes[ON_HAND, n], on_order[n], lanes[LAST_UNITS, n], started, rows)
-        for e in range(markets if features.rivals else 0):
-            rows[_MOVING, e] = log_competitor(lowest[n, e], price[n, e])
-        if features.due:
+        if columns.log_competitor:
+            observe_rivals(price[n], lowest[n], rows[first.log_competitor])
+        if columns.log_cover:
             observe_due(features, n, period, lanes, rows)
-        for e in range(markets if features.window else 0):
-            changed = changes(price, shared.past, features.window, n, e)
-            rows[features.moving - 1, e] = np.float32(changed) / np.float32(features.window - 1)
+        if columns.recent_changes:
+            observe_changes(features, n, price, shared.past, rows[first.recent_changes])
+        if columns.since_change:
+            observe_since_change(features, n, price, shared.past, rows[first.since_change])
         for i in range(features.moving, rows.shape[0]):
             rows[i] = features.fixed[n, i - features.moving]
         for e in range(markets):
@@ -179,46 +200,63 @@ def lowest_offers(product, rival_price, like):
     return lowest
 
 
+@fills("regime", "log_loyalty")
 @compiled
 def observe_market(features, regime, loyalty, rows):
     """Fill the features that all products of a market share: regime and loyalty."""
-    for z in range(features.regimes):
+    for z in range(features.columns.regime):
+        row = rows[features.first.regime + z]
         for e in range(regime.size):
-            rows[z, e] = _ONE if regime[e] == z else _ZERO
-    for k in range(loyalty.shape[0] if features.loyal else 0):
+            row[e] = _ONE if regime[e] == z else _ZERO
+    for k in range(features.columns.log_loyalty):
+        row = rows[features.first.log_loyalty + k]
         for e in range(regime.size):
-            rows[features.regimes + k, e] = logarithm(loyalty[k, e])
+            row[e] = logarithm(loyalty[k, e])
 
 
+@fills("log_price", "log_reference", "log_category_price")
 @compiled
-def observe_prices(price, reference, log_price, mean, rows):
+def observe_prices(first, price, reference, log_price, mean, rows):
     """Fill the features of prices."""
+    own, remembered, category = first.log_price, first.log_reference, first.log_category_price
     for e in range(price.size):
-        rows[2, e] = within_limit(log_price[e])
-        rows[3, e] = within_limit(logarithm(reference[e] / price[e]))
-        rows[4, e] = within_limit(mean[e])
+        rows[own, e] = within_limit(log_price[e])
+        rows[remembered, e] = within_limit(logarithm(reference[e] / price[e]))
+        rows[category, e] = within_limit(mean[e])
 
 
+@fills("log_stock_cover", "log_position_cover", "log_season", "log_outlook", "log_surprise")
 @compiled
 def observe_stock(features, n, period, same, on_hand, on_order, last_units, started, rows):
     """Fill the features of stock, season and sales."""
-    look_up(features.log_ahead, n, period, same, rows[5])
-    look_up(features.log_now, n, period, same, rows[6])
-    look_up(features.log_season, n, period, same, rows[7])
-    look_up(features.log_outlook, n, period, same, rows[8])
-    look_up(features.log_before, n, period, same, rows[9])
+    first = features.first
+    stock, position, surprise = first.log_stock_cover, first.log_position_cover, first.log_surprise
+    look_up(features.log_ahead, n, period, same, rows[stock])
+    look_up(features.log_now, n, period, same, rows[position])
+    look_up(features.log_season, n, period, same, rows[first.log_season])
+    look_up(features.log_outlook, n, period, same, rows[first.log_outlook])
+    look_up(features.log_before, n, period, same, rows[surprise])
     for e in range(period.size):
-        rows[5, e] = log_cover(log_units(on_hand[e]), rows[5, e])
-        rows[6, e] = log_cover(log_units(on_hand[e] + on_order[e]), rows[6, e])
-        rows[9, e] = log_surprise(within_limit(log_units(last_units[e]) - rows[9, e]), _ZERO, started[e])
+        rows[stock, e] = log_cover(log_units(on_hand[e]), rows[stock, e])
+        rows[position, e] = log_cover(log_units(on_hand[e] + on_order[e]), rows[position, e])
+        rows[surprise, e] = log_surprise(within_limit(log_units(last_units[e]) - rows[surprise, e]), _ZERO, started[e])
 
 
+@fills("log_competitor")
+@compiled
+def observe_rivals(price, lowest, row):
+    """Fill the lowest rival price against the own one."""
+    for e in range(price.size):
+        row[e] = log_competitor(lowest[e], price[e])
+
+
+@fills("log_cover")
 @compiled
 def observe_due(features, n, period, lanes, rows):
     """Fill the cover by the units that arrive within one period, two, ..."""
-    slots, row = lanes.shape[0] - PIPELINE, features.moving - int(features.window > 0) - features.due
+    slots, row = lanes.shape[0] - PIPELINE, features.first.log_cover
     units = lanes[ON_HAND, n].copy()
-    for ahead in range(1, features.due + 1):
+    for ahead in range(1, features.columns.log_cover + 1):
         for e in range(period.size):
             t = period[e]
             units[e] += lanes[PIPELINE + (t + ahead) % slots, n, e]
@@ -226,7 +264,31 @@ def observe_due(features, n, period, lanes, rows):
         row += 1
 
 
+@fills("recent_changes")
+@compiled
+def observe_changes(features, n, price, past, row):
+    """Fill the number of price changes within the window of the price rules."""
+    window = features.facts.change_window_periods
+    for e in range(row.size):
+        row[e] = recent_changes(changes(price, past, window, n, e), window)
+
+
+@fills("since_change")
+@compiled
+def observe_since_change(features, n, price, past, row):
+    """Fill for how long the current price has been charged."""
+    most = features.facts.since_change_periods
+    for e in range(row.size):
+        periods = 1
+        while periods < most and past[(periods - 1) * price.shape[0] + n, e] == price[n, e]:
+            periods += 1
+        row[e] = since_change(periods, most)
+
+
 @inlined
 def within_limit(x):
     """Clip to the range of a feature."""
     return min(max(x, -_LIMIT), _LIMIT)
+
+
+check_complete("envs.kernels.learner", "a loop that fills it", MOVING, _filled)

@@ -8,8 +8,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from ...pricing import MOVING_FEATURES, Catalogue
-from ...pricing.features import feature_constants
+from ...pricing import Catalogue
+from ...pricing.features import MOVING, feature_constants, moving_columns
+from ...pricing.observed import FACTS
 from ...scenarios import MarketSpec
 from ...scenarios.sections import Express
 from .choice_parameters import choice_parameters
@@ -196,28 +197,34 @@ class Sections(namedtuple("Sections", _SECTIONS)):
 _TABLES = "time log_season log_outlook log_ahead log_now log_before log_regular category fixed"
 
 
-class FeatureParameters(namedtuple("FeatureParameters", f"{_TABLES} share rivals regimes loyal due window moving")):
+FeaturePlaces = namedtuple("FeaturePlaces", list(MOVING))
+"""A number for each feature that changes from period to period, by name."""
+ObservedFacts = namedtuple("ObservedFacts", FACTS)
+"""How much of something policies observe, by the field of the catalogue that says so, see `Catalogue.amount`."""
+
+
+class FeatureParameters(namedtuple("FeatureParameters", f"{_TABLES} share first columns facts moving")):
     """Parameters of the features that policies observe: the arrays of `FeatureConstants`, and these.
 
     Attributes:
         share: (C,) one over the number of products of a category.
-        rivals: Whether rival prices are observed.
-        regimes: Number of regimes that are observed.
-        loyal: Whether loyalty is observed.
-        due: Number of periods ahead that deliveries are observed one by one.
-        window: Periods in which price changes are counted; 0 if they are not.
-        moving: Number of features that change from period to period.
+        first: `FeaturePlaces`, the first column of each feature.
+        columns: `FeaturePlaces`, the number of its columns: 0 where it is not observed.
+        facts: `ObservedFacts`.
+        moving: Number of columns that change from period to period.
     """
 
     @classmethod
     def of(cls, catalogue: Catalogue) -> FeatureParameters:
         """From the catalogue that policies see."""
-        regimes, loyal, window = len(catalogue.regimes), catalogue.loyal, catalogue.change_window_periods
-        constants, due = feature_constants(catalogue), catalogue.due_periods
+        constants, named = feature_constants(catalogue), moving_columns(catalogue)
+        columns = FeaturePlaces._make(len(named.get(name, ())) for name in MOVING)
+        ends = np.cumsum(columns).tolist()
+        first = FeaturePlaces._make(end - count for end, count in zip(ends, columns, strict=True))
+        facts = ObservedFacts._make(catalogue.amount(fact) for fact in FACTS)
         share = (1 / constants.member.sum(axis=0)).astype(np.float32)
-        more = catalogue.rivals + regimes + loyal * catalogue.num_segments + due + (window > 0)
-        kinds = (share, catalogue.rivals, regimes, loyal, due, window, len(MOVING_FEATURES) + more)
-        return cls._make([getattr(constants, name) for name in _TABLES.split()] + list(kinds))
+        tables = [getattr(constants, name) for name in _TABLES.split()]
+        return cls._make([*tables, share, first, columns, facts, ends[-1]])
 
 
 class Constants(namedtuple("Constants", "choice money rules stock rivals transition sections features deals")):

@@ -44,7 +44,7 @@ class StateLayout(namedtuple("StateLayout", _PARTS)):
         rival_units: R rows, units in the last period.
         rival_memory: 2 R rows, recurrent state of learning rivals.
         past: H * N rows, list prices of the H periods before the current price was set, latest
-            first, for price rules that look back.
+            first, for price rules that look back and for what is observed.
         capacity: H rows, units left of the shared resources.
         prior: N rows, the prior price that the list price is announced with as reduced, 0 where it is not; for the law
             of the European Union.
@@ -62,7 +62,7 @@ class StateLayout(namedtuple("StateLayout", _PARTS)):
             "rival_price": rivals,
             "rival_units": rivals,
             "rival_memory": 2 * rivals,
-            "past": spec.guardrails.past_periods * spec.sizes["N"],
+            "past": spec.past_periods * spec.sizes["N"],
             "capacity": spec.sizes["H"],
             "prior": spec.sizes["N"] * (spec.guardrails.law is not None and spec.guardrails.law.states_prior),
             "level": spec.sizes["N"] * (planned_deals(spec) is not None),

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..catalogue import MarketView
 from ..law import Law, prior_price
+from ..observed import MarketView
 from ..protocol import Action
 from .grids import PriceEndings, PriceGrid, PriceLadder
 from .projection import MISSED, relinked, settle, within
@@ -583,17 +583,22 @@ class Guardrails:
             found.append((members, PriceLinks(small, large, links.share, links.rule)))
         return found
 
-    def prices_before(self, regular_price: NDArray[np.floating]) -> Array:
-        """(P, N) the list prices before the first period that the rules look at, oldest first, within the bounds.
+    def prices_before(self, regular_price: NDArray[np.floating], past_periods: int | None = None) -> Array:
+        """(P + 1, N) the list prices before the first period, oldest first, within the bounds.
 
         They are those charged last, else regular ones. A product whose price must not change has its regular price
         throughout; from it on prices move that may move in one direction only.
+
+        Args:
+            regular_price: (N,) currency per unit.
+            past_periods: P, prices before the current one; by default as many as the rules look at.
         """
+        wanted = self.past_periods if past_periods is None else past_periods
         regular = np.asarray(regular_price, np.float64)
         past = regular[None] if self.past_price is None or self.direction != "any" else self.past_price
         past = np.where(self.held, regular, past)
-        oldest = max(len(past) - 1 - self.past_periods, 0)
-        rows = np.pad(past[oldest:], ((max(self.past_periods + 1 - len(past), 0), 0), (0, 0)), mode="edge")
+        oldest = max(len(past) - 1 - wanted, 0)
+        rows = np.pad(past[oldest:], ((max(wanted + 1 - len(past), 0), 0), (0, 0)), mode="edge")
         return np.clip(rows, self.low, self.high)
 
     @cached_property

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..catalogue import Catalogue, MarketView
+from ..catalogue import Catalogue
+from ..observed import MarketView
 from ..protocol import Action
 from ..wording import gave_way_words, money_words, rule_words
 from .guardrails import SAME, GaveWay, Guardrails, TrailStep

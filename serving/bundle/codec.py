@@ -27,6 +27,7 @@ from ...pricing import (
     built_in_rule,
 )
 from ...pricing.law import Jurisdiction, Law
+from ...pricing.observed import check_complete
 from ..recurrent_state import RecurrentLayout, RecurrentText
 from .files import CATALOGUE, GUARDRAILS, BundleError
 
@@ -64,6 +65,16 @@ class _Facts(Struct):
     backlog: bool
     change_window_periods: Count
     due_periods: Count
+    # Of bundles of earlier versions, which lack them.
+    since_change_periods: Count = 0
+
+
+check_complete(
+    "serving.bundle.codec",
+    "a type",
+    {item.name for item in fields(Catalogue)},
+    {*_Facts.__struct_fields__, *_COLUMNS, "calendar"},
+)
 
 
 class _Policy(Struct):

@@ -10,7 +10,7 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import msgspec
 import pyarrow as pa
@@ -18,7 +18,8 @@ from msgspec import UNSET, UnsetType
 from pyarrow import csv, parquet
 
 from ...atomic import whole_file
-from ..market_state import Multiplier, ProductDocument
+from ...pricing.observed import Told
+from ..market_state import TOLD, Multiplier, ProductDocument
 from .log import DecisionLog, Ends
 
 _AT_ONCE = 20_000
@@ -32,7 +33,7 @@ _TYPES |= {"seen_regime": pa.string(), "market": pa.int64(), "period": pa.int64(
 """Columns that are not numbers with decimals."""
 
 
-class LoggedState(ProductDocument, kw_only=True, forbid_unknown_fields=False):
+class LoggedState(ProductDocument, kw_only=True, forbid_unknown_fields=False):  # pyright: ignore
     """The state of one product as the log holds it."""
 
     regime: str | UnsetType = UNSET
@@ -133,18 +134,20 @@ def _row(row: dict[str, Any], usual: dict[tuple[str, str], float], episode: int)
 
 
 def _seen(state: LoggedState) -> dict[str, Any]:
-    """The state, with the defaults of `market_view` for what was left out; only the forecast for
-    `last_units` is unknown here."""
-    seen = {
-        "seen_list_price": state.list_price,
-        "seen_reference_price": state.list_price if state.reference_price is UNSET else state.reference_price,
-        "seen_on_hand": float("inf") if state.on_hand is None else state.on_hand,
-        "seen_on_order": state.on_order,
-        "seen_last_units": None if state.last_units is UNSET else state.last_units,
-        "seen_competitor_price": float("inf") if state.competitor_price is None else state.competitor_price,
-        "seen_changes": state.changes,
-    }
+    """The state, with what stands in for what was left out; only the forecast is unknown here."""
+    seen: dict[str, Any] = {}
+    for name, quantity in TOLD.items():
+        value: Any = getattr(state, name)
+        stand_in = cast(Told, quantity.told).stand_in
+        if not quantity.logged or (value is UNSET and stand_in is None):
+            continue
+        if quantity.axes == "ND":
+            seen |= {f"seen_{name}[{ahead}]": units for ahead, units in enumerate(cast(list[float], value), start=1)}
+        elif value not in (None, UNSET):
+            seen[f"seen_{name}"] = value
+        else:
+            others = {"list_price": state.list_price, "forecast_units": None}
+            seen[f"seen_{name}"] = others[stand_in] if isinstance(stand_in, str) else stand_in
     if state.regime is not UNSET:
         seen["seen_regime"] = state.regime
-    seen |= {f"seen_due[{ahead}]": units for ahead, units in enumerate(state.due, start=1)}
     return seen | {f"seen_loyalty[{segment}]": level for segment, level in state.loyalty.items()}
