@@ -153,13 +153,25 @@ def constant_actor(inputs: int) -> Actor:
     return Actor(layer, None, 1)
 
 
-def hold_base_price(policy: BasePolicy, learner_view: LearnerView) -> None:
-    """Let an SB3 policy always give the raw action nearest to zero, which is the base price."""
+def hold_base_price(policy: BasePolicy, learner_view: LearnerView, *, prices_alone: bool = False) -> None:
+    """Let an SB3 policy always give the raw action nearest to zero, which is the base price.
+
+    Args:
+        policy: The policy.
+        learner_view: The view that it acts through.
+        prices_alone: Whether recommendations, promotions and orders stay as they are; prices have no discounts.
+    """
     actor = actor_of(policy, learner_view)
     head = [module for module in actor.layers.modules() if isinstance(module, torch.nn.Linear)][-1]
+    layout, count = learner_view.layout, len(head.bias)
+    still = np.ones(count, bool)
+    if prices_alone and learner_view.levels is None:
+        # Prices and discounts come first of a product's columns.
+        still = np.arange(count) % layout.size < 1 + layout.num_segments * layout.discounts
+    rows = torch.from_numpy(still)
     with torch.no_grad():
-        head.weight.zero_()
-        head.bias.zero_()
+        head.weight[rows] = 0.0
+        head.bias[rows] = 0.0
         if learner_view.levels is not None:
             product = np.concatenate([np.eye(len(each))[np.abs(each).argmin()] for each in learner_view.levels])
             head.bias.copy_(torch.from_numpy(np.tile(product, actor.columns // actor.kinds)))

@@ -14,6 +14,7 @@ from ..scenarios import MarketSpec, goal_market
 from .classical import best_fixed
 from .cloning import clone
 from .posterior import cautious_prices, worst_share
+from .posterior.best_plan import PLAN, best_plan
 from .settings import STEADY, Settings
 
 # Rows of features to imitate an opening from, from up to so many times the episodes of a teacher.
@@ -28,14 +29,14 @@ def base_of(
     """The base prices that the setting `base_price` names.
 
     Args:
-        name: best-fixed, regular, or, in a market with rivals, a rule that reacts to them, such as
-            undercut:STEP.
+        name: best-fixed, regular, plan (see `posterior.best_plan`), or, in a market with rivals, a rule that
+            reacts to them, such as undercut:STEP.
         seed: Seed of the search for the best fixed prices.
         risk: The setting `risk`, by which fixed prices are the best.
 
     Returns:
         (N,) base prices in currency per unit, and the policy that sets them period by period. The
-        policy is None for constant base prices; for a rule, the prices are the regular ones.
+        policy is None for constant base prices; for a plan, the prices are its means, for a rule the regular ones.
 
     Raises:
         ValueError: Any other name.
@@ -51,8 +52,13 @@ def base_of(
         return cautious_prices(goal_market(spec), fixed, worst_share(risk)), None
     if name == "regular":
         return regular, None
+    if name == PLAN:
+        # Where promotions are a decision, they are the network's.
+        plan = replace(best_plan(spec, risk), promotion=None)
+        return plan.path.mean(axis=0), plan
     if spec.competitors is None:
-        raise ValueError(f"base_price must be {', '.join(STEADY)} or a rule beside rivals; got {name!r}; choose one")
+        allowed = f"{', '.join(STEADY)}, {PLAN} or a rule beside rivals"
+        raise ValueError(f"base_price must be {allowed}; got {name!r}; choose one")
     return regular, competitor(name)
 
 

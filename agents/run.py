@@ -16,7 +16,7 @@ from stable_baselines3.common.policies import BasePolicy
 
 from ..atomic import write_json, write_whole
 from ..envs import LearnerView, Market
-from ..pricing import ActionLayout, NetworkPolicy, Policy, RecurrentPolicy
+from ..pricing import ActionLayout, NetworkPolicy, Policy, PricePath, RecurrentPolicy
 from ..scenarios import MarketSpec, goal_market, load_scenario, save_scenario
 from ..scenarios.spec import differing
 from .actor import Actor, actor_of, network_policy
@@ -232,11 +232,28 @@ def load_run(folder: str | Path) -> Run:
     known = {name: value for name, value in facts["settings"].items() if name not in _SETTINGS_OF_0_1_0}
     settings = settings_from(known, known)
     spec, base_price = load_scenario(folder), np.array(facts["base_price"], dtype=np.float32)
-    base = None if settings.base_price in STEADY else base_of(spec, settings.base_price)[1]
+    base = _base_of(spec, facts, settings)
     learner_view = learner_view_of(Market(spec), settings, base_price, base)
     policy = make_policy(algo, learner_view, settings)
     policy.load_state_dict(read_tensors(folder / POLICY_FILE)[0])
     return replace(run_of(policy, learner_view, facts, document["history"]), refit=kept_fit_record(folder))
+
+
+def _base_of(spec: MarketSpec, facts: dict[str, Any], settings: Settings) -> Policy | None:
+    """The policy that sets the base prices of a finished run: a plan as it was found then, a rule by its name."""
+    plan = facts.get("base_plan")
+    if plan is not None:
+        deal = None if plan["deal"] is None else np.array(plan["deal"], bool)
+        return PricePath(np.array(plan["price"], np.float32), name=settings.base_price, deal=deal)
+    return None if settings.base_price in STEADY else base_of(spec, settings.base_price)[1]
+
+
+def plan_facts(base: Policy | None) -> dict[str, Any]:
+    """The plan that a run's prices multiply, as its facts keep it; nothing for other base prices."""
+    if not isinstance(base, PricePath):
+        return {}
+    deal = None if base.deal is None else base.deal.tolist()
+    return {"base_plan": {"price": base.path.tolist(), "deal": deal}}
 
 
 def kept_fit_record(folder: Path) -> dict[str, Any] | None:

@@ -31,6 +31,7 @@ from .networks import normalise_features, one_thread
 from .opening import open_at_rule, open_relative
 from .plan import TrainingPlan, batches_of, plan_for
 from .posterior import draw_pool, worst_share
+from .posterior.best_plan import PLAN, best_plan
 from .run import (
     CHECKPOINT_FILE,
     Run,
@@ -40,6 +41,7 @@ from .run import (
     load_run,
     made_with,
     open_folder,
+    plan_facts,
     run_of,
     save_result,
 )
@@ -217,6 +219,8 @@ def _learn(
         "base_price": view.base_price.tolist(),
         **chosen,
         "kept": kept,
+        "beside_plan": validation.confirmed,
+        **plan_facts(view.base),
         "rows": rows_of(spec)[1] if settings.product_wise == rows_of(spec)[0] else "as the settings say",
         "teachers_share": validation.teachers_share,
         "best": validation.best,
@@ -248,8 +252,11 @@ def _kept(
     plan: TrainingPlan, venv: MarketVecEnv, model: BaseAlgorithm, validation: Validation, fixed: FixedPrice
 ) -> str:
     """What the run keeps: what was learned, or what earns more than all of it, the base price rule, the best fixed prices
-    with their orders, or a close imitation of the teacher.
+    with their orders, or a close imitation of the teacher. Learned around a plan, it must be ahead of it by more than
+    chance.
     """
+    if plan.settings.base_price == PLAN:
+        return _kept_beside_plan(plan, venv, model, validation, fixed)
     kept, view = "learned", venv.learner_view
     # Best fixed prices are what validation compares with; what a rule earns is not known yet.
     rule = view.base is not None and plan.settings.risk == "mean"
@@ -262,6 +269,19 @@ def _kept(
         clone(model, venv, plan.teacher, longer(plan.settings), plan.seed)
         kept = "teacher" if validation.keep_if_better(model.policy) else kept
     return kept
+
+
+def _kept_beside_plan(
+    plan: TrainingPlan, venv: MarketVecEnv, model: BaseAlgorithm, validation: Validation, fixed: FixedPrice
+) -> str:
+    model.policy.load_state_dict(validation.best_weights)
+    validation.confirmed = validation.confirm(model.policy)
+    if validation.confirmed["ahead"]:
+        return "learned"
+    imitate_opening(model, venv, plan.spec, plan.settings, plan.seed, fixed, closely=True)
+    hold_base_price(model.policy, venv.learner_view, prices_alone=True)
+    validation.keep(model.policy)
+    return PLAN
 
 
 def _model(plan: TrainingPlan, venv: MarketVecEnv, device: str) -> tuple[BaseAlgorithm, dict[str, Any]]:
@@ -286,7 +306,8 @@ def _validated_in(plan: TrainingPlan, venv: MarketVecEnv) -> list[ValidationMark
         if batches_of(truths[0], plan.settings):
             risk = plan.settings.risk
             truths = truths_of(truths[0], _VALIDATION_DRAWS if risk == "mean" else _VALIDATION_DRAWS_OF_RISK)
-        markets.append(ValidationMarket(truths, view, best_fixed(spec, seed=plan.seed)))
+        planned = best_plan(spec, plan.settings.risk) if plan.settings.base_price == PLAN and not markets else None
+        markets.append(ValidationMarket(truths, view, best_fixed(spec, seed=plan.seed), planned))
     return markets
 
 

@@ -25,6 +25,7 @@ from .actor import RecurrentActor, learning_actor, learning_policy
 from .checkpoint import read_tensors, save_checkpoint
 from .plan import TrainingPlan
 from .posterior import current_prices, risk_value, worst_share
+from .posterior.best_plan import plan_multiplier
 from .run import CHECKPOINT_FILE, POLICY_FILE, PROGRESS_FILE, save_policy
 
 Decide = Callable[[LearnerView], Outcome]
@@ -36,6 +37,8 @@ _REPORTS = 200
 # Changes of the multiplier's logarithm when profit is off the floor by the whole revenue: over all
 # validations together, and at once.
 _INTEGRAL, _PROPORTIONAL = 12.0, 4.0
+# Share of a profit floor that counts as kept, and what the seed of customers differs by on which learning is confirmed.
+_SLACK, _FRESH = 1e-3, 1 << 20
 
 
 class ValidationMarket(NamedTuple):
@@ -45,11 +48,13 @@ class ValidationMarket(NamedTuple):
         truths: Its posterior draws, or the market itself.
         view: The learner view that the policy is trained through; the policy believes in its market.
         fixed: The best fixed prices.
+        plan: The plan that the policy is learned around, where it is.
     """
 
     truths: Sequence[MarketSpec]
     view: LearnerView
     fixed: FixedPrice
+    plan: Policy | None = None
 
     @property
     def assumed(self) -> MarketSpec:
@@ -85,24 +90,31 @@ class Validation(BaseCallback):
         self.history: list[dict[str, float]] = []
         self.best: dict[str, float] = {}
         self.best_weights: dict[str, torch.Tensor] = {}
+        self.confirmed: dict[str, float] | None = None
         self.seconds_before, self.stopped, settings, teacher = 0.0, False, plan.settings, plan.teacher
         self._markets, self._settings, self._steps = markets, settings, plan.steps
         self._seed, self._folder, self._progress = seed_for("validation", plan.seed), folder, progress
         self._share, self._floor = worst_share(settings.risk), None
-        self._weights, self._views = np.ones(len(markets)), [self._views_of(market) for market in markets]
+        self._weights = np.ones(len(markets))
+        self._views = [self._views_of(market, self._seed) for market in markets]
         if len(markets) > 1:
             alone = zip(self._views, markets, strict=True)
             earned = np.array([self._play_in(views, _following(market.fixed))[0].mean() for views, market in alone])
             size = np.where(earned == 0, 1.0, np.abs(earned))
             self._weights = size[0] / size
-        self._fixed, profit = self._play(lambda market: _following(market.fixed))
+        self._fixed = self._play(lambda market: _following(market.fixed))[0]
         # Of gains over current prices, where they decide.
         self._current = np.zeros_like(self._fixed)
         if self._share < 1:
             self._current = self._play(lambda market: _following(current_prices(market.assumed)))[0]
+        self._planned = None if markets[0].plan is None else self._play_plan(self._seed)
         if floor_market(markets[0].assumed) is not None:
             own = markets[0].assumed
+            profit = self._play(lambda market: _following(current_prices(market.assumed)))[1]
             self._floor = ProfitFloor.of(own, float(self._fixed.mean()), profit, settings.evaluations)
+            if self._planned is not None:
+                multiplier = plan_multiplier(own, settings.risk)
+                self._floor.state = multiplier, multiplier
         self._teacher: float | None = None
         if teacher is not None and is_deterministic(teacher) and len(markets) == 1 and self._share == 1:
             self._teacher = float(self._play(lambda _: _following(teacher))[0].mean())
@@ -150,14 +162,12 @@ class Validation(BaseCallback):
     def _on_step(self) -> bool:
         return not self.stopped
 
-    def _views_of(self, market: ValidationMarket) -> list[LearnerView]:
+    def _views_of(self, market: ValidationMarket, seed: int) -> list[LearnerView]:
         """The policy's view of the markets of all validation episodes, draw by draw."""
         count = len(self._markets) * len(market.truths)
         each = max(1, self._settings.validation_episodes // count)
         return [
-            market.view.on(batch)
-            for truth in market.truths
-            for batch in markets_of(truth, each, self._seed, market.assumed)
+            market.view.on(batch) for truth in market.truths for batch in markets_of(truth, each, seed, market.assumed)
         ]
 
     def _play_in(self, views: list[LearnerView], decide: Decide) -> tuple[NDArray[np.float64], float]:
@@ -179,6 +189,27 @@ class Validation(BaseCallback):
         objective, profit = self._play(lambda market: _deciding(policy, market.view))
         return objective if self._floor is None else self._floor.value(objective, profit), profit
 
+    def _play_plan(self, seed: int) -> NDArray[np.float64]:
+        """(episodes,) expected objective of the plan on some seed's customers."""
+        first = self._markets[0]
+        assert first.plan is not None, "called where there is one"
+        return self._play_in(self._views_of(first, seed), _following(first.plan))[0]
+
+    def confirm(self, policy: BasePolicy) -> dict[str, float]:
+        """What a policy adds to the plan on customers that nothing was chosen on: `learning_adds`, a share of what the plan
+        earns, with its standard error, and whether it is `ahead` by more than chance and keeps the profit floor.
+        """
+        first, seed = self._markets[0], self._seed + _FRESH
+        learned, profit = self._play_in(self._views_of(first, seed), _deciding(policy, first.view))
+        planned = self._play_plan(seed)
+        gain, size = learned - planned, abs(float(planned.mean())) or 1.0
+        ahead = gain.mean() > _SIGNIFICANT * _standard_error(gain) and self._keeps_floor(profit)
+        figures = {"learning_adds": float(gain.mean()) / size, "standard_error": _standard_error(gain) / size}
+        return figures | {"plan_earns": float(planned.mean()), "ahead": float(ahead)}
+
+    def _keeps_floor(self, profit: float) -> bool:
+        return self._floor is None or profit >= self._floor.profit - _SLACK * abs(self._floor.profit)
+
     @property
     def is_behind(self) -> bool:
         """Whether all that was learned earns less than the best fixed prices; these were not asked for where risk decides."""
@@ -198,6 +229,10 @@ class Validation(BaseCallback):
     def teacher_is_ahead(self) -> bool:
         """Whether the teacher earns more than all that was learned."""
         return self._teacher is not None and self._floor is None and self._teacher > self.best["objective"]
+
+    def keep(self, policy: BasePolicy) -> None:
+        """Keep a policy of the run's network whatever else was learned."""
+        self._keep(policy, self._row(*self._value(policy)) | {"steps": 0})
 
     def keep_if_better(self, policy: BasePolicy) -> bool:
         """Keep another policy of the run's network if it earns more than all that was learned.
@@ -222,6 +257,9 @@ class Validation(BaseCallback):
             "gain": float(gain.mean()),
             "gain_se": _standard_error(gain),
         }
+        if self._planned is not None:
+            over = objective - self._planned
+            row |= {"over_plan": float(over.mean()), "over_plan_se": _standard_error(over)}
         if self._share < 1:
             by_draw = (objective - self._current).reshape(len(self._markets[0].truths), -1).mean(axis=1)
             row["worst_gain"] = risk_value(by_draw, self._share)
@@ -247,7 +285,7 @@ class Validation(BaseCallback):
             self.logger.record(f"validation/{name}", row[name])
         self.logger.dump(self.num_timesteps)
         self._watch_for_a_plateau(objective)
-        if not self.best or row[aim] > self.best[aim]:
+        if not self.best or (row[aim] > self.best[aim] and self._keeps_floor(profit)):
             self._keep(self.model.policy, row)
         if self._floor is not None:
             self._floor.follow(profit)
@@ -324,7 +362,7 @@ def _standard_error(values: NDArray[np.float64]) -> float:
     return float(values.std(ddof=1) / np.sqrt(values.size)) if values.size > 1 else 0.0
 
 
-# Learning revenue at no less profit than the best fixed prices: a step of the dual problem.
+# Learning revenue at no less profit than the current prices: a step of the dual problem.
 #
 # The shadow cost of a fitted market is the Lagrange multiplier of its profit floor for fixed prices. A learned
 # policy, which also gives discounts, keeps more profit at that cost than it must. The multiplier therefore follows
@@ -338,8 +376,8 @@ class ProfitFloor:
     """The floor, and the present multiplier.
 
     Args:
-        profit: The floor: mean profit of the best fixed prices, currency per episode.
-        revenue: Their mean revenue, currency per episode.
+        profit: The floor: mean profit of the current prices, currency per episode.
+        revenue: Mean revenue of the best fixed prices, currency per episode.
         share: The shadow cost of the scenario as a share of the unit cost that the floor is held at.
         validations: Number of calls of `follow` in a training.
         state: The multiplier, and the part of it that remembers, as multiples of the scenario's
@@ -364,7 +402,7 @@ class ProfitFloor:
 
         Args:
             revenue: As for the class, like the other arguments.
-            profit: Of the best fixed prices, at the floor's unit costs.
+            profit: Of the current prices, at the floor's unit costs.
         """
         products = spec.products
         share = float(products.shadow_cost.sum() / products.floor_cost.sum())

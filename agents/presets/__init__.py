@@ -51,8 +51,17 @@ def _is_unknown(spec: MarketSpec) -> bool:
     return spec.posterior is not None and spec.posterior.simulated
 
 
-_BY_PRODUCT: dict[str, Callable[[MarketSpec], bool]] = {"separate-periods": has_separate_periods}
+def _is_fitted(spec: MarketSpec) -> bool:
+    """Whether a market was fitted on a shop's sales, whose plan it then holds, and policies do not order."""
+    return spec.history is not None and spec.num_draws > 0 and spec.stock.replenishment != "action"
+
+
+_BY_PRODUCT: dict[str, Callable[[MarketSpec], bool]] = {
+    "fitted": _is_fitted,
+    "separate-periods": has_separate_periods,
+}
 _BY_MARKET: dict[str, Callable[[MarketSpec], bool]] = {
+    "fitted": _is_fitted,
     "orders": lambda spec: spec.stock.replenishment == "action",
     "rivals-that-answer": _rivals_answer,
     "unknown-demand": _is_unknown,
