@@ -68,7 +68,7 @@ def open_at_rule(policy: BasePolicy, view: LearnerView) -> None:
     prices = view.levels[0]
     scores = np.zeros(sum(map(len, view.levels)), np.float32)
     scores[np.abs(prices).argmin()] = np.log(len(prices) - 1)
-    bias = policy.action_net.bias
+    bias = cast(torch.Tensor, policy.action_net.bias)
     with torch.no_grad():
         bias.copy_(torch.from_numpy(np.tile(scores, len(bias) // len(scores))))
 
