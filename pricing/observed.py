@@ -72,6 +72,10 @@ class Quantity:
         told: How a price service is told it, product by product; None where it is told otherwise or not at all.
         drawn: Valid numbers for a service's state, drawn for a test of it.
         logged: Whether a log of decisions keeps it, in columns `seen_NAME`.
+
+    Example:
+        >>> QUANTITIES["competitor_price"].fact, QUANTITIES["loyalty"].shared
+        ('rivals', True)
     """
 
     name: str

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Annotated, Any
 
 import numpy as np
-from msgspec import Meta, Struct, ValidationError, convert, structs
+from msgspec import Meta, Struct, ValidationError, convert, defstruct, structs
 from numpy.typing import NDArray
 
 from ...pricing import (
@@ -65,15 +65,21 @@ class _Facts(Struct):
     backlog: bool
     change_window_periods: Count
     due_periods: Count
-    # Of bundles of earlier versions, which lack them.
-    since_change_periods: Count = 0
 
 
+_KINDS = {"int": Count, "bool": bool}
+_LATER = [
+    (item.name, _KINDS[str(item.type)], item.default)
+    for item in fields(Catalogue)
+    if item.type in _KINDS and item.name not in _Facts.__struct_fields__
+]
+"""Numbers and switches that bundles of earlier versions lack."""
+_AllFacts = defstruct("_AllFacts", _LATER, bases=(_Facts,))
 check_complete(
     "serving.bundle.codec",
     "a type",
     {item.name for item in fields(Catalogue)},
-    {*_Facts.__struct_fields__, *_COLUMNS, "calendar"},
+    {*_AllFacts.__struct_fields__, *_COLUMNS, "calendar"},
 )
 
 
@@ -247,7 +253,7 @@ def setup_from(document: dict[str, Any], guardrails: dict[str, Any]) -> PolicySe
 
 
 def _catalogue(document: dict[str, Any]) -> Catalogue:
-    facts = convert(document, _Facts)
+    facts: Any = convert(document, _AllFacts)
     sizes = {"K": len(facts.segments), "N": len(facts.products), "T": len(document["forecast_units"]), "2": 2}
     for names in (facts.products, facts.segments):
         if len(set(names)) < len(names):

@@ -87,7 +87,8 @@ def mean_demand(spec, state, discount, outcome, e):
 def everything():
     spec = load_scenario("bench-10-full")
     off = {name for name in KINDS if KINDS[name] is not None and getattr(spec, name) is None}
-    assert off <= {"express", "capacity", "history", "posterior", "fairness", "law"}
+    # What is observed enters no formula.
+    assert off <= {"express", "capacity", "observed", "history", "posterior", "fairness", "law"}
     return spec
 
 

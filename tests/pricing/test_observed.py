@@ -26,7 +26,7 @@ def imported(module, source):
         pytest.param(learner, '@fills("regime", "log_loyalty")', '@fills("regime")', id="one of a loop's two"),
         pytest.param(observation, '"periods_since_change": Place(', '"since": Place(', id="a quantity's place"),
         pytest.param(observation, '"due": Place(', '"overdue": Place(', id="another's"),
-        pytest.param(codec, "since_change_periods: Count = 0", "", id="its fact in a bundle"),
+        pytest.param(codec, '"forecast_units": "TN", ', "", id="the shape of a catalogue's array"),
         pytest.param(shapley, '"past changes": "', '"changes": "', id="the words of an explanation"),
         pytest.param(market_state, '{"memory", "capacity"}', '{"memory"}', id="what a service is not told"),
         pytest.param(observed, "drawn=lambda draw, _: draw.stock(),", "", id="numbers for a test of a service"),
