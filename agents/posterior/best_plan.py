@@ -128,7 +128,7 @@ class _Search:
                 outcome = market.step(policy.act(market.view))
                 money = market.money(outcome, expected=True) - self.extra_cost * outcome.units
                 earned += money.sum(axis=0, dtype=np.float64)
-        return np.bincount(self.spec.category_index, earned)
+        return np.bincount(self.spec.category_index, earned).astype(np.float64)
 
     def _fixed(self) -> Plan:
         """The fixed prices that are best over the draws, without deals; a product that keeps its price keeps its plan."""
