@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..planning.market_folder import in_zone, part_folders, spread, zone_folders
-from ..planning.progress import training_bar
+from ..planning.progress import beside_plan, training_bar
 from ._options import (
     FILE,
     OUT,
@@ -170,6 +170,8 @@ def _lines(run: Run, algo: str) -> Iterator[str]:
         parts = {"teacher": "the teacher", "imitated": "its imitation", "learned": "the best after it"}
         gains = ", ".join(f"{parts[name]} {gain:+.4g}" for name, gain in share.items())
         yield f"Gain over the best fixed price with {run.facts['teacher']}: {gains}."
+    if run.facts.get("beside_plan"):
+        yield beside_plan(run.facts) + "."
     if run.facts.get("kept") == "teacher":
         yield "Nothing that was learned earns as much as the teacher: its imitation is kept."
     if run.facts.get("kept") == "base-price":

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ..agents import Run, best_fixed, myopic, time_only
 from ..agents.posterior import current_prices
+from ..agents.posterior.best_plan import PLAN, best_plan
 from ..optimum import best_path, certainty_equivalent, solve
 from ..pricing import (
     CostPlus,
@@ -29,6 +30,7 @@ POLICY_NAMES = {
     "regular": "every product at its regular price",
     "historical": "the current prices, those that the shop itself charged or plans, where the scenario has them",
     "best-fixed": "the best prices that never change, tuned on seeds of their own",
+    "plan": "one regular price a product and the shop's deals kept, moved, dropped or changed, the best over the posterior",
     "cost-plus:RATE": "unit cost plus this fraction of it",
     "undercut:STEP": "the lowest rival price less a step (currency, or STEP%); also match, two-bound:LOW:HIGH:STEP, "
     "and cycle:LOW:HIGH:STEP",
@@ -48,6 +50,7 @@ _WITH_NUMBER = ("fixed", "cost-plus", "epsilon-greedy")
 _ONE_STOCK = "stock that is never replenished, of one product or of several with one logit segment"
 _NEEDS = {
     "historical": ("a scenario fitted on data", "leave it out"),
+    "plan": ("a scenario fitted on data", "take best-fixed"),
     "optimum": ("a market with an exact solver", "leave it out"),
     "certainty-equivalent": (_ONE_STOCK, "take myopic"),
 }
@@ -82,6 +85,7 @@ def named_policy(name: str, spec: MarketSpec, *, seed: int = 0) -> Policy:
         "regular": lambda: FixedPrice(spec.products.regular_price.astype(np.float32), name=name),
         "historical": lambda: None if spec.history is None else current_prices(spec),
         BEST_FIXED: lambda: best_fixed(spec, seed=seed),
+        PLAN: lambda: None if spec.history is None else best_plan(spec),
         "myopic": lambda: myopic(spec),
         "time-only": lambda: best_path(spec) or time_only(spec, seed=seed),
         "certainty-equivalent": lambda: certainty_equivalent(spec),

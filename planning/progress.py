@@ -37,6 +37,18 @@ def progress_bar(
     return Progress(*columns, *times, console=progress_console, disable=not progress_console.is_terminal)
 
 
+def beside_plan(facts: Mapping[str, Any]) -> str:
+    """What learning adds to the plan that a run opened at, on customers that nothing was chosen on, in a clause.
+
+    Args:
+        facts: Of the run, with its figures `beside_plan`.
+    """
+    found = facts["beside_plan"]
+    adds = f"what was learned adds {found['learning_adds']:+.2%} (standard error {found['standard_error']:.2%})"
+    end = "and is kept" if facts["kept"] == "learned" else "which is not ahead by more than chance: the plan is kept"
+    return f"on fresh customers the plan earns {found['plan_earns']:,.0f} an episode; {adds}, {end}"
+
+
 @contextmanager
 def training_bar(label: str, money: str) -> Iterator[Callable[[int, int, dict[str, float]], None]]:
     """A progress bar on stderr that shows the gain over the best fixed price; without a terminal, lines at the start and each

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ..pricing import NetworkPolicy, RecurrentPolicy, row_width
+from ..pricing import NetworkPolicy, PricePath, RecurrentPolicy, row_width
 from ..serving.bundle.codec import PolicySetup
 from ..serving.bundle.files import (
     POLICY,
@@ -144,7 +144,8 @@ def refresh(
 def _setup(old: Bundle, holding: Holding, spec: MarketSpec, seed: int) -> PolicySetup:
     """The policy around the prices of the new weeks, without its network."""
     policy = _around(old, holding, spec, seed)
-    rule = None if policy.base is None or not holding.learned or holding.toward_current else _base_name(old)
+    by_rule = policy.base is not None and not isinstance(policy.base, PricePath)
+    rule = _base_name(old) if by_rule and holding.learned and not holding.toward_current else None
     setup = setup_of(spec, policy, rule)
     rows = [row_width(one, product_wise=policy.product_wise) for one in (old.catalogue, setup.catalogue)]
     if rows[0] != rows[1] or old.catalogue.segments != setup.catalogue.segments:
@@ -164,7 +165,7 @@ def _around(old: Bundle, holding: Holding, spec: MarketSpec, seed: int) -> Netwo
     risk = old.manifest["run"]["settings"].get("risk", "mean")
     base_price, base = base_of(spec, _base_name(old), seed, risk)
     if holding.toward_current:
-        base = price_path(spec, holding, base_price, seed)
+        base = price_path(spec, holding, base.path if isinstance(base, PricePath) else base_price, seed)
     return replace(old.policy, base_price=base_price, base=base)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...agents.posterior import current_prices
+from ...agents.posterior.best_plan import PLAN, best_plan
 from ...agents.posterior.deals import BOTH, BY_CATEGORY, DEALS, STEPS, plan_policies
 from ...pricing import BlendedPrice, Policy
 from ...scenarios import MarketSpec
@@ -24,6 +25,7 @@ _WORDS = {
     BY_CATEGORY: "your current prices with the regular prices of each category moved by a small step, deals as planned",
     DEALS: "your current regular prices with deals rearranged",
     BOTH: "your current prices with the regular prices of each category moved by a small step, deals rearranged",
+    PLAN: "the best plan, of one regular price a product and your deals kept, moved, dropped or changed",
 }
 for _step in STEPS:
     _way = f"{abs(_step):.0%} {'higher' if _step > 0 else 'lower'}"
@@ -53,7 +55,7 @@ class Candidate:
 
     @property
     def prices(self) -> tuple[str, float]:
-        """Whose prices these are (`learned`, `best-fixed`, `regular`, `current` or a name of `plan_policies`), and the
+        """Whose prices these are (`learned`, `best-fixed`, `regular`, `current`, `plan` or a name of `plan_policies`), and the
         share by which they are moved towards the current ones.
         """
         own, share = self.policy, 0.0
@@ -98,7 +100,8 @@ def candidates(
         found.append(Candidate(policy, words))
         found += [Candidate(BlendedPrice(policy, current, share), words + _moved(share)) for share in SHARES]
     if spec.history is not None:
-        found += [Candidate(policy, _WORDS[name]) for name, policy in plan_policies(spec).items()]
+        plans = {**plan_policies(spec), PLAN: best_plan(spec)}
+        found += [Candidate(policy, _WORDS[name]) for name, policy in plans.items()]
     return found
 
 

@@ -13,7 +13,7 @@ import msgspec
 from ...atomic import write_json, write_new, write_table
 from ...privacy.encryption import secret
 from ..market_folder import fit_report, spread
-from ..progress import Facts, show_step, training_bar
+from ..progress import Facts, beside_plan, show_step, training_bar
 from .config import Cycle, CycleError
 from .register import MARKET, Place
 
@@ -146,7 +146,8 @@ def train_stage(cycle: Cycle, place: Place) -> Facts:
     network = f"one network with {facts['weights']:,} weights prices {priced} ({facts['device']})"
     trained = f"{facts['steps']:,} steps in {facts['settings']['num_envs']} markets"
     kept = f"kept the policy of step {best['steps']:,}: {run.spec.market.objective} {abs(gain):.2%} {than}"
-    return {"lines": [f"PPO, product-wise: {network}", f"{trained}; {kept}"]}
+    lines = [f"PPO, product-wise: {network}", f"{trained}; {kept}"]
+    return {"lines": [*lines, beside_plan(facts)] if facts.get("beside_plan") else lines}
 
 
 def compare_stage(cycle: Cycle, place: Place, timings: list[dict[str, Any]], tried: list[str]) -> Facts:

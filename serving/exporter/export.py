@@ -114,7 +114,9 @@ def export(
     own = None if key is None else read_private_key(Path(key))
     holding = recommended_holding(run.evaluation) if holding is None else holding
     actor, policy = held(run, holding, seed)
-    by_rule = policy.base is not None and policy.base is run.base and not isinstance(policy.base, StockTable)
+    by_rule = (
+        policy.base is not None and policy.base is run.base and not isinstance(policy.base, PricePath | StockTable)
+    )
     rule = run.facts["settings"]["base_price"] if by_rule else None
     if rule is not None:
         try:

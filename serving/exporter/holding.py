@@ -28,7 +28,7 @@ class Holding:
     """The prices of a bundle.
 
     Args:
-        prices: `learned`, `best-fixed`, `regular`, `current` or a name of `plan_policies`.
+        prices: `learned`, `best-fixed`, `regular`, `current`, `plan` or a name of `plan_policies`.
         toward_current: Share by which they are moved towards the current prices.
         recommended: Whether a comparison recommends them; None where none was at hand.
 
@@ -93,7 +93,7 @@ def held(run: Run, holding: Holding, seed: int = 0) -> tuple[Actor, NetworkPolic
         return around(run.spec, price_path(run.spec, holding, None, seed))
     from ...agents.actor import scaled
 
-    if run.base is not None:
+    if run.base is not None and not isinstance(run.base, PricePath):
         must = "a bundle can blend learned prices with current ones where their base price is constant"
         raise BundleError(f"{must}; got {run.facts['settings']['base_price']}; give --policy learned")
     share, layout = np.float32(1 - holding.toward_current), run.layout
@@ -101,7 +101,8 @@ def held(run: Run, holding: Holding, seed: int = 0) -> tuple[Actor, NetworkPolic
     moved = 1 + layout.num_segments * int(layout.discounts)
     factors = np.ones(layout.size, np.float32)
     factors[:moved] = share
-    path = price_path(run.spec, holding, run.base_price, seed)
+    base = run.base.path if isinstance(run.base, PricePath) else run.base_price
+    path = price_path(run.spec, holding, base, seed)
     blended: Any = replace(run, actor=scaled(run.actor, factors), base=path)
     return blended.actor, replace(blended.policy, name=path.name.replace("learned", run.policy.name, 1))
 
@@ -133,13 +134,16 @@ def price_path(spec: MarketSpec, holding: Holding, base_price: NDArray[np.float3
     """The base prices of a bundle by period, (T, N), and the promotions that are planned with them.
 
     Args:
-        base_price: (N,) what the learned network multiplies; None without one.
+        base_price: (N,) or (T, N) what the learned network multiplies; None without one.
         seed: Seed of the search for the best fixed prices.
     """
     from ...agents import best_fixed
     from ...agents.posterior import current_prices
+    from ...agents.posterior.best_plan import PLAN, best_plan
     from ...agents.posterior.deals import plan_policies
 
+    if holding.prices == PLAN:
+        return best_plan(spec)
     if spec.history is not None and (own := plan_policies(spec).get(holding.prices)) is not None:
         return own
     current, share, prices = current_prices(spec), holding.toward_current, holding.prices
