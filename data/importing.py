@@ -28,7 +28,7 @@ Take = Callable[[str, Iterator[pl.DataFrame]], pl.LazyFrame]
 _LOOKED_AT = ["date", "product", "units", "price_paid", "customer", "store", "event", "value"]
 """Columns that are looked at once more, when the tables are finished."""
 _IN_MEMORY = 64 * 2**20
-"""Bytes of CSV up to which the rows of an import stay in memory; Parquet takes a quarter of them."""
+"""Bytes of CSV up to which the rows of an import stay in memory; Parquet and XLSX take a quarter of them."""
 
 
 def import_tables(
@@ -52,8 +52,8 @@ def import_tables(
     `privacy.personal`, unless the mapping allows or drops its column.
 
     Args:
-        paths: Where the rows are, by table: "sales" and, optionally, the others of `SCHEMAS`. CSV or
-            Parquet files, folders of them, or URLs; see `data.sources.parts.parts_of`.
+        paths: Where the rows are, by table: "sales" and, optionally, the others of `SCHEMAS`. CSV, XLSX
+            or Parquet files, folders of them, or URLs; see `data.sources.parts.parts_of`.
         key: Secret for the pseudonyms, at least 16 bytes; see `pseudonymise`.
         mapping: How the files are laid out, by table; see `load_mapping`. Canonical by default.
         progress: Called with the name of a table and the share of it that has been read.
@@ -163,7 +163,7 @@ def import_table(name: str, path: Path, *, products: pd.Series | None = None) ->
 
     Args:
         name: One of `SCHEMAS`.
-        path: CSV or Parquet file.
+        path: CSV, XLSX or Parquet file.
         products: Ids of the product table, if there is one.
 
     Raises:
@@ -207,7 +207,7 @@ def _incoming(
 
 def _weight(table: IncomingTable) -> float:
     """Bytes of CSV that a table would take; how many a table of a database takes is not known."""
-    of = {"csv": 1.0, "parquet": 4.0}
+    of = {"csv": 1.0, "parquet": 4.0, "xlsx": 4.0}
     return sum(part.size * of[part.kind] if part.kind in of else float("inf") for part in table.parts)
 
 

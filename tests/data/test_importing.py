@@ -189,7 +189,8 @@ def test_without_regular_price_the_price_paid_stands_in(write, key):
         ("sales.csv", "date,product,units,price_paid\n", "a table must hold rows; got none"),
         ("sales.csv", "date,product,units,price_paid\n\n,,,\n", "a table must hold rows; got none"),
         ("sales.csv", "date,product,units,units\n2024-01-01,A,1,1\n", "column names must differ"),
-        ("sales.xlsx", GOOD, "must end in .csv or .parquet; got '.xlsx'"),
+        ("sales.xls", GOOD, "must end in .csv, .xlsx or .parquet; got '.xls'"),
+        ("sales.xlsx", GOOD, "save the table alone in a workbook, or as CSV"),
         ("sales.parquet", GOOD, "sales.parquet: a table must be readable"),
         (
             "sales.csv",
