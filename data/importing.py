@@ -12,6 +12,8 @@ from filelock import FileLock, Timeout
 
 from ..atomic import whole_folder
 from ..privacy.pseudonyms import Pseudonyms
+from .doubtful_costs import doubtful_costs, missing_costs
+from .doubtful_products import doubtful_products
 from .incoming import IncomingTable, to_pandas
 from .mapping import TableMapping
 from .schema import SCHEMAS, DataError
@@ -25,7 +27,9 @@ Progress = Callable[[str, float], None]
 """Called with what is read, such as the name of a table, and the share that has been read, from 0 to 1."""
 Take = Callable[[str, Iterator[pl.DataFrame]], pl.LazyFrame]
 """Keeps the clean rows of a table, and gives them back."""
-_LOOKED_AT = ["date", "product", "units", "price_paid", "customer", "store", "event", "value"]
+_LOOKED_AT = [
+    *("date", "product", "units", "price_paid", "unit_cost", "category", "name", "customer", "store", "event", "value")
+]
 """Columns that are looked at once more, when the tables are finished."""
 _IN_MEMORY = 64 * 2**20
 """Bytes of CSV up to which the rows of an import stay in memory; Parquet and XLSX take a quarter of them."""
@@ -219,7 +223,7 @@ def _import(tables: dict[str, IncomingTable], take: Take, progress: Progress) ->
         known = lines["products"].select("product").collect().to_series() if "products" in lines else None
         again = table.finish(known, lambda share, name=name: progress(f"{name} again, by day", share))
         lines[name] = take(name, again)
-    made = _product_table(tables, take)
+    made = _product_table(tables, take, lines)
     ordered = {name: tables[name] for name in SCHEMAS if name in tables}
     rejects = {name: table.rejects for name, table in ordered.items()}
     every_reject = pd.concat([rows.assign(table=name) for name, rows in rejects.items()], ignore_index=True)
@@ -232,20 +236,26 @@ def _import(tables: dict[str, IncomingTable], take: Take, progress: Progress) ->
             for name, rows in rejects.items()
         },
         rejects=every_reject[REJECT_COLUMNS],
-        notes=(*table_notes, *made, *strange_stores(lines)),
+        notes=(*table_notes, *made, *strange_stores(lines), *_doubts(lines["sales"], lines.get("products"))),
         pseudonym_key=tables["sales"].pseudonyms.key_id,
         flagged=unusual_customers(lines, tables["sales"].returns),
     )
 
 
-def _product_table(tables: dict[str, IncomingTable], take: Take) -> list[str]:
+def _doubts(sales: pl.LazyFrame, products: pl.LazyFrame | None) -> Iterator[str]:
+    """What can hardly be meant of costs, stores and products, now that all rows are there."""
+    for find in (doubtful_costs, missing_costs, doubtful_products):
+        yield from (f"sales: {note}" for note in find(sales, products))
+
+
+def _product_table(tables: dict[str, IncomingTable], take: Take, lines: dict[str, pl.LazyFrame]) -> list[str]:
     """Make the product table of the categories in the sales where no file gives it, and say so."""
     found = tables["sales"].products()
     if found is None or found.is_empty():
         return []
     if "products" in tables:
         return ["sales: the column category is not used beside a product table"]
-    take("products", iter([found.drop("categories")]))
+    lines["products"] = take("products", iter([found.drop("categories")]))
     several = int((found["categories"] > 1).sum())
     more = f"; {several:,} of them have several categories, of which the commonest counts" if several else ""
     return [f"products: {len(found):,} products, made of the column category of the sales{more}"]

@@ -69,7 +69,12 @@ SCHEMAS: dict[str, pa.DataFrameSchema] = {
         "One row per sale line.",
         date=_day("Day of the sale, in the shop's local time.", needed=True),
         product=_id("Product sold.", needed=True),
-        units=_number("Units sold.", "units", _POSITIVE, needed=True),
+        units=_number(
+            "Units sold; a row with 0 says which price was on the shelf where nothing was sold.",
+            "units",
+            _NOT_NEGATIVE,
+            needed=True,
+        ),
         price_paid=_money("Price that the customer paid for one unit.", needed=True),
         regular_price=_money(
             "Price of one unit before any discount; price_paid if it is not given. Where it is above price_paid "
