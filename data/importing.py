@@ -16,6 +16,7 @@ from .doubtful_costs import doubtful_costs, missing_costs
 from .doubtful_products import doubtful_products
 from .incoming import IncomingTable, to_pandas
 from .mapping import TableMapping
+from .panel.context import kinds_in_words
 from .schema import SCHEMAS, DataError
 from .sources import Source, Stage
 from .storage import FolderWriter, check_new, parts_beside
@@ -28,7 +29,20 @@ Progress = Callable[[str, float], None]
 Take = Callable[[str, Iterator[pl.DataFrame]], pl.LazyFrame]
 """Keeps the clean rows of a table, and gives them back."""
 _LOOKED_AT = [
-    *("date", "product", "units", "price_paid", "unit_cost", "category", "name", "customer", "store", "event", "value")
+    *(
+        "date",
+        "product",
+        "units",
+        "price_paid",
+        "unit_cost",
+        "category",
+        "name",
+        "customer",
+        "store",
+        "event",
+        "value",
+        "kind",
+    )
 ]
 """Columns that are looked at once more, when the tables are finished."""
 _IN_MEMORY = 64 * 2**20
@@ -236,16 +250,18 @@ def _import(tables: dict[str, IncomingTable], take: Take, progress: Progress) ->
             for name, rows in rejects.items()
         },
         rejects=every_reject[REJECT_COLUMNS],
-        notes=(*table_notes, *made, *strange_stores(lines), *_doubts(lines["sales"], lines.get("products"))),
+        notes=(*table_notes, *made, *strange_stores(lines), *_doubts(lines)),
         pseudonym_key=tables["sales"].pseudonyms.key_id,
         flagged=unusual_customers(lines, tables["sales"].returns),
     )
 
 
-def _doubts(sales: pl.LazyFrame, products: pl.LazyFrame | None) -> Iterator[str]:
-    """What can hardly be meant of costs, stores and products, now that all rows are there."""
+def _doubts(lines: dict[str, pl.LazyFrame]) -> Iterator[str]:
+    """What can hardly be meant of costs, stores and products, and how kinds of promotions count, now that all rows are there."""
     for find in (doubtful_costs, missing_costs, doubtful_products):
-        yield from (f"sales: {note}" for note in find(sales, products))
+        yield from (f"sales: {note}" for note in find(lines["sales"], lines.get("products")))
+    if (kinds := kinds_in_words(lines.get("promotions"))) is not None:
+        yield f"promotions: {kinds}"
 
 
 def _product_table(tables: dict[str, IncomingTable], take: Take, lines: dict[str, pl.LazyFrame]) -> list[str]:

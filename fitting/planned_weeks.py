@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ..data import DataError, Tables, context_ahead
+from ..data.panel.context import kinds_in_words
 from ..data.schema import HOLIDAY
 from ..data.weeks import WEEK, YEAR_WEEKS, name_of, period_of, periods_in_a_week
 
@@ -66,6 +67,8 @@ def planned_weeks(
     own = tables.sales[tables.sales["product"].isin(regular.index)]
     if (own["regular_price"] <= own["price_paid"] * (1 + 1e-6)).all():
         notes.insert(1, _GUESSED if _reduced(panel) else _NO_REDUCTION)
+    if (kinds := kinds_in_words(tables.lines("promotions", ["kind"]))) is not None:
+        notes.append(f"Promotions: {kinds}.")
     if tables.plan is not None and set(_PLANNED) & set(tables.plan.dropna(axis=1, how="all")):
         rows, line, whole = _with_plan(rows, tables.plan, days, period)
         notes[:1] = [line] if whole else [line, f"What the plan does not say: {usual}"]

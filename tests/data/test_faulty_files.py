@@ -109,6 +109,11 @@ def store_spelled_otherwise(tables: Tables) -> None:
     tables["stock"] = pd.DataFrame({"date": FIRST, "product": "p1", "on_hand": 4, "store": ["s1", "S1"]})
 
 
+def kinds_of_promotion(tables: Tables) -> None:
+    kinds = ["deal", "coupon", "feature"]
+    tables["promotions"] = pd.DataFrame({"start_date": FIRST, "product": "p1", "kind": kinds})
+
+
 FAULTS: dict[Callable[[Tables], None], str] = {
     cost_of_a_case: "sales: unit costs of 5 of 5 products are 7.2 times the price or more, as those of a case would be",
     cost_of_a_line: "sales: unit costs grow with the units of their line, as totals do: twice the units have 2 times the cost",
@@ -123,6 +128,7 @@ FAULTS: dict[Callable[[Tables], None], str] = {
     price_of_a_line: "sales: lines of several units that cost as many times the price of one:",
     price_without_its_point: "sales: prices far from the product's usual one: 1 row",
     year_mistyped: "sales: 1 line dated 2034-01-02, which lies",
+    kinds_of_promotion: "promotions: coupon and feature count alike, as one share",
     store_spelled_otherwise: "stock: 1 row of stores that no sale names, S1",
 }
 OF_COSTS_AND_PRODUCTS = ("unit costs", "stores that sell nothing", "new id", "two price levels", "units 0")
