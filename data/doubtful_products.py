@@ -10,13 +10,15 @@ import polars as pl
 from .weeks import Weeks
 
 _STILL, _OPEN = 4, 0.8
-"""Weeks without a sale after which a store is taken for closed, where it sold in this share of the others."""
-_GAP, _LEAST_WEEKS, _ALIKE, _VOLUME = 3, 4, 0.01, 2.0
+"""Weeks without a sale after which a store is taken for closed, where it, or a product, sells in this share of the others."""
+_GAP, _LEAST_WEEKS, _ALIKE, _VOLUME = 3, 8, 0.01, 2.0
 """A new id begins at most so many weeks after the old one ends; either sells for so many weeks. Without names, their prices
 differ by this share at most, and their units a week by this factor.
 """
-_LEVELS, _MOST = 1.4, 0.6
-"""Two prices of a week with this ratio are those of two packs, in this share of the weeks with several lines."""
+_LEVELS, _MOST, _STABLE, _FEWER = 1.4, 0.6, 0.1, 0.2
+"""Two prices of a week with this ratio are those of two packs, in this share of the weeks with several lines, where both stay
+within this share of their median, and this share of the lines, at least, has either.
+"""
 _NAMED = 3
 
 
@@ -82,7 +84,11 @@ def _new_ids(sold: pl.LazyFrame, products: pl.LazyFrame | None, weeks: Weeks) ->
         else pl.lit(None, pl.String)
     )
     listed = products.select(pl.col("product").cast(pl.String), pl.col("category").cast(pl.String), name=name)
-    rows = spans.join(listed.unique("product"), on="product").filter(pl.col("weeks") >= _LEAST_WEEKS)
+    dense = pl.col("weeks") >= _OPEN * (pl.col("last") - pl.col("first") + 1)
+    # A name that many products share is that of a kind.
+    kind = (pl.len().over("category", "name") > 2) & pl.col("name").is_not_null()
+    named = listed.unique("product").filter(~kind)
+    rows = spans.filter((pl.col("weeks") >= _LEAST_WEEKS) & dense).join(named, on="product")
     both = rows.join(rows, on="category", suffix="_new")
     wait = pl.col("first_new") - pl.col("last")
     nameless = pl.col("name").is_null() & pl.col("name_new").is_null()
@@ -110,18 +116,23 @@ def _two_packs(sold: pl.LazyFrame) -> Iterator[str]:
     step = pl.col("price").list.eval(pl.element() / pl.element().shift(1)).list.drop_nulls()
     ends = {"step": step.list.max(), "low": pl.col("price").list.min(), "high": pl.col("price").list.max()}
     apart = pl.col("step").fill_null(1.0) >= _LEVELS
+    steady = [(pl.col(end) / pl.col(end).filter(apart).median() - 1).abs() <= _STABLE for end in ("low", "high")]
     found = (
         several.with_columns(**ends)
         .group_by("product")
         .agg(
             weeks=pl.len(),
-            share=apart.mean(),
+            share=(apart & pl.all_horizontal(steady)).mean(),
             low=pl.col("low").filter(apart).median(),
             high=pl.col("high").filter(apart).median(),
         )
+        .filter((pl.col("weeks") >= _LEAST_WEEKS) & (pl.col("share") >= _MOST))
     )
-    enough = (pl.col("weeks") >= _LEAST_WEEKS) & (pl.col("share") >= _MOST)
-    rows: list[dict[str, Any]] = found.filter(enough).sort("product").collect(engine="streaming").to_dicts()
+    # A few lines at another price are those of coupons.
+    cheap = pl.col("price_paid") < (pl.col("low") * pl.col("high")).sqrt()
+    lines = sold.filter(pl.col("price_paid") > 0).join(found, on="product").group_by("product", "low", "high")
+    both = lines.agg(cheap=cheap.mean()).filter(pl.col("cheap").is_between(_FEWER, 1 - _FEWER))
+    rows: list[dict[str, Any]] = both.sort("product").collect(engine="streaming").to_dicts()
     if rows:
         named = [f"{row['product']} ({row['low']:.4g} and {row['high']:.4g})" for row in rows]
         yield (
