@@ -113,7 +113,7 @@ def fit(
         promotions: Whether displays and mailers are a decision in the market. Otherwise a price
             reduction leaves them as the shop planned them.
         objective: What the market rewards: revenue or profit; by default profit where the tables
-            give every unit cost, else revenue.
+            give every unit cost and none is doubtful (`cost_doubts`), else revenue.
         priors: What is assumed about demand before the sales are seen; the defaults of `Priors` if
             left out.
         draws: Number of posterior draws.
