@@ -87,7 +87,7 @@ def import_(
 ) -> None:
     """Clean the tables, replace customer ids by pseudonyms, and write them to a new folder.
 
-    Each table is a CSV or Parquet file, a folder of them, a pattern such as 'sales/*.csv', one of these
+    Each table is a CSV, XLSX or Parquet file, a folder of them, a pattern such as 'sales/*.csv', one of these
     in an object store (s3://BUCKET/PATH, gs://, abfs://), or a table of a database
     (postgresql://USER@HOST/DATABASE#TABLE, duckdb:///FILE#TABLE).
     """

@@ -18,7 +18,10 @@ from ._tables import read_frame
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..planning.experiments.experiment import Plan
+    from rich.table import Table
+
+    from ..data import Tables
+    from ..planning.experiments.experiment import Experiment, Plan
 
 _DESIGNS = ("stores", "switchback", "both")
 _SHOWN = 12
@@ -55,18 +58,14 @@ def plan(
     """Plan which regular prices of MARKET to vary, where and when, to learn the most for the least.
 
     Writes plan.json with all facts and the analysis, which is fixed by a hash, calendar.csv with the price of every store,
-    week and product, and plan.svg. Products, changes and design are chosen by the value of what they teach for the prices of
+    week and product, and plan.svg; of a market with price zones, in a folder for each zone. Products, changes and design are chosen by the value of what they teach for the prices of
     26 weeks, less what they cost, within the money at risk.
     """
-    from msgspec import to_builtins
-
     from ..data import load_tables
     from ..planning.experiments.experiment import load_experiment
     from ..planning.experiments.picture import plan_plot
-    from ..planning.experiments.plan import CHANGES, plan_experiment
-    from ..planning.market_folder import fit_report
+    from ..planning.experiments.plan import CHANGES
     from ..planning.progress import show_step
-    from ..scenarios import load_scenario
     from ..serving import DecisionLog
     from ..serving.decision_log.approvals import ExperimentPlan
 
@@ -81,17 +80,58 @@ def plan(
     most = options.pop("max_change")
     options["changes"] = [change for change in CHANGES if abs(change) <= most] or [-most, most]
     options["earlier"] = [load_experiment(folder) for folder in options["earlier"]]
-    zone = fit_report(market).get("refit", {}).get("zone") if (market / "fit.json").is_file() else None
     show_step("sales")
-    spec, tables = load_scenario(market), load_tables(dataset)
+    tables = load_tables(dataset)
     show_step("plan")
-    found = plan_experiment(spec, tables, stores=zone and zone["stores"][zone["name"]], **options)
-    picture = plan_plot(found).svg
-    fixed = found.plan
+    found = _of_zones(market, tables, options)
+    pictures = {zone: plan_plot(one).svg for zone, one in found.items()}
     if log is not None:
         with closing(DecisionLog(log)) as decisions:
-            decisions.record_experiment(ExperimentPlan(fixed.name, str(fixed.first_day), fixed.digest, by))
-    found.save(out, {"plan.svg": picture})
+            for fixed in (one.plan for one in found.values()):
+                decisions.record_experiment(ExperimentPlan(fixed.name, str(fixed.first_day), fixed.digest, by))
+    for zone, one in found.items():
+        one.save(out / zone, {"plan.svg": pictures[zone]})
+    documents = {zone: _document(one.plan, out / zone) for zone, one in found.items()}
+    document = documents.get("", {"zones": documents})
+    output(as_json, document, *(part for zone, one in found.items() for part in _shown(one, out / zone)))
+
+
+def _document(plan: Plan, folder: Path) -> dict[str, Any]:
+    """A plan as --json prints it."""
+    from msgspec import to_builtins
+
+    return to_builtins(plan) | {"folder": str(folder), "sha256": plan.digest}
+
+
+def _of_zones(market: Path, tables: Tables, options: dict[str, Any]) -> dict[str, Experiment]:
+    """The experiment of a market, without a name, or of each of its price zones in which a test is worth it."""
+    from ..planning.experiments.plan import plan_experiment
+    from ..planning.market_folder import fit_report, zone_folders
+    from ..scenarios import load_scenario
+
+    zones = zone_folders(market)
+    found, refused = dict[str, Any](), ValueError()
+    for name, folder in (zones or {"": market}).items():
+        own = dict(options)
+        if zones and own["name"]:
+            own["name"] = f"{own['name']}-{name}"
+        zone = fit_report(folder).get("refit", {}).get("zone") if (folder / "fit.json").is_file() else None
+        try:
+            found[name] = plan_experiment(
+                load_scenario(folder), tables, stores=zone and zone["stores"][zone["name"]], **own
+            )
+        except ValueError as error:
+            refused = error
+            if zones:
+                say_aside(f"{name}: no test, as {error}")
+    if not found:
+        raise refused
+    return found
+
+
+def _shown(experiment: Experiment, folder: Path) -> Iterator[Table | str]:
+    """A plan for people: its groups, and what a manager asks."""
+    fixed = experiment.plan
     for line in fixed.warnings:
         say_aside(f"warning: {line}")
     table = figures_table(["group", "category"], ["products", "change"], title=escape(fixed.name))
@@ -99,9 +139,9 @@ def plan(
         table.add_row(escape(group.name), escape(group.category), str(len(group.products)), f"{group.change:+.1%}")
     if more := fixed.groups[_SHOWN:]:
         table.add_row(f"and {len(more)} more", "", "", "")
-    document = to_builtins(fixed) | {"folder": str(out), "sha256": fixed.digest}
-    last = f"{len(found.calendar):,} prices in {out / 'calendar.csv'}; the plan's hash is {fixed.digest}"
-    output(as_json, document, table, *_summary(fixed), last)
+    yield table
+    yield from _summary(fixed)
+    yield f"{len(experiment.calendar):,} prices in {folder / 'calendar.csv'}; the plan's hash is {fixed.digest}"
 
 
 def _summary(plan: Plan) -> Iterator[str]:

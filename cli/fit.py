@@ -60,7 +60,7 @@ def _gone_options(command: Callable[..., Any]) -> Callable[..., Any]:
     "--plan",
     type=FILE,
     default=None,
-    help="CSV or Parquet file of what the shop plans for these weeks: date, product and, of price, regular_price, "
+    help="CSV, XLSX or Parquet file of what the shop plans for these weeks: date, product and, of price, regular_price, "
     "promotion and delivery (units), what is known.  [default: the table plan of DATASET, else the usual pattern]",
 )
 @click.option(

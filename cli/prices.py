@@ -52,6 +52,10 @@ def command(
     from ..serving.price_list.image import write_image
 
     check_list_path("--out", out)
+    for text in policies:
+        if not Path(text).is_dir():
+            fix = "leave it out: the best fixed and the current prices are always compared"
+            raise ValueError(f"--policy must be a run folder or a bundle; got {text}, which is no folder; {fix}")
     if (Path(scenario) / "run.json").is_file():
         policies = (scenario, *policies)
     markets = markets_of(scenario, zone)
@@ -94,9 +98,6 @@ def _assessed(market: str, policies: Iterable[str], *, seed: int, **options: Any
     if not spec.num_draws:
         raise ValueError(f"a price list needs a market fitted on data; got {spec.name}; `repricer fit` makes one")
     chosen = {text: policy_of(text, spec, seed=seed) for text in policies}
-    rules = [text for text in chosen if not Path(text).is_dir()]
-    if rules:
-        raise ValueError(f"--policy must be a run folder or a bundle; got {rules[0]}, a rule; leave it out")
     learned = [policy for text, policy in chosen.items() if holds_learned(text)]
     return assess(spec, learned, learned=learned, seed=seed, **options)
 

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 @click.option("--tables", type=FILE, required=True, help="Up-to-date tables: a folder made by `repricer data import`.")
 @click.option("--out", type=OUT, help="Where to write the new bundle.  [default: replaces BUNDLE]")
 @click.option("--weeks", type=click.IntRange(min=1), help="Weeks that the new bundle prices.  [default: as before]")
-@click.option("--plan", type=FILE, help="CSV or Parquet file of what is planned, as `repricer fit --plan` reads it.")
+@click.option(
+    "--plan", type=FILE, help="CSV, XLSX or Parquet file of what is planned, as `repricer fit --plan` reads it."
+)
 @click.option("--market", type=OUT, help="Folder for the market of the new weeks, for evaluate, report and prices.")
 @click.option("--key", type=FILE, help="Ed25519 private key (PEM) that signs.  [default: OUT.key.pem]")
 @click.option("--public-key", type=FILE, help="PEM file of the key that must have signed BUNDLE.")

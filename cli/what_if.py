@@ -46,7 +46,7 @@ def command(
     """Try prices in MARKET, against those that are planned: units, revenue and profit with 90% intervals.
 
     The file of --prices has the columns product (name or id) and price, and, where a price is for one week or zone only,
-    week (a day of it) and zone. Other products keep their planned prices. A price that leaves a price rule is named, with
+    week (a day of it) and zone. With a sign, a price is a change of the planned ones: -10% or +.20. Other products keep their planned prices. A price that leaves a price rule is named, with
     what that is expected to cost; only a freeze, floor or ceiling that the shop set, the minimum margin and the
     minimum advertised price cannot be left.
     """

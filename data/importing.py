@@ -12,8 +12,11 @@ from filelock import FileLock, Timeout
 
 from ..atomic import whole_folder
 from ..privacy.pseudonyms import Pseudonyms
+from .doubtful_costs import doubtful_costs, missing_costs
+from .doubtful_products import doubtful_products
 from .incoming import IncomingTable, to_pandas
 from .mapping import TableMapping
+from .panel.context import kinds_in_words
 from .schema import SCHEMAS, DataError
 from .sources import Source, Stage
 from .storage import FolderWriter, check_new, parts_beside
@@ -25,10 +28,25 @@ Progress = Callable[[str, float], None]
 """Called with what is read, such as the name of a table, and the share that has been read, from 0 to 1."""
 Take = Callable[[str, Iterator[pl.DataFrame]], pl.LazyFrame]
 """Keeps the clean rows of a table, and gives them back."""
-_LOOKED_AT = ["date", "product", "units", "price_paid", "customer", "store", "event", "value"]
+_LOOKED_AT = [
+    *(
+        "date",
+        "product",
+        "units",
+        "price_paid",
+        "unit_cost",
+        "category",
+        "name",
+        "customer",
+        "store",
+        "event",
+        "value",
+        "kind",
+    )
+]
 """Columns that are looked at once more, when the tables are finished."""
 _IN_MEMORY = 64 * 2**20
-"""Bytes of CSV up to which the rows of an import stay in memory; Parquet takes a quarter of them."""
+"""Bytes of CSV up to which the rows of an import stay in memory; Parquet and XLSX take a quarter of them."""
 
 
 def import_tables(
@@ -52,8 +70,8 @@ def import_tables(
     `privacy.personal`, unless the mapping allows or drops its column.
 
     Args:
-        paths: Where the rows are, by table: "sales" and, optionally, the others of `SCHEMAS`. CSV or
-            Parquet files, folders of them, or URLs; see `data.sources.parts.parts_of`.
+        paths: Where the rows are, by table: "sales" and, optionally, the others of `SCHEMAS`. CSV, XLSX
+            or Parquet files, folders of them, or URLs; see `data.sources.parts.parts_of`.
         key: Secret for the pseudonyms, at least 16 bytes; see `pseudonymise`.
         mapping: How the files are laid out, by table; see `load_mapping`. Canonical by default.
         progress: Called with the name of a table and the share of it that has been read.
@@ -163,7 +181,7 @@ def import_table(name: str, path: Path, *, products: pd.Series | None = None) ->
 
     Args:
         name: One of `SCHEMAS`.
-        path: CSV or Parquet file.
+        path: CSV, XLSX or Parquet file.
         products: Ids of the product table, if there is one.
 
     Raises:
@@ -207,7 +225,7 @@ def _incoming(
 
 def _weight(table: IncomingTable) -> float:
     """Bytes of CSV that a table would take; how many a table of a database takes is not known."""
-    of = {"csv": 1.0, "parquet": 4.0}
+    of = {"csv": 1.0, "parquet": 4.0, "xlsx": 4.0}
     return sum(part.size * of[part.kind] if part.kind in of else float("inf") for part in table.parts)
 
 
@@ -219,7 +237,7 @@ def _import(tables: dict[str, IncomingTable], take: Take, progress: Progress) ->
         known = lines["products"].select("product").collect().to_series() if "products" in lines else None
         again = table.finish(known, lambda share, name=name: progress(f"{name} again, by day", share))
         lines[name] = take(name, again)
-    made = _product_table(tables, take)
+    made = _product_table(tables, take, lines)
     ordered = {name: tables[name] for name in SCHEMAS if name in tables}
     rejects = {name: table.rejects for name, table in ordered.items()}
     every_reject = pd.concat([rows.assign(table=name) for name, rows in rejects.items()], ignore_index=True)
@@ -232,20 +250,28 @@ def _import(tables: dict[str, IncomingTable], take: Take, progress: Progress) ->
             for name, rows in rejects.items()
         },
         rejects=every_reject[REJECT_COLUMNS],
-        notes=(*table_notes, *made, *strange_stores(lines)),
+        notes=(*table_notes, *made, *strange_stores(lines), *_doubts(lines)),
         pseudonym_key=tables["sales"].pseudonyms.key_id,
         flagged=unusual_customers(lines, tables["sales"].returns),
     )
 
 
-def _product_table(tables: dict[str, IncomingTable], take: Take) -> list[str]:
+def _doubts(lines: dict[str, pl.LazyFrame]) -> Iterator[str]:
+    """What can hardly be meant of costs, stores and products, and how kinds of promotions count, now that all rows are there."""
+    for find in (doubtful_costs, missing_costs, doubtful_products):
+        yield from (f"sales: {note}" for note in find(lines["sales"], lines.get("products")))
+    if (kinds := kinds_in_words(lines.get("promotions"))) is not None:
+        yield f"promotions: {kinds}"
+
+
+def _product_table(tables: dict[str, IncomingTable], take: Take, lines: dict[str, pl.LazyFrame]) -> list[str]:
     """Make the product table of the categories in the sales where no file gives it, and say so."""
     found = tables["sales"].products()
     if found is None or found.is_empty():
         return []
     if "products" in tables:
         return ["sales: the column category is not used beside a product table"]
-    take("products", iter([found.drop("categories")]))
+    lines["products"] = take("products", iter([found.drop("categories")]))
     several = int((found["categories"] > 1).sum())
     more = f"; {several:,} of them have several categories, of which the commonest counts" if several else ""
     return [f"products: {len(found):,} products, made of the column category of the sales{more}"]

@@ -427,6 +427,7 @@ def clean(rows: pl.DataFrame, name: str, changes: Changes) -> pl.DataFrame:
 
 
 def _clean_sales(sales: pl.DataFrame, changes: Changes) -> pl.DataFrame:
+    changes["rows with units 0, kept for their price: {}"] += int((sales["units"] == 0).sum())
     changes["rows with price_paid 0, kept as given away: {}"] += int((sales["price_paid"] == 0).sum())
     if "unit_cost" in sales:
         free = (sales["unit_cost"] == 0).fill_null(False)

@@ -33,6 +33,7 @@ _IS_PRICE, _PRODUCT, _VALUE = _SIGNAL == COMPETITOR_PRICE, pl.col("product"), pl
 # Else, "Holiday" would be an index whose value holds for ever.
 _ALIKE = _SIGNAL.str.to_lowercase().str.replace_all("[ -]", "_").is_in(_OWN_SIGNALS) & ~_SIGNAL.is_in(_OWN_SIGNALS)
 _MISFITS: dict[str, dict[str, pl.Expr]] = {
+    "sales": {"units: 0, without a price": (pl.col("units") == 0) & (pl.col("price_paid").fill_null(0.0) == 0)},
     "products": {"product: occurs twice": ~_PRODUCT.is_first_distinct()},
     "customers": {"customer: occurs twice": ~pl.col("customer").is_first_distinct()},
     "signals": {

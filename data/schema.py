@@ -63,13 +63,23 @@ _SHARE = pa.Check.in_range(0, 1, error="must lie between 0 and 1")
 EVENTS = ("view", "cart", "rating", "review")
 HOLIDAY, COMPETITOR_PRICE = "holiday", "competitor_price"
 """Names of market signals with a special meaning; any other name is an external index."""
+PRICE_REDUCTIONS = (
+    *("deal", "price", "price cut", "price reduction", "temporary price reduction", "tpr", "discount", "reduction"),
+    *("markdown", "sale", "special price", "rabatt", "preisaktion", "aktionspreis"),
+)
+"""Kinds of promotion, in lower case, that are the reduction of the price itself: it is in the price, and no display."""
 
 SCHEMAS: dict[str, pa.DataFrameSchema] = {
     "sales": _table(
         "One row per sale line.",
         date=_day("Day of the sale, in the shop's local time.", needed=True),
         product=_id("Product sold.", needed=True),
-        units=_number("Units sold.", "units", _POSITIVE, needed=True),
+        units=_number(
+            "Units sold; a row with 0 says which price was on the shelf where nothing was sold.",
+            "units",
+            _NOT_NEGATIVE,
+            needed=True,
+        ),
         price_paid=_money("Price that the customer paid for one unit.", needed=True),
         regular_price=_money(
             "Price of one unit before any discount; price_paid if it is not given. Where it is above price_paid "
@@ -132,7 +142,10 @@ SCHEMAS: dict[str, pa.DataFrameSchema] = {
         end_date=_day("Last day; if missing, the promotion runs 7 days."),
         product=_id("Product promoted.", needed=True),
         store=_id("Store; if missing, the whole shop, or `store_share` of its stores."),
-        kind=_text("Kind of promotion: display, mailer, coupon, ...; all kinds count alike."),
+        kind=_text(
+            "Kind of promotion: display, mailer, coupon, ...; all kinds count alike, but for those that are the price reduction "
+            "itself (deal, discount, tpr, ...), which is in the price and counts as no display."
+        ),
         discount=_share("Discount as a share of the regular price; in weeks to come the planned one."),
         store_share=_share("Share of the shop's stores, in a row that names no store; 1 if missing."),
         funding=_money("What the supplier pays for each unit sold in the promotion.", _NOT_NEGATIVE),

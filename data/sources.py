@@ -31,10 +31,11 @@ import pyarrow.parquet as pq
 from ..atomic import write_whole
 from .mapping import TableMapping
 from .schema import DataError
+from .workbooks import read_workbook
 
 Source = Path | str
 """A file, a folder, a pattern of file names, or a URL: `s3://`, `gs://`, `abfs://`, `postgresql://`, `duckdb://`."""
-ENDINGS = (".csv", ".parquet")
+ENDINGS = (".csv", ".xlsx", ".parquet")
 _DATABASES = ("postgresql", "duckdb")
 _NOTHING = "__HIVE_DEFAULT_PARTITION__"
 Progress = Callable[[float], None]
@@ -42,6 +43,7 @@ Progress = Callable[[float], None]
 
 # What spreadsheets, R and pandas write for missing values.
 _MISSING = ["", "NA", "N/A", "NaN", "nan", "NULL", "null", "None"]
+_SAVE_AGAIN = {"parquet": "save it again as Parquet", "xlsx": "save the table alone in a workbook, or as CSV"}
 _CSV_BLOCK_BYTES = 16 * 2**20
 _TYPED_BATCH_ROWS = 250_000
 _RUN_ROWS = 1_000_000
@@ -60,7 +62,7 @@ class Part:
 
     Attributes:
         name: What it is called in messages: the file's name, or its path within its folder.
-        kind: csv, parquet, postgresql or duckdb.
+        kind: csv, xlsx, parquet, postgresql or duckdb.
         where: Its path, or the URL of a table.
         files: The file system that holds it; None for a table.
         size: Bytes; 0 for a table.
@@ -88,7 +90,7 @@ def parts_of(source: Source) -> list[Part]:
     """The parts of a source, in the order of their names.
 
     Args:
-        source: A CSV or Parquet file; a folder of them; a path with `*`; the URL of one of these in an
+        source: A CSV, XLSX or Parquet file; a folder of them; a path with `*`; the URL of one of these in an
             object store; or `postgresql://USER@HOST/DATABASE#TABLE` or `duckdb:///FILE#TABLE`.
 
     Raises:
@@ -125,7 +127,7 @@ def parts_of(source: Source) -> list[Part]:
         )
     if not where.lower().endswith(ENDINGS):
         raise DataError(
-            f"{name}: a table must end in .csv or .parquet; got {Path(where).suffix!r}; convert it, or rename a text file"
+            f"{name}: a table must end in .csv, .xlsx or .parquet; got {Path(where).suffix!r}; convert it, or rename a text file"
         )
     return [_file(name, files, found, {})]
 
@@ -152,7 +154,8 @@ def _in_folder(
         parts.append(_file(inside, files, info, values))
     if not parts:
         raise DataError(
-            f"{source_name(source)}: a folder or pattern must lead to files that end in .csv or .parquet; got none; check the path"
+            f"{source_name(source)}: a folder or pattern must lead to files that end in .csv, .xlsx or .parquet; got none; check "
+            "the path"
         )
     return parts
 
@@ -250,7 +253,7 @@ def arrow_reader(url: str, rows: int) -> Iterator[pa.RecordBatchReader]:
 
 @dataclass
 class TableFile:
-    """A CSV or Parquet file, or a table of a database, that has a header.
+    """A CSV, XLSX or Parquet file, or a table of a database, that has a header.
 
     Attributes:
         part: What is read.
@@ -305,10 +308,10 @@ class TableFile:
     def row_numbers(self, positions: np.ndarray) -> np.ndarray:
         """Row numbers in the part by position (0, 1, …) among its unbroken records.
 
-        The header of a CSV file is row 1 (skipped lines count); so is the first row of a Parquet
-        file or of a table.
+        The header of a CSV or XLSX file is row 1 (skipped lines count); so is the first row of a
+        Parquet file or of a table.
         """
-        first = 2 + self.layout.skip_lines if self.part.kind == "csv" else 1
+        first = 2 + self.layout.skip_lines if self.part.kind in ("csv", "xlsx") else 1
         broken = np.sort(np.fromiter(self.broken, dtype=np.int64))
         # Before the i-th broken row there are (its number - i) - first unbroken ones.
         before = np.searchsorted(broken - np.arange(len(broken)), first + positions, side="right")
@@ -326,9 +329,20 @@ class TableFile:
 
     def _typed_header(self) -> list[str]:
         """Columns that hold lists or records are not read."""
+        if self.part.kind == "xlsx":
+            return self._workbook[0]
         with self._typed() as source:
             schema = source.schema_arrow if isinstance(source, pq.ParquetFile) else source.schema
         return [item.name for item in schema if not pa.types.is_nested(item.type)]
+
+    @functools.cached_property
+    def _workbook(self) -> tuple[list[str], pl.DataFrame]:
+        """Header and rows of a workbook, which is read as a whole."""
+        with self.part.stream() as stream:
+            header, rows = read_workbook(stream, self.layout)
+        if not any(header):
+            raise ValueError("a header without names")
+        return header, rows
 
     @contextmanager
     def _typed(self) -> Iterator[pq.ParquetFile | pa.RecordBatchReader]:
@@ -361,6 +375,10 @@ class TableFile:
                 yield batch
 
     def _typed_batches(self, progress: Progress) -> Iterator[pa.RecordBatch]:
+        if self.part.kind == "xlsx":
+            rows = self._workbook[1]
+            yield from rows.rename(dict(zip(rows.columns, self._own, strict=True))).to_arrow().to_batches()
+            return
         done = 0
         with self._typed() as source:
             whole = isinstance(source, pq.ParquetFile)
@@ -381,7 +399,7 @@ def _readable(file: TableFile) -> Iterator[None]:
     except (OSError, ValueError, csv.Error, pa.ArrowException) as error:
         what = str(error).splitlines()[0]
         if file.part.kind != "csv":
-            advice = "check the URL" if file.part.files is None else "save it again as Parquet"
+            advice = _SAVE_AGAIN.get(file.part.kind, "check the URL")
             raise DataError(f"{file.name}: a table must be readable; got: {what}; {advice}") from error
         raise DataError(
             f"{file.name}: a table must be readable as {file.layout.encoding}; got: {what}; save it again as UTF-8 CSV, "

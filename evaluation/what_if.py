@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,7 +29,8 @@ COLUMNS = ("product", "price", "week", "zone")
 """The columns of a table of prices to try; the first two are needed."""
 _NO_BRAND, _PROMOTED = "no brand", 0.5
 Market = MarketSpec | str | os.PathLike[str]
-Prices = pd.DataFrame | Mapping[str, float] | ArrayLike
+Prices = pd.DataFrame | Mapping[str, float | str] | ArrayLike
+_CHANGE = re.compile(r"(?P<size>[+-]\s*(?:\d+\.?\d*|\.\d+))\s*(?P<percent>%?)")
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ def what_if(
         market: A market, or its name or folder; or the markets of several zones, by zone.
         prices: A table with the columns `product` (name or id) and `price` and, where a row is for one of them only,
             `week` (a day of it) and `zone`; or the price by product; or (T, N) prices. Other products keep their planned
-            prices.
+            prices. A text with a sign changes the planned prices: "-10%" by a share, "+.20" by so much.
         brands: Brand by product, name or id.
         draws: Number of posterior draws; 200 by default, or all of fewer.
         source: What errors call the prices.
@@ -194,9 +196,9 @@ def _fill(markets: Mapping[str, MarketSpec], tried: dict[str, Array], table: pd.
 
         if not any(text.values()):
             continue
-        paid = pd.to_numeric(price, errors="coerce")
-        if not 0 < paid < np.inf:
-            raise wrong("price", "a number above zero, currency per unit", "fix it")
+        share, fixed = _of_planned(price)
+        if not np.isfinite(fixed):
+            raise wrong("price", "a number above zero, currency per unit, or a change such as -10% or +.20", "fix it")
         if zone and zone not in markets:
             raise wrong("zone", "a zone of the market", nearest(zone, list(markets)))
         known = {one: names for one, names in number.items() if zone in ("", one)}
@@ -214,7 +216,19 @@ def _fill(markets: Mapping[str, MarketSpec], tried: dict[str, Array], table: pd.
             if seen & {(one, t, n) for t in periods}:
                 raise wrong("product", "priced once a week", "remove one of its rows")
             seen |= {(one, t, n) for t in periods}
-            tried[one][list(periods), n] = paid
+            asked = share * tried[one][list(periods), n] + fixed
+            if not (asked > 0).all():
+                raise wrong("price", "above zero, currency per unit, after a change as well", "fix it")
+            tried[one][list(periods), n] = asked
+
+
+def _of_planned(price: str) -> tuple[float, float]:
+    """The share of the planned price that a cell keeps, and what it adds to it; NaN where it is neither price nor change."""
+    change = _CHANGE.fullmatch(price)
+    if change is None:
+        return 0.0, pd.to_numeric(price, errors="coerce")
+    size = float(change["size"].replace(" ", ""))
+    return (1 + size / 100, 0.0) if change["percent"] else (1.0, size)
 
 
 def _periods(spec: MarketSpec, week: str) -> Sequence[int]:

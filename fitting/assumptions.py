@@ -8,8 +8,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import polars as pl
 from numpy.typing import NDArray
 
+from ..data import Tables
+from ..data.doubtful_costs import doubtful_costs
 from ..data.weeks import PERIODS, WEEK
 from .shop_rules import ShopRules, rules_in_words
 
@@ -176,6 +179,23 @@ class Assumptions:
 def unit_costs(products: pd.DataFrame) -> pd.Series:
     """(N,) unit costs that the tables give; NaN for the others."""
     return products.reindex(columns=["unit_cost"])["unit_cost"]
+
+
+def cost_doubts(tables: Tables, products: pd.DataFrame) -> list[str]:
+    """Why the unit costs of some products can hardly be meant; none where the products bring their own.
+
+    Args:
+        tables: The tables that give the costs.
+        products: The products of the market; those with a `unit_cost` of their own need none of the tables.
+
+    Example:
+        >>> cost_doubts(tables, pd.DataFrame({"product": ["tea"]}))  # doctest: +SKIP
+        ['unit costs of 1 of 1 products are 7.2 times the price or more, as those of a case would be ...']
+    """
+    needed = products.loc[unit_costs(products).isna(), "product"]
+    lines = tables.sale_lines(["product", "units", "price_paid", "unit_cost"])
+    own = lines.filter(pl.col("product").cast(pl.String).is_in(list(needed)))
+    return doubtful_costs(own, tables.lines("products", ["product", "unit_cost"]))
 
 
 def percent(shares: Any) -> str:

@@ -31,7 +31,7 @@ from ..forecasting import (
 from ..jobs.processes import JOBS
 from ..privacy.budget import NETWORK, Privacy
 from ..scenarios import MarketSpec, scenario_name
-from .assumptions import Assumptions, unit_costs
+from .assumptions import Assumptions, cost_doubts, unit_costs
 from .customers import Customers, check_protected, fit_customers, published, records, release
 from .demand import Priors
 from .fit_report import fit_report, not_priced, past_fields, proof_report, sales_by_week
@@ -113,7 +113,7 @@ def fit(
         promotions: Whether displays and mailers are a decision in the market. Otherwise a price
             reduction leaves them as the shop planned them.
         objective: What the market rewards: revenue or profit; by default profit where the tables
-            give every unit cost, else revenue.
+            give every unit cost and none is doubtful (`cost_doubts`), else revenue.
         priors: What is assumed about demand before the sales are seen; the defaults of `Priors` if
             left out.
         draws: Number of posterior draws.
@@ -155,7 +155,9 @@ def fit(
     asked, unknown = objective or rules.shop.objective, unit_costs(split.products).isna().to_numpy()
     if asked not in (None, "revenue", "profit"):
         raise ValueError(f"objective must be revenue or profit; got {asked!r}; choose one of them")
-    goal = asked or ("revenue" if unknown.any() else "profit")
+    own = zone_tables(tables, zone)
+    doubts = cost_doubts(own, products)
+    goal = asked or ("revenue" if unknown.any() or doubts else "profit")
     options = FitOptions(name, goal, currency, assumptions, priors or Priors(), draws, promotions, seed, period)
     forecaster = forecaster or Selected(seed=seed, n_jobs=JOBS, horizon=_JUDGED[period])
     on_step("demand forecasters and customers")
@@ -164,7 +166,6 @@ def fit(
     both = ((split, demand.forecaster), (ahead, demand.ahead))
     fitted: Any = Parallel(n_jobs=JOBS)(delayed(fit_split)(*part, customers, options) for part in both)
     proof, market = fitted
-    own = zone_tables(tables, zone)
     report = {
         **ahead.span(),
         "plan": list(ahead.plan),
@@ -185,6 +186,8 @@ def fit(
             experiments=tables.experiments,
         ),
         # For want of their unit costs, prices maximise revenue.
+        "objective": goal,
+        "doubtful_costs": doubts,
         "revenue_without_costs": np.array(market.spec.products.names)[unknown & (asked is None)].tolist(),
     }
     history = {"tables_sha256": own.fingerprint()}

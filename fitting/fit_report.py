@@ -147,9 +147,11 @@ def past_fields(market: FittedSplit, tables: Tables, *, funding_share: float = 0
     ends = [end for end in (weeks, weeks - year + length, weeks - year) if length <= end <= weeks]
     spans = [slice(end - length, end) for end in ends]
     deal = np.where(np.isfinite(price), price < _DEAL * regular, np.nan)
+    profit = revenue - units * _booked_costs(split, market.spec.products.unit_cost)
     found: dict[str, Any] = {
         "past_units": [np.nansum(units[span], axis=0) for span in spans],
         "past_revenue": [np.nansum(revenue[span], axis=0) for span in spans],
+        "past_profit": [np.nansum(profit[span], axis=0) for span in spans],
         "past_deals": [np.nan_to_num(pd.DataFrame(deal[span]).mean().to_numpy()) for span in spans],
     }
     found = found if spans else {}
@@ -166,6 +168,14 @@ def past_fields(market: FittedSplit, tables: Tables, *, funding_share: float = 0
         "prior_share": float(np.mean([row["relative_prior_share"] for row in told])),
         "zones": zones,
     }
+
+
+def _booked_costs(split: Split, unit_cost: np.ndarray) -> np.ndarray:
+    """(W, N) the unit costs that the sales give for each past week, deals' own included; today's where they give none."""
+    if "unit_cost" not in split.past:
+        return np.broadcast_to(unit_cost, grid_of(split.past, "units", split.products["product"]).shape)
+    booked = grid_of(split.past, "unit_cost", split.products["product"])
+    return np.where(np.isfinite(booked), booked, unit_cost)
 
 
 def _funding(split: Split, tables: Tables, share: float) -> np.ndarray:

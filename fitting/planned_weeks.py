@@ -6,11 +6,15 @@ import numpy as np
 import pandas as pd
 
 from ..data import DataError, Tables, context_ahead
+from ..data.panel.charged import CHARGED, as_charged
+from ..data.panel.context import kinds_in_words
 from ..data.schema import HOLIDAY
 from ..data.weeks import WEEK, YEAR_WEEKS, name_of, period_of, periods_in_a_week
 
 _KEYS = ["product", "week"]
 _ROUNDING = 0.02
+# A price above this share of the regular one is none that is reduced.
+_DEAL = 0.98
 _PLANNED = ("price", "regular_price", "promotion")
 _NO_REDUCTION = (
     "The sales hold no price below its regular_price, so no reduction is expected, and each past change of a price counts "
@@ -29,7 +33,8 @@ def planned_weeks(
     """The rows of the weeks after a panel: what is planned, and else the shop's usual pattern.
 
     The usual pattern is each product at its current regular price, with the reductions, displays
-    and mailers of the same weeks a year ago; where the history is shorter, of the last weeks.
+    and mailers of the same weeks a year ago; where the history is shorter, of the last weeks. Where the panel says what most
+    stores `charged`, its prices are among these: no mean over stores, which nobody ever charged.
     Holidays are those of the same dates a year ago, or of the same weekday where the date was none
     the year before. Promotions, their discounts, and holidays that the tables already hold for the weeks to come replace
     it, and so does every row of the table `plan`.
@@ -66,6 +71,8 @@ def planned_weeks(
     own = tables.sales[tables.sales["product"].isin(regular.index)]
     if (own["regular_price"] <= own["price_paid"] * (1 + 1e-6)).all():
         notes.insert(1, _GUESSED if _reduced(panel) else _NO_REDUCTION)
+    if (kinds := kinds_in_words(tables.lines("promotions", ["kind"]))) is not None:
+        notes.append(f"Promotions: {kinds}.")
     if tables.plan is not None and set(_PLANNED) & set(tables.plan.dropna(axis=1, how="all")):
         rows, line, whole = _with_plan(rows, tables.plan, days, period)
         notes[:1] = [line] if whole else [line, f"What the plan does not say: {usual}"]
@@ -74,6 +81,8 @@ def planned_weeks(
 
 def _usual(panel: pd.DataFrame, regular: pd.Series, days: pd.DatetimeIndex) -> tuple[pd.DataFrame, str]:
     """The usual pattern, and what it repeats of which weeks."""
+    if CHARGED in panel:
+        panel = panel.assign(price=panel[CHARGED].fillna(panel["price"]))
     past = pd.DatetimeIndex(np.sort(panel["week"].unique()))
     # Whole weeks, so that days repeat those of the same weekday.
     per_week = periods_in_a_week(past)
@@ -86,8 +95,13 @@ def _usual(panel: pd.DataFrame, regular: pd.Series, days: pd.DatetimeIndex) -> t
     rows = rows.merge(panel[[*_KEYS, *kept]].rename(columns={"week": "source"}), on=["product", "source"], how="left")
     # Before its first sale a product had no price, and no reduction.
     share = (rows["price"] / rows["regular_price"]).clip(upper=1).fillna(1.0)
+    share = share.mask(share >= _DEAL, 1.0)
     now = rows["product"].map(regular)
-    rows = rows.assign(regular_price=now, price=_in_cents(share * now)).drop(columns="source")
+    reduced = as_charged(panel, rows["product"], share * now)
+    price = now.where(share == 1, reduced)
+    rows = rows.assign(regular_price=now, price=price.where(reduced != share * now, _in_cents(price))).drop(
+        columns="source"
+    )
     words = [word for name, word in _WORDS.items() if name in panel and (name != "holiday" or known.any())]
     named = ["reductions"] * _reduced(panel) + words
     when = _when(int(known.sum()), len(days), len(last), name_of(period_of(past)) + "s")

@@ -13,6 +13,7 @@ import xarray as xr
 
 from ..data import DataError, Tables, choose_products, context_by_store, sales_panel, with_prices
 from ..data.panel.aggregation import WHOLE_SHOP, with_regular_prices
+from ..data.panel.charged import as_charged, with_charged
 from ..data.panel.weekly import weekly_table
 from ..data.weeks import DAY, PERIODS, WEEK, YEAR_WEEKS, name_of, period_of, periods_in_a_week
 from .demand.sales_grids import MOST_STORES
@@ -180,7 +181,7 @@ def held_out(
         DataError: The panel is to be of days, and the sales are sums of weeks.
     """
     stores, own = sales_panel(tables, list(products["product"]), days=PERIODS[period].days), zone_tables(tables, zone)
-    panel = weekly_table(zone_panel(stores, zone), own, products)
+    panel = with_charged(weekly_table(zone_panel(stores, zone), own, products), own)
     if period == "day":
         _check_days(_within(own.sales, panel, panel["week"].max() + WEEK)["date"])
     days, per_week = np.sort(panel["week"].unique()), WEEK // PERIODS[period]
@@ -326,6 +327,7 @@ def weeks_to_come(tables: Tables, proof: Split, weeks: int, zone: Zone | None = 
 def regular_price(panel: pd.DataFrame) -> pd.Series:
     """The regular price at the end of a panel, by product: that of the last two weeks if it was one, else a median.
 
+    Where a price that most stores charged is close, it is that one, as means over stores are charged by none.
     In an experiment it is the planned price, and where one lasts to the end, that of its weeks alone.
     """
     per_week = periods_in_a_week(panel["week"])
@@ -339,7 +341,8 @@ def regular_price(panel: pd.DataFrame) -> pd.Series:
     else:
         recent = recently("regular_price")
     last = recent[-_HELD_WEEKS * per_week :]
-    return last.max().where(last.max() <= (1 + _SAME) * last.min(), recent.median())
+    found = last.max().where(last.max() <= (1 + _SAME) * last.min(), recent.median())
+    return as_charged(panel, found.index.to_series(), found)
 
 
 def _described(products: pd.DataFrame, tables: Tables, panel: pd.DataFrame) -> pd.DataFrame:

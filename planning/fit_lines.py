@@ -114,9 +114,16 @@ def not_priced_lines(report: dict[str, Any]) -> list[str]:
 
 
 def cost_lines(report: dict[str, Any]) -> list[str]:
-    """That prices maximise revenue, where the only reason is that unit costs are unknown."""
+    """That prices maximise revenue as unit costs are unknown or can hardly be meant, or that profit is made of such costs."""
     from ..scenarios.fields import listed
 
+    doubts = report.get("doubtful_costs", ())  # not in a fit of an earlier version
+    if doubts and report["objective"] == "profit":
+        return [f"do not rely on any profit: it is maximised as asked, but {doubt}" for doubt in doubts]
+    if doubts:
+        return [
+            f"prices maximise revenue, not profit, as {doubt}; if they are right, ask for profit" for doubt in doubts
+        ]
     names = report.get("revenue_without_costs", ())  # not in a fit of an earlier version
     if not names:
         return []

@@ -123,6 +123,9 @@ class HistorySection:
         "YN", "units of as many periods: the last; the plan's a year ago; the last a year before", 0, default=None
     )
     past_revenue: Array | None = array("YN", "revenue of the same, currency", 0, default=None)
+    past_profit: Array | None = array(
+        "YN", "profit of the same, currency, at the unit costs that were booked then", default=None
+    )
     past_deals: Array | None = array("YN", "share of the periods on deal", *SHARE, default=None)
     regular_moves: int | None = scalar(
         "moves of regular prices in the sales, by product, store and eight weeks", 0, default=None

@@ -52,6 +52,7 @@ def sales_panel(
         - `regular_revenue`, what the units would have cost at regular prices; where no line was sold below its regular
           price, these are those of `regular_prices`, store by store;
         - `cost`, currency, of the `costed_units`, whose unit cost the lines give; only where any do;
+        - `unsold_rows` without units, and `unsold_price` and `unsold_regular`, the sums of their prices; only where any are;
         - `traffic`, by store and week: distinct baskets of all products; without baskets, sale lines.
         - of tables with experiments, what `with_experiments` adds, whose prices are the regular ones there, and
           `planned_revenue`, what the units would have cost at the planned regular prices, and `tested_units`.
@@ -76,11 +77,13 @@ def sales_panel(
         traffic.append(_visits(rows).with_columns(shop))
         wanted = rows if products is None else rows.filter(pl.col("product").is_in(list(products)))
         totals.append(_added_up(wanted.with_columns(shop)))
-    panel = _labelled([pl.concat(traffic).group_by("store", "week").sum(), pl.concat(totals)], weeks)
+    sums = pl.concat(totals, how="diagonal").with_columns(pl.selectors.numeric().fill_null(0))
+    panel = _labelled([pl.concat(traffic).group_by("store", "week").sum(), sums], weeks)
     if "cost" in panel and not panel["costed_units"].any():
         panel = panel.drop_vars(["cost", "costed_units"])
     panel = open_weeks(panel)
-    priced, upper = with_prices(panel), panel["upper_revenue"] / panel["units"].where(panel["units"] > 0)
+    priced = with_prices(panel)
+    upper = (panel["upper_revenue"] / panel["units"].where(panel["units"] > 0)).fillna(priced["price"])
     listed, panel = priced["regular_price"].to_numpy(), panel.drop_vars("upper_revenue")
     price, tested = priced["price"], None
     if tables.experiments is not None and by_store:
@@ -93,11 +96,17 @@ def sales_panel(
         regular = np.where(np.isnan(tested), regular, np.fmax(tested, priced["price"]))
         panel["tested_units"] = panel["units"].where(np.isfinite(tested), 0.0)
         panel = panel.assign(planned_revenue=(panel["units"] * panel["planned_price"].fillna(regular)).fillna(0.0))
-    return panel if regular is listed else panel.assign(regular_revenue=(panel["units"] * regular).fillna(0.0))
+    if regular is listed:
+        return panel
+    if "unsold_rows" in panel:
+        panel["unsold_regular"] = (panel["unsold_rows"] * regular).fillna(0.0)
+    return panel.assign(regular_revenue=(panel["units"] * regular).fillna(0.0))
 
 
 def with_prices(panel: xr.Dataset) -> xr.Dataset:
     """A panel with `price`, `regular_price` and, where known, `unit_cost`: currency per unit, NaN without a sale.
+
+    Where nothing was sold, the prices are those of rows without units, if there are any.
 
     Args:
         panel: As `sales_panel` returns it, or sums of it.
@@ -110,6 +119,10 @@ def with_prices(panel: xr.Dataset) -> xr.Dataset:
     """
     sold = panel["units"].where(panel["units"] > 0)
     found = {"price": panel["revenue"] / sold, "regular_price": panel["regular_revenue"] / sold}
+    if "unsold_rows" in panel:
+        unsold = panel["unsold_rows"].where(panel["unsold_rows"] > 0)
+        found["price"] = found["price"].fillna(panel["unsold_price"] / unsold)
+        found["regular_price"] = found["regular_price"].fillna(panel["unsold_regular"] / unsold)
     if "planned_revenue" in panel:
         found["planned_regular"] = panel["planned_revenue"] / sold
     if "cost" in panel:
@@ -256,12 +269,17 @@ def _added_up(rows: pl.DataFrame) -> pl.DataFrame:
     units = pl.col("units")
     values = {"units": units, "revenue": units * pl.col("price_paid")}
     values["regular_revenue"] = units * pl.coalesce("regular_price", "price_paid")
-    mean = (values["revenue"].sum() / units.sum()).over(_AXES)
+    mean = (values["revenue"].sum() / units.sum()).fill_nan(None).over(_AXES)
     # Of a price that moves within the week, the lower ones are reductions.
     values["upper_revenue"] = units * pl.max_horizontal("price_paid", mean)
     if "unit_cost" in rows:
         values["cost"] = units * pl.col("unit_cost").cast(pl.Float64)
         values["costed_units"] = pl.when(pl.col("unit_cost").is_not_null()).then(units)
+    unsold = units == 0
+    if rows.select(unsold.any()).item():
+        values["unsold_rows"] = unsold.cast(pl.Float64)
+        values["unsold_price"] = pl.when(unsold).then("price_paid")
+        values["unsold_regular"] = pl.when(unsold).then(pl.coalesce("regular_price", "price_paid"))
     # In one order: sums of floats depend on it.
     rows = rows.select(*_AXES, **values).sort(*_AXES, *values)
     first = rows.select(pl.struct(_AXES).rle_id().diff().fill_null(1).cast(pl.Boolean).arg_true()).to_series()
@@ -270,7 +288,8 @@ def _added_up(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _visits(rows: pl.DataFrame) -> pl.DataFrame:
-    """The number of visits by store and week; a basket of several stores is a visit of the first."""
+    """The number of visits by store and week; a basket of several stores is a visit of the first, a row without units none."""
+    rows = rows.filter(pl.col("units") > 0)
     if "basket" in rows:
         named = pl.col("basket").is_not_null()
         baskets = rows.filter(named).group_by("week", "basket").agg(pl.col("store").min())

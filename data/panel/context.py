@@ -9,7 +9,7 @@ import pandas as pd
 import polars as pl
 import xarray as xr
 
-from ..schema import COMPETITOR_PRICE, HOLIDAY
+from ..schema import COMPETITOR_PRICE, HOLIDAY, PRICE_REDUCTIONS
 from ..tables import Tables
 from ..weeks import WEEK, Weeks, to_polars
 
@@ -24,8 +24,8 @@ def context_columns(tables: Tables, grid: pl.DataFrame, weeks: Weeks) -> pl.Data
 
     Known in advance:
 
-    - `promotion`, the share of the shop's stores in which the product was promoted on some day of
-      the week (1 if a row names neither store nor share); the shop's stores are those that sell in that week: in
+    - `promotion`, the share of the shop's stores in which the product was promoted, other than by its price alone, on
+      some day of the week (1 if a row names neither store nor share); the shop's stores are those that sell in that week: in
       the sales, from a store's first to its last, or on where that is in the last four weeks; otherwise those in
       the promotions;
     - `holiday`, the number of holidays in the week.
@@ -129,7 +129,8 @@ def _promotion(tables: Tables, grid: pl.DataFrame, weeks: Weeks, *, ahead: bool 
     """The column `promotion` and, of weeks to come, `discount`, for those of the past are in the prices."""
     if tables.promotions is None:
         return
-    rows = to_polars(tables.promotions, ["start_date", "end_date", "product", "store", "store_share", "discount"])
+    columns = ["start_date", "end_date", "product", "store", "store_share", "discount", "kind"]
+    rows = to_polars(tables.promotions, columns)
     week_long = pl.col("start_date") + pl.duration(days=6)
     end = pl.coalesce("end_date", week_long) if "end_date" in rows else week_long
     rows = rows.with_columns(
@@ -139,7 +140,8 @@ def _promotion(tables: Tables, grid: pl.DataFrame, weeks: Weeks, *, ahead: bool 
     ).filter((pl.col("first") <= pl.col("last")) & pl.col("product").is_in(grid["product"].unique().implode()))
     rows = rows.with_columns(week=pl.int_ranges("first", pl.col("last") + 1, dtype=pl.Int32)).explode("week")
     open_ = _open_stores(tables, rows, weeks, weeks.count * (not ahead))
-    yield _onto(grid, _over_stores(open_, rows, pl.lit(1.0)), "share").fill_null(0.0).alias("promotion")
+    shown = rows.filter(~of_price_alone()) if "kind" in rows else rows
+    yield _onto(grid, _over_stores(open_, shown, pl.lit(1.0)), "share").fill_null(0.0).alias("promotion")
     if ahead and "discount" in rows:
         # Day by day, as several promotions may follow one another in a week.
         before, until = ((pl.col(day) - weeks.first).dt.total_days() for day in ("start_date", "end"))
@@ -148,6 +150,41 @@ def _promotion(tables: Tables, grid: pl.DataFrame, weeks: Weeks, *, ahead: bool 
         daily = _over_stores(open_, rows.with_columns(day=day).explode("day"), pl.col("discount").fill_null(0.0), "day")
         off = daily.group_by(_KEYS).agg(pl.col("share").sum() / weeks.days)
         yield _onto(grid, off, "share").fill_null(0.0).alias("discount")
+
+
+def of_price_alone() -> pl.Expr:
+    """Whether the `kind` of a promotion is the price reduction itself.
+
+    Example:
+        >>> pl.DataFrame({"kind": ["Deal ", "display", None]}).select(of_price_alone()).to_series().to_list()
+        [True, False, False]
+    """
+    kind = pl.col("kind").cast(pl.String).str.strip_chars().str.to_lowercase()
+    return kind.is_in(list(PRICE_REDUCTIONS)).fill_null(False)
+
+
+def kinds_in_words(promotions: pl.LazyFrame | None) -> str | None:
+    """Which kinds of promotions count as one, and which as no display, in a sentence; None where there is nothing to say.
+
+    Example:
+        >>> kinds_in_words(pl.LazyFrame({"kind": ["deal", "coupon", "feature"]})).split("; ")[0]
+        'coupon and feature count alike, as one share of stores with a promotion, for a market has one effect of promotions'
+    """
+    if promotions is None or "kind" not in promotions.collect_schema():
+        return None
+    kinds = promotions.select(pl.col("kind").cast(pl.String)).drop_nulls().unique().sort("kind").collect()
+    reductions = kinds.filter(of_price_alone())["kind"].to_list()
+    shown = kinds.filter(~of_price_alone())["kind"].to_list()
+    parts = []
+    if len(shown) > 1:
+        named = f"{', '.join(shown[:-1])} and {shown[-1]}"
+        parts.append(
+            f"{named} count alike, as one share of stores with a promotion, for a market has one effect of promotions; if one "
+            "of them sells far more than another, import it alone"
+        )
+    if reductions:
+        parts.append(f"{', '.join(reductions)} is the reduction that the prices hold already, and counts as no display")
+    return "; ".join(parts) or None
 
 
 def _over_stores(open_: pl.DataFrame | None, rows: pl.DataFrame, value: pl.Expr, *day: str) -> pl.DataFrame:

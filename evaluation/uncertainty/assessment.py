@@ -25,12 +25,13 @@ _NOISE, _MOST_EPISODES, _SAME, _MOST = 0.25, 32, 0.005, 0.6
 _LARGE, _FEW_MOVES, _PRIOR = 0.2, 20, 0.5
 _VARY = "change regular prices in some stores for eight weeks"
 _TRIAL = "try the list in a few stores against others that keep their prices"
-# How far the plan may lie from what the past and its trend give: of money and units, of the mean price, of the share on
+# How far the plan may lie from what the past and its trend give: of units and money, of the mean price, of the share on
 # deal; twice as far where less than a year and a plan's length are known, as the trend is not.
-_APART = {"units": 0.15, "revenue": 0.15, "average_price": 0.05, "on_deal": 0.1}
+_APART = {"units": 0.15, "revenue": 0.15, "profit": 0.1, "average_price": 0.05, "on_deal": 0.1}
 _WORDS = {
     "units": "units of {:,.0f} where {:,.0f} would follow",
     "revenue": "revenue of {:,.0f} where {:,.0f} would follow",
+    "profit": "profit of {:,.0f} where {:,.0f} would follow",
     "average_price": "an average price of {:.2f} where {:.2f} would follow",
     "on_deal": "{:.0%} of product-weeks on deal where {:.0%} would follow",
 }
@@ -329,7 +330,8 @@ def doubts(spec: MarketSpec, gain: float | None, *, regular: bool = True) -> lis
         'a gain above 20% is to be tested before it is relied on'
     """
     found, history = [], spec.history
-    unlike = unlike_past(plan_beside_past(spec))
+    booked = history is not None and history.past_profit is not None and not costs_assumed(spec)
+    unlike = unlike_past(plan_beside_past(spec), profit=booked)
     if unlike:
         found.append((unlike, "give the deals and prices that you intend as a plan"))
     if history is not None and missed(history):
@@ -358,7 +360,8 @@ def doubts(spec: MarketSpec, gain: float | None, *, regular: bool = True) -> lis
 def plan_beside_past(spec: MarketSpec) -> Rows:
     """The plan's figures, those of as many weeks before it and a year ago, and what the latter and the trend give.
 
-    The trend is the change of the last weeks against the same a year before. Profit is at the market's unit costs.
+    The trend is the change of the last weeks against the same a year before. Profit of the past is at the unit costs that
+    were booked then, of the plan at the last regular ones, less what suppliers pay of planned deals.
 
     Returns:
         Rows with `weeks`, `units`, `revenue`, `profit`, `average_price` and `on_deal`; none where the market does not know
@@ -372,36 +375,45 @@ def plan_beside_past(spec: MarketSpec) -> Rows:
     history, calendar = spec.history, spec.calendar
     if history is None or history.past_units is None or history.past_revenue is None or history.past_deals is None:
         return []
-    value, cost, unit = (
-        PlanValue(spec, recommended=False),
-        spec.products.unit_cost,
-        calendar.unit if calendar else "weeks",
-    )
-    units = value.units(value.planned)
-    planned = _row("the plan", units.sum(axis=0), (units * value.planned.price).sum(axis=0), value.planned.deal, cost)
+    value, cost = PlanValue(spec, recommended=False), spec.products.unit_cost
+    unit = calendar.unit if calendar else "weeks"
+    units, price = value.units(value.planned), value.planned.price
+    margin = price - cost + history.funding
+    planned = _row("the plan", units, units * price, units * margin, value.planned.deal)
     names = (f"the last {spec.market.horizon_periods} {unit}", f"the same {unit} a year ago", "a year before the last")
-    spans = zip(names, history.past_units, history.past_revenue, history.past_deals, strict=False)
-    rows = [planned, *(_row(*span, cost) for span in spans)]
+    booked = history.past_profit
+    if booked is None:  # a market of an earlier version
+        booked = history.past_revenue - history.past_units * cost
+    spans = zip(names, history.past_units, history.past_revenue, booked, history.past_deals, strict=False)
+    rows = [planned, *(_row(*span) for span in spans)]
     if len(rows) < len(names) + 1:
         return rows
     last, ago, before = rows[1:]
     trend = {name: ago[name] * (last[name] / before[name] if before[name] else 1.0) for name in _APART}
-    trend |= {"profit": ago["profit"] * trend["revenue"] / max(ago["revenue"], 1e-12), "on_deal": ago["on_deal"]}
+    trend["on_deal"] = ago["on_deal"]
+    if min(last["profit"], before["profit"]) <= 0:
+        trend["profit"] = ago["profit"] * trend["revenue"] / max(ago["revenue"], 1e-12)
     return [*rows[:3], {"weeks": f"a year ago with the change since of the last {unit}"} | trend]
 
 
-def unlike_past(rows: Rows) -> str:
+def unlike_past(rows: Rows, *, profit: bool = True) -> str:
     """In which figures the plan differs from the past by more than the trend explains, in a clause; empty if in none.
+
+    Args:
+        rows: As `plan_beside_past` gives them.
+        profit: Whether profit counts: it says nothing of its own where costs were assumed.
 
     Example:
         >>> plan, past = ({"units": n, "revenue": n, "average_price": 1.0, "on_deal": 0.1} for n in (50, 100))
-        >>> unlike_past([plan, past])
+        >>> unlike_past([plan, past], profit=False)
         'the plan expects units of 50 where 100 would follow, revenue of 50 where 100 would follow from the past'
     """
     if len(rows) < 2:
         return ""
     plan, past, far = rows[0], rows[-1], []
     for name, most in _APART.items():
+        if name == "profit" and not profit:
+            continue
         scale = 1.0 if name == "on_deal" else max(abs(past[name]), 1e-12)
         if abs(plan[name] - past[name]) > most * scale * (1 if len(rows) > 3 else 2):
             far.append(_WORDS[name].format(plan[name], past[name]))
@@ -431,13 +443,13 @@ def past_lines(rows: Rows, currency: str) -> list[str]:
     ]
 
 
-def _row(weeks: str, units: Any, revenue: Any, deals: Any, cost: Any) -> dict[str, Any]:
+def _row(weeks: str, units: Any, revenue: Any, profit: Any, deals: Any) -> dict[str, Any]:
     sold, taken = float(np.sum(units)), float(np.sum(revenue))
     return {
         "weeks": weeks,
         "units": sold,
         "revenue": taken,
-        "profit": taken - float(np.sum(units * cost)),
+        "profit": float(np.sum(profit)),
         "average_price": taken / max(sold, 1e-12),
         "on_deal": float(np.mean(deals)),
     }

@@ -28,8 +28,8 @@ class SalesGrids:
     Attributes:
         weeks: The W weeks.
         units: (G, W, N) units sold.
-        price: (G, W, N) price paid, currency per unit; without a sale the regular price with the reductions
-            of the other stores, or, on a day without a sale in any, the higher of those before and after it;
+        price: (G, W, N) price paid, currency per unit; without a sale that of a row without units, or else the regular
+            price with the reductions of the other stores, or, on a day without a sale in any, the higher of those before and after it;
             NaN before the first sale, and where the shop or store was closed.
         regular: (G, W, N) regular price, currency per unit; NaN before the first sale.
         sold_out: (G, W, N) whether the product sold out.
@@ -75,7 +75,7 @@ class SalesGrids:
         week = shop.max("product")
         if stores is not None and _told_apart(stores):
             stores, shop = xr.align(stores.sel(product=products), shop, join="exact")
-            shop = shop.assign({name: stores[name] for name in _READ[:3] if name in stores})
+            shop = shop.assign({name: stores[name] for name in (*_READ[:3], "unsold_rows") if name in stores})
             # A store that sold nothing at all was closed.
             shop = shop.assign({name: carried_forward(stores[name]).where(stores["traffic"] > 0) for name in _PRICES})
         else:
@@ -89,7 +89,10 @@ class SalesGrids:
         unsold = regular * _off(price, regular, units)
         if period_of(weeks) == DAY:
             unsold = np.where((units > 0).any(axis=0), unsold, _between_sales(price, units))
-        price = np.where(units > 0, price, unsold)
+        priced = units > 0
+        if "unsold_rows" in shop:
+            priced |= grid("unsold_rows") > 0
+        price = np.where(priced, price, unsold)
         if "traffic" in week:
             price[:, (week["traffic"] == 0).to_numpy()] = np.nan
         cost = shop["unit_cost"].transpose("week", "product").to_numpy() if "unit_cost" in shop else None

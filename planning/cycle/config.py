@@ -31,7 +31,9 @@ _FOLDERS = {"allowed": "a list of folders"}
 
 _AT_ONCE = "products in a market, see [parts](scale.md#a-whole-catalogue); by default 1000, by day 140"
 _FORECASTER = "one model for all products; selected: the best for each, by backtest"
-_OBJECTIVE = "what prices maximise; by default profit where the tables give every unit cost, else revenue"
+_OBJECTIVE = (
+    "what prices maximise; by default profit where the tables give every unit cost and none is doubtful, else revenue"
+)
 _WIDEN = "how far prices may leave the range mostly charged, by default 0.2; free: 0.5 to 1.3 times the regular price"
 _BY = "stores of one market: all; those whose regular prices agree; or each by itself"
 _EPSILON = "cost of [privacy](privacy_learning.md) of segments and networks; by default they are exact"

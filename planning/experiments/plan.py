@@ -30,10 +30,12 @@ from .designs import DAYS, Design
 from .effects import Analysis, Cells, calibrated
 from .experiment import ARMS, Experiment, Group, Plan, Reading, calendar_digest, cells_of, outcomes_of
 from .past import Past
-from .value import DrawnOutcomes, ExperimentValue, PriceTest, drawn_outcomes, value_of_experiment
+from .value import DrawnOutcomes, ExperimentValue, PriceTest, drawn_outcomes, known_range, value_of_experiment
 
 Array = NDArray[np.float64]
 CHANGES = (-0.20, -0.10, -0.05, 0.05, 0.10, 0.20)
+# A test price goes at most this share beyond what was charged: what a larger step sells, the market cannot say.
+BEYOND = 0.10
 # Weeks after a test in which a product is not tested again in the same stores.
 CARRY_OVER_WEEKS = 4
 # With fewer stores, a store must change its arm to be compared with itself.
@@ -76,7 +78,7 @@ def plan_experiment(
         seed: Seed of all random draws.
         choice: `best`, or `random`: as many products, each a group, drawn at random like their changes; for comparison.
         earlier: Experiments that were planned before: their products are not tested again at once in the same stores.
-        changes: Relative changes that are tried.
+        changes: Relative changes that are tried, where they go at most `BEYOND` beyond what was charged.
         block_weeks: Weeks of a block; by default the whole experiment, or of a design that changes arms 2, 1 in a single
             store or where there are fewer than 4.
         washout_days: Days after a change of arm that are not read; 3 in blocks of a week, 7 in longer ones.
@@ -170,13 +172,24 @@ class _Planner:
         share = np.abs(path / self.price - 1)
         near = (share > 0).all(axis=0) & (share.mean(axis=0) < 2 * abs(change))
         small = (share <= (np.inf if most is None else most) + _CLOSE).all(axis=0)
+        known = self._within_a_step(path)
         broken = self._broken(np.where(near & small, path, self.price))
         reasons = {n: f"leave the price rule {rules}" for n, rules in broken.items()}
         reasons |= dict.fromkeys(np.flatnonzero(~small).tolist(), "change by more than the rules allow")
+        reasons |= dict.fromkeys(np.flatnonzero(~known).tolist(), f"go over {BEYOND:.0%} beyond what was charged")
         reasons |= dict.fromkeys(np.flatnonzero(~near).tolist(), "find no allowed price near it")
         for n, reason in reasons.items():
             self.left_out.setdefault(self.names[n], f"no rule lets it move: {change:+.0%} would {reason}")
         return path, ~np.isin(np.arange(len(self.names)), list(reasons))
+
+    def _within_a_step(self, path: Array) -> NDArray[np.bool_]:
+        """(N,) whether (T, N) prices stay within one step of what was charged."""
+        known = known_range(self.spec)
+        if known is None:
+            return np.ones(len(self.names), bool)
+        low, high = known
+        inside = (path >= low * (1 - BEYOND) / _NEAR) & (path <= high * (1 + BEYOND) * _NEAR)
+        return inside.all(axis=0)
 
     def _broken(self, wanted: Array) -> dict[int, str]:
         """The products that a path of prices makes leave a rule, with the rules; a bound that only the sales set is none."""

@@ -51,7 +51,10 @@ def test_what_cannot_be_a_list_is_refused(market: Path, tmp_path: Path) -> None:
     wrong = CliRunner().invoke(command, ["three-stocks", "--out", str(tmp_path / "prices.csv")])
     assert "needs a market fitted on data; got three-stocks" in str(wrong.exception)
     asked = [str(market), "--policy", "myopic", "--out", str(tmp_path / "prices.csv")]
-    assert "--policy must be a run folder or a bundle; got myopic" in str(CliRunner().invoke(command, asked).exception)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("repricer.cli.prices.policy_of", None)  # it is refused before any policy is worked out
+        refused = CliRunner().invoke(command, asked)
+    assert "--policy must be a run folder or a bundle; got myopic" in str(refused.exception)
     assert list(tmp_path.iterdir()) == [tmp_path / "market"]
 
 

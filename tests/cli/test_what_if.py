@@ -82,7 +82,9 @@ def test_a_broken_rule_is_a_warning(market: Path, prices: Path) -> None:
     ("content", "line"),
     [
         ("product,price\nAsam tea,3\n", "row 2, column product: must be a name or id of the market; got 'Asam tea'; did you mean 'Assam tea'?"),
-        ("product,price\n11,0\n", "row 2, column price: must be a number above zero, currency per unit; got '0'; fix it"),
+        ("product,price\n11,0\n", "row 2, column price: must be above zero, currency per unit, after a change as well; got '0'; fix it"),
+        ("product,price\n11,cheap\n", "row 2, column price: must be a number above zero, currency per unit, or a change such as -10%"),
+        ("product,price\n11,-100%\n", "row 2, column price: must be above zero, currency per unit, after a change as well; got '-100%'"),
         ("product,price,week\n11,3,2020-01-01\n", "row 2, column week: must be one of the market, 2018-01-01 to 2018-02-25; got '2020-01-01'"),
         ("product,prise\n11,3\n", "row 1: columns are product, price, week, zone; got 'prise'; did you mean 'price'?"),
         ("product;price\n11;3\n", "row 1: columns are product, price, week, zone; got 'product;price'"),

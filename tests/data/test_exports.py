@@ -80,7 +80,7 @@ def test_returns_are_left_out_and_counted(write, key):
     rows = "2024-01-01,A,2,1,r1\n2024-01-05,A,-2,1,r2\n"
     tables, report = read(write("sales.csv", HEADER + rows), key)
     assert tables.sales["units"].tolist() == [2.0]
-    assert report.dropped == {"sales": {"units: must be above 0": 1}}
+    assert report.dropped == {"sales": {"units: must be 0 or more": 1}}
     assert "sales: returns (negative units), left out: 1 lines, 2 units" in report.notes
 
 
@@ -89,7 +89,7 @@ def test_a_sale_that_its_own_receipt_cancels_is_no_sale(write, key):
     tables, report = read(write("sales.csv", HEADER + rows), key)
     assert report.rejects[["row", "reason"]].to_numpy().tolist() == [
         [2, "units: cancelled on the same receipt"],
-        [5, "units: must be above 0"],
+        [5, "units: must be 0 or more"],
     ]
     assert tables.sales["units"].tolist() == [2, 2, 1]
 

@@ -65,7 +65,7 @@ def test_costs_may_be_line_totals(imported):
 def test_a_total_of_no_units_is_the_fault_of_the_units_alone(imported):
     text = "date,product,units,price_paid\n2024-01-01,A,0,10\n2024-01-01,B,none,10\n2024-01-01,C,2,10\n"
     tables, report = imported(text, '[sales.convert]\nprice_paid = "line-total"\n')
-    assert report.rejects["reason"].tolist() == ["units: must be above 0", "units: is not a number"]
+    assert report.rejects["reason"].tolist() == ["units: 0, without a price", "units: is not a number"]
     assert tables.sales["price_paid"].tolist() == [5.0]
 
 

@@ -143,10 +143,14 @@ def test_tables_name_weeks_and_zones(market: MarketSpec) -> None:
     ("row", "line"),
     [
         (("d", "3", "", ""), "prices, row 3, column product: must be a name or id of the market; got 'd'"),
-        (("a", "0", "", ""), "row 3, column price: must be a number above zero, currency per unit; got '0'"),
-        (("a", "-1", "", ""), "column price: must be a number above zero, currency per unit; got '-1'"),
-        (("a", "x", "", ""), "column price: must be a number above zero, currency per unit; got 'x'"),
-        (("a", "nan", "", ""), "column price: must be a number above zero, currency per unit; got 'nan'"),
+        (
+            ("a", "0", "", ""),
+            "row 3, column price: must be above zero, currency per unit, after a change as well; got '0'",
+        ),
+        (("a", "-9", "", ""), "column price: must be above zero, currency per unit, after a change as well; got '-9'"),
+        (("a", "x", "", ""), "or a change such as -10% or +.20; got 'x'"),
+        (("a", "10%", "", ""), "or a change such as -10% or +.20; got '10%'"),
+        (("a", "nan", "", ""), "or a change such as -10% or +.20; got 'nan'"),
         (("a", "3", "2019-01-01", ""), "column week: must be one of the market, 2018-01-01 to 2018-02-25; got '2019"),
         (("a", "3", "soon", ""), "column week: must be one of the market, 2018-01-01 to 2018-02-25; got 'soon'"),
         (("a", "3", "", "nroth"), "column zone: must be a zone of the market; got 'nroth'; did you mean 'north'"),
@@ -158,6 +162,19 @@ def test_wrong_cells_are_named(market: MarketSpec, row: tuple[str, ...], line: s
     with pytest.raises(ValueError, match=r"^[^\n]*$") as refused:
         repricer.what_if({"north": market}, table)
     assert line in str(refused.value)
+
+
+def test_changes_are_those_of_the_planned_prices_week_by_week(market: MarketSpec) -> None:
+    planned = planned_prices(market)
+    rows = pd.DataFrame(
+        {"product": ["a", "b", "c"], "price": ["-10%", "+.20", "- 0.5"], "week": ["", "2018-01-08", ""]}
+    )
+    found = repricer.what_if(market, rows).rows["price"].to_numpy().reshape(planned.shape)
+    expected = planned * [0.9, 1.0, 1.0] + [0.0, 0.0, -0.5]
+    expected[1, 1] += 0.2
+    np.testing.assert_allclose(found, expected)
+    by_name = repricer.what_if(market, {"a": "-10%", "b": 5.2}).rows["price"].to_numpy().reshape(planned.shape)
+    np.testing.assert_allclose(by_name, np.stack([0.9 * planned[:, 0], np.full(WEEKS, 5.2), planned[:, 2]], axis=1))
 
 
 def test_wrong_columns_and_arrays_are_named(market: MarketSpec) -> None:

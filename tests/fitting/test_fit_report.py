@@ -1,9 +1,10 @@
 """What a fit says of the products that it does not price."""
 
+import numpy as np
 import pandas as pd
 from repricer.data import Tables
 from repricer.fitting import ShopRules, not_priced
-from repricer.fitting.fit_report import _funding
+from repricer.fitting.fit_report import _booked_costs, _funding
 from repricer.fitting.split import Split
 
 RARE, RULED = "they do not sell nearly every week, are too new or gone", "the shop's rules leave them out"
@@ -37,3 +38,13 @@ def test_funding_is_that_of_the_week_else_of_a_year_before_else_a_share_of_the_r
     assert found[:, 0].tolist() == [0.3, 0.2, 0.0], "the third week has no deal"
     assert found[:, 1].tolist() == [0.25, 0.25, 0.0]
     assert not _funding(split, Tables(future), 0.0).any()
+
+
+def test_past_weeks_cost_what_was_booked_and_todays_cost_where_nothing_was():
+    weeks = pd.date_range("2024-01-01", periods=3, freq="7D")
+    rows = [(week, n, 1.0, cost) for week, cost in zip(weeks, (0.8, None, 1.1), strict=True) for n in "ab"]
+    past = pd.DataFrame(rows, columns=["week", "product", "units", "unit_cost"])
+    split = Split(pd.DataFrame({"product": ["a", "b"]}), past, past, past)
+    assert _booked_costs(split, np.array([1.2, 1.3])).tolist() == [[0.8, 0.8], [1.2, 1.3], [1.1, 1.1]]
+    without = Split(split.products, *[past.drop(columns="unit_cost")] * 3)
+    assert _booked_costs(without, np.array([1.2, 1.3])).tolist() == [[1.2, 1.3]] * 3

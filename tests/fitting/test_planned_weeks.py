@@ -4,7 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from repricer.data import DataError, Tables, product_weeks
+from repricer.data.panel.charged import with_charged
 from repricer.fitting.planned_weeks import planned_weeks
+from repricer.fitting.split import regular_price
 
 FIRST = pd.Timestamp("2024-01-01")
 
@@ -52,6 +54,28 @@ def test_planned_prices_are_in_whole_cents():
     found, _ = ahead(dear, regular=(0.97, 0.03))
     assert found["price"]["p0"].tolist()[:2] == [0.97, 0.86]
     assert (found["price"]["p1"] == 0.03).all()
+
+
+def test_planned_prices_were_charged_and_are_no_means_over_stores():
+    """In each week one of three stores charges less than the others, and coupons make single lines cheaper."""
+    rows = [
+        (week, store, price * (0.9 if store == week % 3 else 1.0) * coupon, price, units)
+        for week in range(60)
+        for store in range(3)
+        for price in [1.99 if week % 4 == 1 else 2.79]
+        for coupon, units in ((1.0, 5.0), (0.8, 2.0))
+    ]
+    sales = pd.DataFrame(rows, columns=["date", "store", "price_paid", "regular_price", "units"])
+    sales = sales.assign(
+        product="p0",
+        regular_price=2.79 - 0.05 * (sales["store"] == 1),
+        date=days(*sales["date"]),
+        store=sales["store"].astype(str),
+    )
+    panel = with_charged(product_weeks(sales), Tables(sales))
+    rows, _ = planned_weeks(panel, Tables(sales), regular_price(panel), 8)
+    assert rows["price"].tolist() == [2.79, 1.99, 2.79, 2.79, 2.79, 1.99, 2.79, 2.79]
+    assert (rows["regular_price"] == 2.79).all()
 
 
 def test_the_usual_pattern_is_that_of_a_year_ago_at_current_regular_prices():

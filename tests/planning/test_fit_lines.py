@@ -142,6 +142,14 @@ def test_revenue_for_want_of_unit_costs_is_said_with_the_products_and_what_to_do
     assert "as the tables give no unit cost for any of 7 products: add" in all_of_them
 
 
+def test_costs_that_can_hardly_be_meant_are_said_with_what_is_maximised():
+    report = {"doubtful_costs": ["unit costs are above the price"], "revenue_without_costs": [], "price_response": [{}]}
+    (line,) = cost_lines(report | {"objective": "revenue"})
+    assert line.startswith("prices maximise revenue, not profit, as unit costs are above the price")
+    (line,) = cost_lines(report | {"objective": "profit"})
+    assert line.startswith("do not rely on any profit")
+
+
 def test_small_errors_of_the_trend_can_be_told_apart():
     scores = [{"candidate": "naive", "mae": mae} for mae in (0.0435, 1.26, 110.7, 12345.6)]
     line = _trend_line({"scores": scores, "used": "naive"}, "week")

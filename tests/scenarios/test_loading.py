@@ -130,6 +130,19 @@ def test_a_folder_without_a_scenario_is_called_one(tmp_path):
         load_scenario(tmp_path)
 
 
+def test_a_fit_of_zones_that_was_interrupted_is_called_unfinished(tmp_path):
+    (tmp_path / "north").mkdir()
+    for name in ("scenario.toml", "fit.json"):
+        (tmp_path / "north" / name).touch()
+    with pytest.raises(
+        ScenarioError, match=r"must be a finished fit; .* only \S+north are there; run the same .* again"
+    ):
+        load_scenario(tmp_path)
+    (tmp_path / "zones.json").touch()
+    with pytest.raises(ScenarioError, match="name one of those in it"):
+        load_scenario(tmp_path)
+
+
 def test_a_ladder_is_changed_as_a_list_or_a_range():
     spec = load_scenario("stationary-logit")
     listed = spec.with_changes(prices={"price_ladder": [5.0, 6.0, 8.0]})

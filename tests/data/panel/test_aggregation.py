@@ -94,3 +94,24 @@ def test_gaps_between_stores_are_those_of_regular_prices():
     np.testing.assert_allclose(store_price_gaps(given), 0.0, atol=1e-12)
     chain = [lines(store, price_paid=paid, regular_price=paid) for store in "ab"]
     np.testing.assert_allclose(store_price_gaps(shop(*chain).sales), 0.0, atol=1e-12)
+
+
+def test_a_row_without_units_says_the_price_and_is_no_visit():
+    """Without it, the last price is carried on; with it, the price of the week is known, and so is its reduction."""
+    prices = {"price_paid": np.where(WEEKS[5] == WEEKS, 2.0, 3.0), "regular_price": 4.0}
+    tables = shop(lines("a", units=np.where(WEEKS[5] == WEEKS, 0.0, 2.0), **prices))
+    panel = sales_panel(tables)
+    assert with_prices(panel)["price"].sel(week=WEEKS[5]).item() == 2.0
+    assert with_prices(panel)["regular_price"].sel(week=WEEKS[5]).item() == 4.0
+    assert panel["traffic"].to_numpy().ravel().tolist() == [1.0] * 5 + [0.0] + [1.0] * 6
+    assert product_weeks(tables)["price"].tolist() == prices["price_paid"].tolist()
+    # Where one of two stores sold, the price is what was paid there.
+    whole = sales_panel(shop(tables.sales, lines("b"))).sum("store")
+    assert with_prices(whole)["price"].sel(week=WEEKS[5]).item() == 3.0
+
+
+def test_a_row_without_units_in_a_deal_keeps_the_regular_price_that_was_found():
+    paid = np.where(WEEKS[5] == WEEKS, 2.0, 3.0)
+    units = np.where(WEEKS[5] == WEEKS, 0.0, 2.0)
+    priced = with_prices(sales_panel(shop(lines("a", units=units, price_paid=paid, regular_price=paid))))
+    assert priced["regular_price"].to_numpy().ravel().tolist() == [3.0] * 12

@@ -45,6 +45,16 @@ def test_tables_bring_their_product_table(sales):
     assert subset["category"].unique().tolist() == ["x"]
 
 
+def test_a_kind_that_is_the_price_reduction_is_no_display(sales):
+    promotions = pd.DataFrame({"start_date": days(0, 0, 7), "product": "A", "kind": ["Deal", "feature", "TPR"]})
+    assert panel(sales, "promotion", promotions=promotions) == [[1, 0, 0], [0, 0, 0]]
+    # Of weeks to come, it says the discount all the same.
+    ahead = promotions.assign(start_date=days(21, 28, 28), discount=0.2)
+    found = context_ahead(Tables(sales, promotions=ahead), ["A"], DAY + pd.Timedelta(days=21), 2)
+    assert found["promotion"].tolist() == [0, 1]
+    assert found["discount"].tolist() == pytest.approx([0.2, 0.2])
+
+
 def test_promotion_is_the_share_of_the_stores(sales):
     promotions = pd.DataFrame(
         {

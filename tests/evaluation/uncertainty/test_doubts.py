@@ -7,7 +7,7 @@ import pytest
 from repricer.evaluation import evaluate
 from repricer.evaluation.report import verdict
 from repricer.evaluation.uncertainty import Gain, assess, heterogeneity, past_lines, plan_beside_past, zone_lines
-from repricer.evaluation.uncertainty.assessment import unlike_past
+from repricer.evaluation.uncertainty.assessment import doubts, unlike_past
 from repricer.planning.account import account_fields
 from repricer.pricing import FixedPrice
 from repricer.scenarios.price_section import HistorySection
@@ -168,6 +168,30 @@ def test_growth_that_the_trend_explains_is_no_doubt():
     assert unlike_past(plan_beside_past(spec.with_changes(history=grown))) == ""
     level = {name: part * np.array([[0.5], [1.0], [1.0]]) for name, part in grown.items()}
     assert "revenue" in unlike_past(plan_beside_past(spec.with_changes(history=level)))
+
+
+def test_the_past_shows_the_profit_that_was_booked_and_a_plan_far_from_it_comes_first():
+    """At today's cost a year ago earned 38,998, in the books 115,940; the plan 66,000."""
+    spec = plan_shop()
+    planned, *past = plan_beside_past(spec)
+    booked = np.full((3, 3), planned["profit"] / 3)
+    for factor, doubtful in ((1.05, False), (1.3, True), (0.8, True)):
+        market = spec.with_changes(history={"past_profit": factor * booked})
+        rows = plan_beside_past(market)
+        assert [row["profit"] for row in rows[1:]] == pytest.approx([factor * planned["profit"]] * 3)
+        assert [row["revenue"] for row in rows] == pytest.approx([row["revenue"] for row in (planned, *past)])
+        found = [what for what, _ in doubts(market, None)]
+        assert [("profit of" in what) for what in found] == [True] * doubtful
+    # Where margins fell a year ago already, as the last weeks and those before them say, the plan is as expected.
+    fell = np.array([[1.0], [1.3], [1.3]]) * booked
+    assert doubts(spec.with_changes(history={"past_profit": fell}), None) == []
+
+
+def test_what_suppliers_pay_of_planned_deals_is_in_the_plans_profit():
+    spec = plan_shop()
+    planned = plan_beside_past(spec)[0]
+    funded = plan_beside_past(spec.with_changes(history={"funding": 0.1}))[0]
+    assert funded["profit"] == pytest.approx(planned["profit"] + 0.1 * planned["units"])
 
 
 def test_zones_of_one_chain_that_gain_too_differently_are_named():

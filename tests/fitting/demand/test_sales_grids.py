@@ -52,6 +52,14 @@ def test_a_store_without_a_sale_has_the_reductions_of_the_others(days):
     np.testing.assert_allclose(grids.price[1, :, 0], [4, 3, 3, 4, 4, 4])
 
 
+def test_a_row_without_units_says_the_price_of_its_store():
+    tea = pd.concat([sold(WEEKS, "tea", "a"), sold(WEEKS, "tea", "b").assign(units=[9.0, 9, 0, 9, 9, 9])])
+    tea["price_paid"] = np.where(tea["units"] == 0, 1.5, 2.0)
+    sales = pd.concat([tea, sold(WEEKS, "milk", "b")]).sort_values("date")
+    grids = SalesGrids.of(product_weeks(sales).query("product == 'tea'"), ["tea"], by_store(sales))
+    assert grids.price[1, :, 0].tolist() == [2, 2, 1.5, 2, 2, 2]
+
+
 def test_what_is_not_known_of_a_product_is_no_warning():
     """Nobody knows what milk costs, and store b never sold any."""
     tea = pd.concat([sold(WEEKS, "tea", "a"), sold(WEEKS, "tea", "b")]).assign(unit_cost=1.0)

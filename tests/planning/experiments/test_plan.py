@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 from repricer.planning.experiments.experiment import Experiment, load_experiment
 from repricer.planning.experiments.plan import plan_experiment
+from repricer.planning.experiments.value import PriceTest, drawn_outcomes, value_of_experiment
 from repricer.scenarios import MarketSpec, save_scenario
 from repricer.scenarios.price_section import HistorySection
 from repricer.scenarios.sections import Posterior
@@ -134,6 +136,25 @@ def test_frozen_products_are_left_out_with_the_reason(spec: MarketSpec) -> None:
     assert "a" not in set(plan_experiment(weekly, sales_of(6), weeks=4).calendar["product"])
 
 
+def test_a_test_goes_one_step_beyond_what_was_charged_at_the_price_of_not_knowing(spec: MarketSpec) -> None:
+    price = np.array(list(PRICE.values()))
+    spec = spec.with_changes(prices={"max_change": 0.3, "floor": 0.5 * price, "ceiling": 2 * price})
+    charged = HistorySection(price=np.tile(price, (8, 1)), charged_low=0.95 * price, charged_high=price)
+    plan = plan_experiment(replace(spec, history=charged), sales_of(6), weeks=4, risk=0.2)
+    tested = plan.calendar[plan.calendar["arm"] == "test"]
+    share = tested["price"] / tested["product"].map(PRICE)
+    assert share.between(0.95 * 0.9 - 1e-6, 1.1 + 1e-6).all()
+    # Where higher prices pay under all draws, a test of them was free of risk, at any price.
+    inelastic = Posterior(draws=60, arrivals=1.0, sensitivity=np.full((60, 3), 0.1))
+    spec = replace(spec, posterior=inelastic, history=charged)
+    tests = [PriceTest((0,), np.full((8, 1), share * PRICE["a"])) for share in (0.97, 1.05, 1.1)]
+    outcomes = drawn_outcomes(spec, tests, weeks=4)
+    assert (outcomes.losses[:, 1:] < 0).all()
+    within, step, more = (value_of_experiment(outcomes, [n], np.ones((3, 2))).money_at_risk for n in range(3))
+    assert outcomes.unknown[0] == 0 < within
+    assert 0 < step < more
+
+
 @pytest.mark.parametrize("options", [{"weeks": 1}, {"weeks": 4, "block_weeks": 4}])
 def test_without_a_second_block_every_store_keeps_its_arm(spec: MarketSpec, options: dict) -> None:
     assert plan_experiment(spec, sales_of(8), risk=0.5, **options).plan.design == "stores"
@@ -199,3 +220,24 @@ def test_command_writes_the_folder_and_the_log_holds_its_hash(spec: MarketSpec, 
         "When it stops",
     ):
         assert part in shown
+
+
+def test_a_market_of_zones_has_an_experiment_in_each_in_which_one_is_worth_it(spec: MarketSpec, tmp_path) -> None:
+    from repricer.data.storage import save_tables
+    from repricer.data.tables import ImportReport, Tables
+
+    save_tables(Tables(sales_of(9)), ImportReport({}, {}, {}), tmp_path / "tables")
+    held = spec.with_changes(prices={"frozen": tuple(PRICE)})
+    stores = {"north": range(4), "south": range(4, 8), "held": range(8, 9)}
+    zones = {name: [f"store-{n}" for n in own] for name, own in stores.items()}
+    for name in zones:
+        folder = save_scenario(held if name == "held" else spec, tmp_path / "market" / name).parent
+        (folder / "fit.json").write_text(json.dumps({"refit": {"zone": {"name": name, "stores": zones}}}))
+    (tmp_path / "market" / "zones.json").write_text(json.dumps(zones))
+    words = ("experiment", "plan", tmp_path / "market", "--design", "stores", "--weeks", 1, "--name", "autumn")
+    found = document(*words, "--out", tmp_path / "autumn")["zones"]
+    assert list(found) == ["north", "south"]
+    for name in found:
+        plan = load_experiment(tmp_path / "autumn" / name).plan
+        assert (plan.name, plan.stores) == (f"autumn-{name}", tuple(zones[name]))
+    assert not (tmp_path / "autumn" / "held").exists()

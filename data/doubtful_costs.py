@@ -1,0 +1,135 @@
+"""Unit costs that can hardly be those of one unit: no profit is worked out with them unless the shop insists."""
+
+from __future__ import annotations
+
+import polars as pl
+
+_CASE = 2.0
+"""A cost of so many times the usual price is that of several units, such as a case."""
+_MOST = 0.5
+"""A cost above the price in more than this share of a product's lines is hardly meant."""
+_SLOPE, _FIT, _LINES, _LEAST_VARIANCE = 0.6, 0.5, 30, 0.02
+"""Costs follow units where their logarithms rise with this slope at least, and explain this share; with so many lines, and
+a variance of log units per line from which that can be seen.
+"""
+_NAMED = 3
+
+
+def doubtful_costs(sales: pl.LazyFrame, products: pl.LazyFrame | None = None) -> list[str]:
+    """A sentence on each kind of unit costs that can hardly be meant: line totals, costs of cases, costs above the price.
+
+    Args:
+        sales: Canonical sale lines.
+        products: Canonical products; their unit costs count where the lines give none.
+
+    Example:
+        >>> rows = {"product": ["milk"] * 3, "units": [1.0, 2.0, 1.0], "price_paid": 2.0, "unit_cost": 15.6}
+        >>> doubtful_costs(pl.LazyFrame(rows))[0].split("; ")[0]
+        'unit costs of 1 of 1 products are 7.8 times the price or more, as those of a case would be (milk: cost 15.6, price 2)'
+    """
+    lines = _costed(sales, products)
+    if lines is None:
+        return []
+    by_product = _figures(lines)
+    if by_product.is_empty():
+        return []
+    totals = _line_totals(by_product)
+    if totals:
+        return [totals]
+    ratio = pl.col("cost") / pl.col("price")
+    cases = by_product.filter(ratio >= _CASE)
+    above = by_product.filter((ratio < _CASE) & (pl.col("above") > _MOST))
+    notes = []
+    if len(cases):
+        least = cases.select(ratio.min()).item()
+        notes.append(
+            f"unit costs of {len(cases)} of {len(by_product)} products are {least:.3g} times the price or more, as those of a "
+            f"case would be ({_named(cases)}); give the cost of one unit, or a factor for unit_cost in a mapping file"
+        )
+    if len(above):
+        notes.append(
+            f"unit costs of {len(above)} of {len(by_product)} products are above the price in most lines ({_named(above)}); "
+            "check whether they are costs of one unit, in the currency of the prices"
+        )
+    return notes
+
+
+def missing_costs(sales: pl.LazyFrame, products: pl.LazyFrame | None = None) -> list[str]:
+    """A sentence on the products whose unit cost is not known, where that of others is.
+
+    Example:
+        >>> rows = {"product": ["milk", "tea"], "units": 1.0, "price_paid": 2.0, "unit_cost": [1.2, None]}
+        >>> missing_costs(pl.LazyFrame(rows))[0].split("; ")[0]
+        'unit costs of 1 of 2 products are missing (tea)'
+    """
+    lines = _costed(sales, products)
+    if lines is None:
+        return []
+    known = lines.group_by("product").agg(known=pl.col("unit_cost").is_not_null().any(), units=pl.col("units").sum())
+    known = known.sort("units", "product", descending=[True, False]).collect(engine="streaming")
+    without = known.filter(~pl.col("known"))["product"].to_list()
+    if not without or len(without) == len(known):
+        return []
+    more = f" and {len(without) - _NAMED:,} more" * (len(without) > _NAMED)
+    return [
+        f"unit costs of {len(without):,} of {len(known):,} products are missing ({', '.join(without[:_NAMED])}{more}); "
+        "with one of them a fit maximises revenue, not profit: add them"
+    ]
+
+
+def _costed(sales: pl.LazyFrame, products: pl.LazyFrame | None) -> pl.LazyFrame | None:
+    """Sold lines with `unit_cost`: their own, else that of the product table; None where neither gives any."""
+    text = pl.col("product").cast(pl.String)
+    lines = sales.filter(pl.col("units") > 0).with_columns(text)
+    own = "unit_cost" in lines.collect_schema()
+    listed = products is not None and "unit_cost" in products.collect_schema()
+    if not (own or listed):
+        return None
+    columns = ["product", "units", "price_paid"]
+    lines = lines.select(
+        *columns, pl.col("unit_cost").cast(pl.Float64) if own else pl.lit(None, pl.Float64).alias("unit_cost")
+    )
+    if products is None or not listed:
+        return lines
+    table = products.select(text, listed=pl.col("unit_cost").cast(pl.Float64)).unique("product")
+    joined = lines.join(table, on="product", how="left")
+    return joined.select(*columns, pl.coalesce("unit_cost", "listed").alias("unit_cost"))
+
+
+def _figures(lines: pl.LazyFrame) -> pl.DataFrame:
+    """By product, with a known cost and price: usual `cost` and `price`, share of lines `above`, and what a regression of
+    log costs on log units needs.
+    """
+    cost, price = pl.col("unit_cost"), pl.col("price_paid")
+    x, y = pl.col("units").log(), cost.log()
+    known = lines.filter((cost > 0) & (price > 0))
+    sums = {"n": pl.len(), "x": x.sum(), "y": y.sum(), "xx": (x * x).sum(), "xy": (x * y).sum(), "yy": (y * y).sum()}
+    found = known.group_by("product").agg(cost=cost.median(), price=price.median(), above=(cost > price).mean(), **sums)
+    return found.collect(engine="streaming").sort("product")
+
+
+def _line_totals(by_product: pl.DataFrame) -> str | None:
+    """A sentence where costs grow with the units of their line, as totals do."""
+    n = pl.col("n")
+    within = by_product.select(
+        n=n.sum(),
+        xx=(pl.col("xx") - pl.col("x") ** 2 / n).sum(),
+        xy=(pl.col("xy") - pl.col("x") * pl.col("y") / n).sum(),
+        yy=(pl.col("yy") - pl.col("y") ** 2 / n).sum(),
+    ).row(0, named=True)
+    if within["n"] < _LINES or within["xx"] < _LEAST_VARIANCE * within["n"] or within["yy"] <= 0:
+        return None
+    slope = within["xy"] / within["xx"]
+    if slope < _SLOPE or slope * within["xy"] < _FIT * within["yy"]:
+        return None
+    return (
+        f"unit costs grow with the units of their line, as totals do: twice the units have {2**slope:.3g} times the cost; if "
+        'they are line totals, set unit_cost = "line-total" under [sales.convert] of a mapping file'
+    )
+
+
+def _named(products: pl.DataFrame) -> str:
+    """The first products with their cost and price."""
+    rows = products.head(_NAMED).select("product", "cost", "price").iter_rows()
+    named = ", ".join(f"{product}: cost {cost:.4g}, price {price:.4g}" for product, cost, price in rows)
+    return named + (f" and {len(products) - _NAMED} more" if len(products) > _NAMED else "")
