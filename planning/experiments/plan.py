@@ -189,7 +189,7 @@ class _Planner:
             return np.ones(len(self.names), bool)
         low, high = known
         inside = (path >= low * (1 - BEYOND) / _NEAR) & (path <= high * (1 + BEYOND) * _NEAR)
-        return inside.all(axis=0)
+        return np.asarray(inside.all(axis=0))
 
     def _broken(self, wanted: Array) -> dict[int, str]:
         """The products that a path of prices makes leave a rule, with the rules; a bound that only the sales set is none."""
