@@ -187,6 +187,7 @@ def fit(
         ),
         # For want of their unit costs, prices maximise revenue.
         "objective": goal,
+        "costs_assumed": bool(unknown.any()),
         "doubtful_costs": doubts,
         "revenue_without_costs": np.array(market.spec.products.names)[unknown & (asked is None)].tolist(),
     }

@@ -13,6 +13,7 @@ from ..data import Tables, reasons_not_chosen
 from ..data.panel.regular_prices import upper_envelope
 from ..data.weeks import WEEK, YEAR_WEEKS
 from ..forecasting import MarketPaths, MarketTrend, PriceResponse
+from ..pricing.planned_deals import DEAL
 from .customers import Customers, records
 from .demand import CONTROL, PROMOTION, FittedDemand, LastingResponse, Priors, SalesGrids, cross_elasticities
 from .fit_split import FittedSplit
@@ -25,7 +26,6 @@ from .split import Split, grid_of
 
 _NAMED, _PRIOR_DRAWS = 3, 2_000
 # Below this share of the regular price a price is a deal.
-_DEAL = 0.98
 _SHOWN_WEEKS, _SHOWN_PRODUCTS = 78, 6
 
 
@@ -146,7 +146,7 @@ def past_fields(market: FittedSplit, tables: Tables, *, funding_share: float = 0
     weeks, year, length = len(units), YEAR_WEEKS * split.per_week, len(split.weeks)
     ends = [end for end in (weeks, weeks - year + length, weeks - year) if length <= end <= weeks]
     spans = [slice(end - length, end) for end in ends]
-    deal = np.where(np.isfinite(price), price < _DEAL * regular, np.nan)
+    deal = np.where(np.isfinite(price), price < DEAL * regular, np.nan)
     profit = revenue - units * _booked_costs(split, market.spec.products.unit_cost)
     found: dict[str, Any] = {
         "past_units": [np.nansum(units[span], axis=0) for span in spans],
@@ -189,7 +189,7 @@ def _funding(split: Split, tables: Tables, share: float) -> np.ndarray:
             for t, week in enumerate(split.weeks - ago):
                 here = rows[(first < week + split.period) & (last >= week)].groupby("product")["funding"].mean()
                 paid[t] = here.reindex(ids).fillna(pd.Series(paid[t], ids)).to_numpy()
-    return np.where(price < _DEAL * regular, paid, 0.0)
+    return np.where(price < DEAL * regular, paid, 0.0)
 
 
 def _funded_share(split: Split) -> np.ndarray:
@@ -198,7 +198,7 @@ def _funded_share(split: Split) -> np.ndarray:
         return np.zeros(len(split.products))
     columns, ids = ("price", "regular_price", "unit_cost"), split.products["product"]
     price, regular, cost = (grid_of(split.past, name, ids) for name in columns)
-    deal, fell = price < _DEAL * regular, upper_envelope(cost, split.per_week) - cost
+    deal, fell = price < DEAL * regular, upper_envelope(cost, split.per_week) - cost
     depth = np.where(deal, regular - price, 0.0).sum(axis=0)
     usual = np.nan_to_num(np.nanmean(np.where(deal, np.nan, fell), axis=0))
     on_deal = np.where(deal, fell - usual, 0.0).sum(axis=0)

@@ -10,11 +10,10 @@ from ..data.panel.charged import CHARGED, as_charged
 from ..data.panel.context import kinds_in_words
 from ..data.schema import HOLIDAY
 from ..data.weeks import WEEK, YEAR_WEEKS, name_of, period_of, periods_in_a_week
+from ..pricing.planned_deals import DEAL
 
 _KEYS = ["product", "week"]
 _ROUNDING = 0.02
-# A price above this share of the regular one is none that is reduced.
-_DEAL = 0.98
 _PLANNED = ("price", "regular_price", "promotion")
 _NO_REDUCTION = (
     "The sales hold no price below its regular_price, so no reduction is expected, and each past change of a price counts "
@@ -95,7 +94,7 @@ def _usual(panel: pd.DataFrame, regular: pd.Series, days: pd.DatetimeIndex) -> t
     rows = rows.merge(panel[[*_KEYS, *kept]].rename(columns={"week": "source"}), on=["product", "source"], how="left")
     # Before its first sale a product had no price, and no reduction.
     share = (rows["price"] / rows["regular_price"]).clip(upper=1).fillna(1.0)
-    share = share.mask(share >= _DEAL, 1.0)
+    share = share.mask(share >= DEAL, 1.0)
     now = rows["product"].map(regular)
     reduced = as_charged(panel, rows["product"], share * now)
     price = now.where(share == 1, reduced)

@@ -16,6 +16,7 @@ from ..data.panel.aggregation import WHOLE_SHOP, with_regular_prices
 from ..data.panel.charged import as_charged, with_charged
 from ..data.panel.weekly import weekly_table
 from ..data.weeks import DAY, PERIODS, WEEK, YEAR_WEEKS, name_of, period_of, periods_in_a_week
+from ..pricing.planned_deals import DEAL
 from .demand.sales_grids import MOST_STORES
 from .initial_stock import initial_stock
 from .planned_weeks import planned_weeks
@@ -38,7 +39,6 @@ _RECENT_WEEKS = 8
 _HELD_WEEKS, _SAME = 2, 1e-6
 _LONG_CLOSURE = 4 * WEEK
 # Below this share of the regular price a price is a deal.
-_DEAL = 0.98
 
 
 @dataclass(frozen=True)
@@ -358,6 +358,6 @@ def _described(products: pd.DataFrame, tables: Tables, panel: pd.DataFrame) -> p
         known.append(rows["product"].map(tables.products.set_index("product")["unit_cost"]))
     if "unit_cost" in panel:
         # A cost that suppliers lower for a deal is none to go by after it.
-        usual = panel[panel["price"] >= _DEAL * panel["regular_price"]]
+        usual = panel[panel["price"] >= DEAL * panel["regular_price"]]
         known += [rows["product"].map(weeks.groupby("product")["unit_cost"].last()) for weeks in (usual, panel)]
     return rows.assign(unit_cost=pd.concat(known, axis=1).astype(float).bfill(axis=1).iloc[:, 0]) if known else rows

@@ -40,7 +40,7 @@ def _plan_lines(report: dict[str, Any]) -> list[str]:
 
     rows = report.get("plan_beside_past", [])  # not in a fit of an earlier version
     details = [*report["plan"], *past_lines(rows, report["refit"]["currency"])]
-    unlike = unlike_past(rows)
+    unlike = unlike_past(rows, profit=not report.get("costs_assumed", False))
     return [*(f"  {line}" for line in details), *([f"check the plan first: {unlike}"] if unlike else [])]
 
 

@@ -170,7 +170,7 @@ class _Search:
         if self.share == 1:
             score = gain.mean(axis=0)
         else:
-            over = money - self.start
+            over = money - self.start[:, None]
             worst = np.array([[risk_value(rows, self.share) for rows in each.T] for each in np.moveaxis(over, 1, 0)])
             score = worst - worst[0]
         score = score - _CAUTION * np.array([False, *careful])[:, None] * gain.std(axis=0)

@@ -18,6 +18,7 @@ import numpy as np
 from repricer.envs import expected_units
 from repricer.evaluation.rule_costs import ALL, RuleCost, RuleCosts, rule_costs
 from repricer.scenarios import MarketSpec, goal_market, load_scenario
+from repricer.scenarios.planned_deals import planned_deals
 
 from .checks import check
 from .loop import REPRICER, ROOT
@@ -90,25 +91,27 @@ class _Search:
     def money(self, paths: np.ndarray, discount: np.ndarray, draws: list[MarketSpec]) -> np.ndarray:
         """(M, B, K, C) what is maximised, of B courses of prices (B, T, N) with discounts (B, N, K)."""
         spec, memory, shape = self.spec, self.spec.reference_price.memory, paths.shape
-        reference = np.empty(shape)
-        begun = spec.initial_reference
-        reference[:, 0] = begun * np.minimum(1, paths.max(axis=1) / self.planned.max(axis=0))
-        for t in range(1, shape[1]):
-            reference[:, t] = memory * reference[:, t - 1] + (1 - memory) * paths[:, t - 1]
+        plan = planned_deals(spec)
+        reference, shown, level = np.empty(shape), np.empty(shape), np.ones(shape[::2])
+        remembered = np.tile(spec.initial_reference, (shape[0], 1))
+        for t in range(shape[1]):
+            own = paths[:, t] / plan.usual[t]
+            now = np.where(plan.on_deal[t], np.maximum(level, own), own)
+            reference[:, t] = remembered * np.minimum(now, 1) / np.minimum(level, 1)
+            depth = np.log(now * plan.usual[t] / paths[:, t]) / plan.depth[t]
+            standing = np.where(plan.on_deal[t], plan.share[t] * np.clip(depth, 0, 1), plan.always[t])
+            shown[:, t] = standing - plan.feature[t]
+            remembered = memory * reference[:, t] + (1 - memory) * paths[:, t] * np.minimum(now, 1) / now
+            level = now
         flat = paths.reshape(-1, shape[2])
         given = {"reference": reference.reshape(flat.shape), "discount": np.repeat(discount, shape[1], axis=0)}
         if spec.recommendation is not None:
             given["shown"] = np.tile(spec.shown_by_recommender, (len(flat), 1))
         period, found = np.tile(np.arange(shape[1]), shape[0]), []
-        deals = self.planned < 0.98 * self.regular
-        gone = (
-            spec.history.feature_lift
-            * spec.history.promotion
-            * (deals & (abs(self.planned.max(axis=0) / self.planned - 1) > 0.005))
-        )
+        if plan.lift.any():
+            given["promoted"] = shown.reshape(flat.shape)
         for draw in draws:
-            plain = draw.with_changes(demand={"quality_path": draw.demand.quality_path - gone})
-            units = expected_units(plain, period, flat, **given)
+            units = expected_units(draw, period, flat, **given)
             paid = flat[:, None] * (1 - np.moveaxis(given["discount"], 2, 1))
             cost = self.goal.products.unit_cost if self.goal is not spec else draw.products.unit_cost
             cost = cost * (self.goal.market.objective == "profit")

@@ -1,0 +1,98 @@
+"""A plan of one regular price a product and the shop's deals: what it may do, and that it keeps a floor on profit."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from repricer.agents.posterior.best_plan import best_plan, plan_multiplier
+from repricer.agents.posterior.deals import Plan, PlanValue, own_plan
+from repricer.scenarios import MarketSpec, floor_market, spec_from_table
+from repricer.scenarios.price_section import HistorySection
+from repricer.scenarios.sections import Posterior
+
+PERIODS, REGULAR = 8, np.array([2.0, 3.0, 4.0])
+
+
+def shop(elasticity: float, *, spread: float = 0.1, objective: str = "profit", **changes) -> MarketSpec:
+    """Three substitutes over eight weeks, the second on deal in two of them."""
+    table = {
+        "name": "shop",
+        "version": 1,
+        "market": {"horizon_periods": PERIODS, "period": "week", "objective": objective},
+        "products": {"names": list("abc"), "regular_price": REGULAR, "unit_cost": 0.5 * REGULAR},
+        "arrivals": {"rate": 2000.0},
+        "demand": {"quality": [[1.5, 1.5, 1.5]], "price_sensitivity": [elasticity / REGULAR]},
+        "prices": {"floor": 0.6 * REGULAR, "ceiling": 1.3 * REGULAR, "tick": 0.01},
+        "reference_price": {"memory": 0.6, "gain": 3.0, "loss": 0.0, "units_gain": 0.5, "units_loss": 0.5},
+    }
+    price = np.tile(REGULAR, (PERIODS, 1))
+    price[2:4, 1] = 2.4
+    history = HistorySection(price=price, charged_low=[1.8, 2.2, 3.6], charged_high=[2.1, 3.1, 4.2])
+    rng = np.random.default_rng(5)
+    draws = 16
+    posterior = Posterior(draws=draws, reference_gain=rng.normal(0, spread, (draws, 3)))
+    spec = replace(spec_from_table(table), history=history, posterior=posterior)
+    return spec.with_changes(**changes)
+
+
+def regular_prices(spec: MarketSpec, plan) -> np.ndarray:
+    """(N,) the one price of each product in its weeks without a deal."""
+    found = [np.unique(plan.path[~plan.deal[:, n], n]) for n in range(3)]
+    assert all(each.size == 1 for each in found)
+    return np.concatenate(found)
+
+
+@pytest.mark.parametrize("elasticity", [1.2, 6.0])
+def test_a_product_has_one_regular_price_within_the_rules_and_deals_within_what_was_charged(elasticity):
+    spec = shop(elasticity)
+    plan = best_plan(spec)
+    regular = regular_prices(spec, plan)
+    assert ((regular >= 0.6 * REGULAR - 1e-6) & (regular <= 1.3 * REGULAR + 1e-6)).all()
+    on_deal = plan.path[plan.deal[:, 1], 1]
+    assert (on_deal >= 2.2 - 1e-6).all()
+    assert not plan.deal[:, [0, 2]].any(), "the shop plans no deals of these"
+
+
+def test_dear_prices_where_customers_hardly_mind_and_cheap_ones_where_they_do():
+    dear, cheap = (regular_prices(spec, best_plan(spec)) for spec in (shop(1.2), shop(9.0)))
+    assert (dear > 1.1 * REGULAR).all()
+    assert (cheap < REGULAR).all()
+
+
+def test_a_deal_that_is_made_deeper_is_worth_its_uncertainty():
+    """The mean response to deals is the same: where it is known it is used, where it is not the deal stays."""
+    known, unknown = (best_plan(shop(4.0, spread=spread)) for spread in (0.0, 2.5))
+    depth = [
+        1 - plan.path[plan.deal[:, 1], 1].min() / plan.path[~plan.deal[:, 1], 1].max() for plan in (known, unknown)
+    ]
+    assert depth[0] >= depth[1]
+    assert unknown.path[unknown.deal[:, 1], 1].min() >= 2.4 - 1e-6
+
+
+def test_the_plan_keeps_the_profit_of_the_current_prices_where_revenue_is_the_goal():
+    floor = {"shadow_cost": 0.1 * REGULAR, "floor_cost": 0.6 * REGULAR}
+    spec = shop(6.0, objective="revenue", products=floor)
+    plan, market = best_plan(spec), floor_market(spec)
+    assert market is not None
+    value = PlanValue(market, draws=range(16))
+    cost = 0.6 * REGULAR
+
+    def profit(price: np.ndarray, deal: np.ndarray) -> float:
+        units = value.units(Plan(price, np.zeros(price.shape), deal))
+        return float(((price - cost) * units).sum())
+
+    own = own_plan(spec)
+    assert profit(plan.path.astype(float), plan.deal) >= profit(own.price, own.deal) * (1 - 1e-6)
+    assert plan_multiplier(spec) >= 1
+
+
+def test_a_risk_measure_takes_the_plan_that_is_better_in_bad_draws():
+    spec = shop(4.0, spread=2.5)
+    mean, cautious = best_plan(spec), best_plan(spec, "cvar:0.2")
+    value, own = PlanValue(spec, draws=range(16)), own_plan(spec)
+
+    def worst(plan) -> float:
+        gains = value.money_by_draw(Plan(plan.path.astype(float), own.feature, plan.deal)) - value.money_by_draw(own)
+        return float(np.sort(gains.sum(axis=1))[:3].mean())
+
+    assert worst(cautious) >= worst(mean) - 1e-6
