@@ -124,8 +124,8 @@ def speed_check(name: str, markets: int, decisions: int, bar: float) -> None:
 
 for _scenario, _markets, _decisions, _bar in (
     ("bench-10", 1024, 1, 12),
-    ("bench-1", 1024, 1, 60),
-    ("bench-100", 64, 100, 110),
+    ("bench-1", 1024, 1, 50),
+    ("bench-100", 64, 100, 95),
     ("bench-10-full", 1024, 1, 3),
 ):
     speed_check(_scenario, _markets, _decisions, _bar)
