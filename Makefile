@@ -11,7 +11,7 @@ PACKAGES := agents cli data envs evaluation fitting forecasting jobs optimum pla
 help:
 	@echo "make demo        the whole loop on a real shop's data, into ./demo"
 	@echo "make test        the tests"
-	@echo "make check       lint, types, import contract, size by room"
+	@echo "make check       lint, types, import contract"
 	@echo "make format      format the code"
 	@echo "make acceptance  the long checks (ONLY=loop for a part, JSON=1)"
 	@echo "make bench       speed on this machine (ONLY=gpu for a part)"
@@ -48,7 +48,6 @@ check: $(STAMP)
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/basedpyright
 	@$(BIN)/lint-imports
-	@$(BIN)/python tests/statements.py
 
 format: $(STAMP)
 	@$(BIN)/ruff check --fix --quiet .
