@@ -25,12 +25,14 @@ from .chain import ChainError, Tail, checked, document, facts_of, is_whole, row
 from .outcomes import OutcomeError, Report, ReportedOutcome, outcomes_of, reports_of, summed
 from .records import decision_row, opened
 from .replies import Reply, keep, kept
-from .storage import Storage, Writing, end_of, start_of
+from .storage import LogError, Storage, Writing, end_of, start_of
 from .tables import BUNDLES, DECISIONS, METADATA, OUTCOMES, SWITCHES, TRIALS
 from .verification import verified
 
 _SOME, _PAUSE = 50, 0.001
 """After so many rows of a long look-up, so many seconds for others."""
+_TRIES = 5
+"""To write outcomes beside others that report the same decisions."""
 _PAGE = 500
 """Decisions that are read at a time."""
 _ALL = (2**62, 2**62)
@@ -125,26 +127,27 @@ class DecisionLog(Storage):
 
         return self.submit(write)
 
-    def submit_outcomes(self, outcomes: Sequence[ReportedOutcome]) -> Future[Report]:
-        """Commit outcomes, all or none; a repeated outcome is not written again.
+    def record_outcomes(self, outcomes: Sequence[ReportedOutcome]) -> int:
+        """Commit outcomes, all or none; a repeated one is not written again. What they need of the log is looked up
+        before the transaction, so that prices do not wait for it.
 
         Returns:
-            A future with what came of it. It raises LogError, and OutcomeError for an outcome without
-            a decision or one that contradicts an earlier one.
+            The number of new outcomes.
+
+        Raises:
+            OutcomeError: An outcome has no decision, or contradicts an earlier one.
+            LogError: They cannot be recorded.
         """
         try:
-            # What can be done before the transaction is done here.
             report = Report(self._patiently, outcomes)
         except OutcomeError:
-            # Its decision may be waiting to be written, too.
-            return self.submit(lambda writing: Report(writing.read, outcomes)(writing))
-        return self.submit(report)
-
-    def record_outcomes(self, outcomes: Sequence[ReportedOutcome]) -> int:
-        """Like `submit_outcomes`, but wait for the commit; returns the number of new outcomes. Raises OutcomeError,
-        LogError.
-        """
-        return self.submit_outcomes(outcomes).result().new
+            self.run(lambda _: None)  # its decision may be waiting to be written, too
+            report = Report(self._patiently, outcomes)
+        for _ in range(_TRIES):
+            if not report.new or self.run(report.write):
+                return report.new
+            report = report.renewed(self._patiently)
+        raise LogError(f"decision log {self.name} got other outcomes of the same decisions meanwhile")
 
     def record_approvals(self, approvals: Sequence[Approval]) -> Recorded:
         """Commit decisions about a price list, all or none; a repeated one is not written

@@ -23,7 +23,7 @@ from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 
 from ..documents import FilePath
 from .chain import EMPTY, Tail, document, facts_of, linked
-from .tables import MAINTENANCE, METADATA, SCHEMA, VERSION
+from .tables import DAYS, DECISIONS, MAINTENANCE, METADATA, SCHEMA, VERSION
 
 _MOST_TOGETHER = 256
 """Most jobs in one commit, so that many jobs do not delay the first one."""
@@ -137,12 +137,14 @@ class Storage:
             self.engine = _engine_of(url)
             # A service that starts does not hold up those that write.
             with self.engine.connect() as connection:
-                version = _version(connection, self.name)
-            if version is None:
+                complete = _version(connection, self.name) is not None and _has_days(connection)
+            if not complete:
                 with _locked(self.engine) as connection:
                     if _version(connection, self.name) is None:  # no other process has made them meanwhile
                         METADATA.create_all(connection)
                         connection.execute(insert(VERSION).values(version_num=str(SCHEMA)))
+                    elif not _has_days(connection):  # a log of an earlier release
+                        DAYS.create(connection)
         except SQLAlchemyError as error:
             must = "decision log must be a new file, one of its own, or the URL of a database"
             raise ValueError(f"{must}; got {self.name}: {_line_of(error)}") from error
@@ -366,6 +368,10 @@ def _check_file(path: str) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     if os.name == "posix" and os.path.isfile(path) and (mode := stat.S_IMODE(os.stat(path).st_mode)) & 0o007:
         raise ValueError(f"decision log must not be open to everybody; got {path}, mode {mode:o}; `chmod 600 {path}`")
+
+
+def _has_days(connection: Connection) -> bool:
+    return any(index["name"] == DAYS.name for index in inspect(connection).get_indexes(DECISIONS.name))
 
 
 def _version(connection: Connection, name: str) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import Executor
 from functools import lru_cache, partial
 from importlib.metadata import version
 from typing import Any
@@ -80,13 +81,18 @@ def _facts(body: Certificate) -> dict[str, Any]:
     return {name: value for name, value in msgspec.to_builtins(body).items() if name not in Throw.__struct_fields__}
 
 
-def switch_routes(deployment: Deployment) -> Routes:
-    """The routes of the switches; each answers with the position of all switches afterwards."""
+def switch_routes(deployment: Deployment, operator: Executor) -> Routes:
+    """The routes of the switches; each answers with the position of all switches afterwards.
+
+    Args:
+        deployment: Whose switches they are.
+        operator: Where they are thrown: as a bundle takes a while to verify, and uploads never hold a kill switch up.
+    """
 
     async def thrown(kind: type[Any], throw: Callable[..., Any], call: Call) -> Response:
         body = Throw() if kind is Throw and not call.body else read_body(call.body, kind)
-        # In a thread, as a bundle takes a while to verify.
-        await asyncio.to_thread(throw, body, call.caller or body.by or "unnamed", body.reason)
+        by = call.caller or body.by or "unnamed"
+        await asyncio.get_running_loop().run_in_executor(operator, throw, body, by, body.reason)
         return JSONResponse(deployment.status())
 
     switches: dict[str, tuple[type[Any], Callable[..., Any]]] = {

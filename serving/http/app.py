@@ -36,6 +36,8 @@ from .switchboard import DeploymentError
 __all__ = ["MAX_BODY", "ServiceSettings", "create_app"]
 _ASIDE = 2
 """Large requests and questions that are computed at the same time."""
+_OPERATOR = 4
+"""Switches that are thrown at the same time, one of them by what other instances threw."""
 _log = logging.getLogger(__name__)
 
 
@@ -63,22 +65,24 @@ def create_app(
     decisions = None if log is None else DecisionLog(log)
     switches = DecisionLog(settings.switches) if decisions is None and settings.switches else decisions
     deployment = Deployment(bundle_path, settings, public_key=public_key, log=switches)
-    aside, recent, status = ThreadPoolExecutor(_ASIDE, "aside"), Recent(), Status(deployment, decisions)
+    aside, operator = ThreadPoolExecutor(_ASIDE, "aside"), ThreadPoolExecutor(_OPERATOR, "operator")
+    recent, status = Recent(), Status(deployment, decisions)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        following = asyncio.create_task(deployment.follow())
+        following = asyncio.create_task(deployment.follow(operator))
         yield
         following.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await following
         if switches is not None:
             await asyncio.to_thread(switches.close)
-        aside.shutdown(wait=False, cancel_futures=True)
+        for pool in (aside, operator):
+            pool.shutdown(wait=False, cancel_futures=True)
         _log.info("stopped")
 
-    routes = {**Prices(deployment, decisions, recent, aside).routes(), **status.routes(), **switch_routes(deployment)}
-    routes |= question_routes(deployment, decisions, aside)
+    routes = {**Prices(deployment, decisions, recent, aside).routes(), **status.routes()}
+    routes |= switch_routes(deployment, operator) | question_routes(deployment, decisions, aside)
     if settings.price_list is not None:
         routes |= desk_routes(Desk(settings.price_list, lambda: deployment.bundle, decisions))
     routes |= page_routes(deployment, recent, {route.split()[1] for route in routes})

@@ -8,6 +8,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Any
 
@@ -201,11 +202,11 @@ class Deployment:
                 return thrown
         raise DeploymentError("switches must be thrown one at a time; got others meanwhile; try again")
 
-    async def follow(self) -> None:
-        """Do as other instances do, until cancelled."""
+    async def follow(self, operator: Executor) -> None:
+        """Do as other instances do, in one of these threads, until cancelled."""
         while True:
             await asyncio.sleep(_SECONDS)
-            await asyncio.to_thread(self._follow)
+            await asyncio.get_running_loop().run_in_executor(operator, self._follow)
 
     def status(self) -> dict[str, Any]:
         """The loaded policies and the position of every switch."""

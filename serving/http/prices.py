@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 
 from ..decision import Decision
 from ..decision_log.log import DecisionLog, Named
-from ..decision_log.outcomes import OutcomeError, Report, outcome_of
+from ..decision_log.outcomes import OutcomeError, outcome_of
 from ..decision_log.replies import Reply, kept
 from ..market_state import MARKET, State, StateError
 from .batching import Batcher, committed
@@ -98,8 +98,7 @@ class Prices:
         """Report what sold. A repeated report counts once; one that contradicts an earlier report
         is refused.
         """
-        reported, job = await asyncio.to_thread(self._reported, call.body)
-        return JSONResponse({"accepted": reported, "new": (await committed(job)).new})
+        return JSONResponse(await asyncio.to_thread(self._reported, call.body))
 
     def _is_large(self, body: bytes) -> bool:
         """Whether a request has several states, or takes long in another way."""
@@ -150,12 +149,12 @@ class Prices:
                 found.append(one)
         return found
 
-    def _reported(self, body: bytes) -> tuple[int, Future[Report]]:
-        """How many outcomes a body holds, and their commit. Raises BodyError, OutcomeError, LogError."""
+    def _reported(self, body: bytes) -> dict[str, int]:
+        """How many outcomes a body holds, and how many of them are new. Raises BodyError, OutcomeError, LogError."""
         assert self._log is not None
         data = parsed(body)
         found = data.get("outcomes") if isinstance(data, dict) and len(data) == 1 else None
         if not isinstance(found, list) or not 0 < len(found) <= MOST_OUTCOMES:
             form = f'{{"outcomes": [1 to {MOST_OUTCOMES} objects]}}'
             raise OutcomeError(f"outcomes must be {form}; got something else; see /docs for an example")
-        return len(found), self._log.submit_outcomes([outcome_of(item) for item in found])
+        return {"accepted": len(found), "new": self._log.record_outcomes([outcome_of(item) for item in found])}
