@@ -35,6 +35,7 @@ _CHAINS = {
 _keys = gone_option("--keys", "archives and backups hold all that is not erased")
 _by = click.option("--by", required=True, help="Who does it.")
 _reason = click.option("--reason", default="", help="Why.")
+_yes = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
 @click.group("log")
@@ -91,7 +92,7 @@ def verify(log: str, head: str | None, as_json: bool) -> None:
 @click.argument("market")
 @_by
 @_reason
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@_yes
 @json_option
 def erase(log: str, market: str, by: str, reason: str, yes: bool, as_json: bool) -> None:
     """Empty the decisions and outcomes of MARKET in LOG for ever.
@@ -116,16 +117,23 @@ def erase(log: str, market: str, by: str, reason: str, yes: bool, as_json: bool)
 @click.option("--discard", is_flag=True, help="Delete instead of archiving.")
 @_by
 @_reason
+@_yes
 @json_option
-def rotate(log: str, days: float, out: Path | None, discard: bool, by: str, reason: str, as_json: bool) -> None:
-    """Move decisions older than --days, with their outcomes, to an archive, or delete them.
+def rotate(
+    log: str, days: float, out: Path | None, discard: bool, by: str, reason: str, yes: bool, as_json: bool
+) -> None:
+    """Move the first decisions of LOG that are older than --days, with their outcomes, to an archive, or delete them.
 
-    The log's chains go on from where those of the archive end. The archive is a log: all commands for
-    logs read it, and erase from it.
+    It stops before the first decision that is younger. The log's chains go on from where those of the archive end. The
+    archive is a log: all commands for logs read it, and erase from it.
     """
     if discard == (out is not None):
         raise ValueError(f"rotate needs --out or --discard; got {'both' if discard else 'neither'}; give one")
     with closing(open_log(log)) as decisions:
+        if discard and not yes:
+            click.confirm(
+                f"Delete {decisions.older(days):,} decisions from {decisions.name} for ever?", abort=True, err=True
+            )
         found = decisions.rotate(days, out, by, reason)
     where = "deleted" if out is None else f"moved to {out}"
     line = f"{found.decisions:,} decisions and {found.outcomes:,} reports of outcomes {where}"

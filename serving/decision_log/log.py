@@ -67,7 +67,7 @@ class DecisionLog(Storage):
         >>> log.close()
     """
 
-    verify, erase, rotate = verified, maintenance.erase, maintenance.rotate
+    verify, erase, older, rotate = verified, maintenance.erase, maintenance.older, maintenance.rotate
     backup, restore = maintenance.backup, maintenance.restore
 
     def record(

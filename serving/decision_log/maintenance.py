@@ -76,7 +76,8 @@ def _forget_replies(writing: Writing, market: str) -> None:
 
 
 def rotate(storage: Storage, days: float, archive: FilePath | None, by: str, reason: str = "") -> Rotated:
-    """Move decisions older than some days, with their outcomes, to an archive, or discard them.
+    """Move the first decisions of the log that are older than some days, with their outcomes, to an archive, or discard
+    them. It stops before the first one that is younger: a clock that was wrong takes no others along.
 
     The chains of the log go on; those of the archive end where they now begin.
 
@@ -89,9 +90,9 @@ def rotate(storage: Storage, days: float, archive: FilePath | None, by: str, rea
         ValueError: The archive exists.
         LogError: The log cannot be read or written; what was begun is ended by the next call.
     """
-    d, o = DECISIONS.c, OUTCOMES.c
+    o = OUTCOMES.c
     start = start_of(DECISIONS, storage.rows)
-    last = _one(storage.rows, select(func.max(d.id)).where(d.time < _ago(days))) or start.rows
+    last = start.rows + older(storage, days)
     # A report of many has the number of its last decision.
     theirs = or_(o.number <= last, and_(o.name != "", o.number < last + BLOCK))
     reported = _one(storage.rows, select(func.max(o.id)).where(theirs)) or 0
@@ -110,6 +111,14 @@ def rotate(storage: Storage, days: float, archive: FilePath | None, by: str, rea
     storage.submit(note).result()
     decisions, outcomes = (_deleted(storage, table, tail.rows) for table, tail in cut.items())
     return Rotated(decisions, outcomes, cut[DECISIONS])
+
+
+def older(storage: Storage, days: float) -> int:
+    """How many decisions `rotate` takes: those before the first that is younger. Raises LogError."""
+    d = DECISIONS.c
+    start, end = start_of(DECISIONS, storage.rows).rows, end_of(DECISIONS, storage.rows).rows
+    younger = select(d.id).where(d.id > start, d.time >= _ago(days)).order_by(d.id).limit(1)
+    return (_one(storage.rows, younger) or end + 1) - 1 - start
 
 
 def _tail(storage: Storage, table: Table, last: int) -> Tail:

@@ -18,7 +18,7 @@ _OUTCOMES, _STATES = 10_000, 500
 _FORMS = {
     "request id": lambda name, market: {"request_id": name},
     "market and period": lambda name, market: {"market": market, "period": 0},
-    "market and date": lambda name, market: {"market": market, "date": bundle().catalogue.calendar.first_day},
+    "market and date": lambda name, market: {"market": market, "date": str(bundle().catalogue.calendar.first_day)},
 }
 """What names the decision of an outcome, by its request id or its market."""
 

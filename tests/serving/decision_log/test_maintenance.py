@@ -169,3 +169,24 @@ def test_a_product_takes_a_hundred_bytes(filled: Path) -> None:
     with closing(sqlite3.connect(filled)) as db:
         sizes = [size for (size,) in db.execute("SELECT length(body) FROM decisions")]
     assert max(sizes) < 100 * 3
+
+
+@pytest.mark.parametrize(
+    ("days", "gone"),
+    [
+        (("2090-01-01", "2090-01-02", "2020-01-01"), 0),
+        (("2020-01-01", "2090-01-01", "2020-01-02"), 1),
+        (("2020-01-02", "2020-01-01"), 2),
+    ],
+)
+def test_a_wrong_clock_takes_no_younger_decision_along(
+    path: Path, one: Bundle, monkeypatch: pytest.MonkeyPatch, days: tuple[str, ...], gone: int
+) -> None:
+    state = example_state(one.catalogue)
+    with closing(DecisionLog(path)) as log:
+        for number, day in enumerate(days):
+            with at(monkeypatch, day):
+                log.record(Predictor(one).price(state), state, f"r{number}")
+        assert log.rotate(400, None, "Ann").decisions == gone
+        assert requests(log) == [f"r{number}" for number in range(gone, len(days))]
+        log.verify()
