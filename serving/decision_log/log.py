@@ -29,7 +29,7 @@ from .storage import LogError, Storage, Writing, end_of, start_of
 from .tables import BUNDLES, DECISIONS, METADATA, OUTCOMES, SWITCHES, TRIALS
 from .verification import verified
 
-_SOME, _PAUSE = 50, 0.001
+_SOME, _PAUSE = 200, 0.001
 """After so many rows of a long look-up, so many seconds for others."""
 _TRIES = 5
 """To write outcomes beside others that report the same decisions."""

@@ -12,7 +12,9 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 from msgspec.json import Decoder, decode, encode
-from sqlalchemy import Select, Text, column, or_, select, values
+from sqlalchemy import JSON, Select, column, or_, select
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 
 from ..documents import Document, Name, fields, read
 from ..market_state import MARKET
@@ -142,22 +144,12 @@ class Report:
 
     def _priced(self, look: Query, outcome: ReportedOutcome, last: _Decision | None) -> _Decision:
         """The decision of an outcome: the last one that is named, or, of a day, that priced the product."""
-        day = None if outcome.date is None or _is_named(outcome) else str(outcome.date)
-        if day is None:
-            got = f"market {outcome.market!r}, period {outcome.period}; name it by its request_id"
-            if outcome.request_id is not None:
-                why = ", whose market was erased" if last else "; it is in the answer's header X-Request-Id"
-                got = f"request_id {reprlib.repr(outcome.request_id)}{why}"
-        else:
-            got = f"market {outcome.market!r}, date {day}, product {outcome.product!r}"
-            if last is not None and outcome.product not in last.products:
-                last = self._before(look, (outcome.market, day, outcome.product))
-            if last is not None and last.last_day is not None and day > last.last_day:
-                got += f", after {last.last_day}, the last day that it was priced for"
-                last = None
-            got += "; name it by its request_id"
-        if last is None or last.market is None:
-            raise OutcomeError(f"outcome must be of a decision in the log; got {got}")
+        day = str(outcome.date) if outcome.request_id is None and outcome.period is None else None
+        if day is not None and last is not None and outcome.product not in last.products:
+            last = self._before(look, (outcome.market, day, outcome.product))
+        ended = day is not None and last is not None and last.last_day is not None and day > last.last_day
+        if last is None or last.market is None or ended:
+            raise OutcomeError(f"outcome must be of a decision in the log; got {_got(outcome, last)}")
         return last
 
     def _before(self, look: Query, key: tuple[str, str, str]) -> _Decision | None:
@@ -177,8 +169,33 @@ _Key = str | tuple[str, int] | tuple[str, str]
 """Names a decision: a request id, a market and its period, or a market and a day."""
 
 
-def _is_named(outcome: ReportedOutcome) -> bool:
-    return outcome.request_id is not None or outcome.period is not None
+def _got(outcome: ReportedOutcome, last: _Decision | None) -> str:
+    """What an outcome without a decision names."""
+    if outcome.request_id is not None:
+        why = ", whose market was erased" if last else "; it is in the answer's header X-Request-Id"
+        return f"request_id {reprlib.repr(outcome.request_id)}{why}"
+    got = f"market {outcome.market!r}, period {outcome.period}"
+    if outcome.period is None:
+        got = f"market {outcome.market!r}, date {outcome.date}, product {outcome.product!r}"
+    if last is not None:
+        got += f", after {last.last_day}, the last day that it was priced for"
+    return f"{got}; name it by its request_id"
+
+
+class _Rows(FunctionElement[Any]):
+    """The items of a JSON array, as rows: one parameter, however many they are."""
+
+    name, inherit_cache = "json_rows", True
+
+
+@compiles(_Rows, "sqlite")
+def _(element: Any, compiler: Any, **more: Any) -> str:
+    return f"json_each({compiler.process(element.clauses, **more)})"
+
+
+@compiles(_Rows, "postgresql")
+def _(element: Any, compiler: Any, **more: Any) -> str:
+    return f"json_array_elements(CAST({compiler.process(element.clauses, **more)} AS json))"
 
 
 def _named(outcome: ReportedOutcome) -> _Key:
@@ -196,14 +213,15 @@ def _numbers(look: Query, outcomes: Iterable[ReportedOutcome]) -> dict[_Key, int
     found: dict[_Key, int] = {}
     for some in _parts(names):
         found |= {one["name"]: one["id"] for one in look(select(d.id, d.name).where(d.name.in_(some)).order_by(d.id))}
-    pairs = [key for key in keys if not isinstance(key, str)]
-    for held, kind, is_of in ((d.number, int, operator.eq), (d.date, str, operator.le)):
-        for some in _parts([pair for pair in pairs if isinstance(pair[1], kind)]):
-            asked = values(column("market", Text), column("at", held.type), name="asked").data(some).cte()
-            last = select(d.id).where(d.market == asked.c.market, is_of(held, asked.c["at"]))
-            last = last.order_by(held.desc(), d.id.desc()).limit(1).scalar_subquery()
-            rows = look(select(asked.c.market, asked.c["at"], last.label("last")))
-            found |= {(one["market"], one["at"]): one["last"] for one in rows if one["last"] is not None}
+    periods = [key for key in keys if isinstance(key[1], int)]
+    days = [key for key in keys if isinstance(key, tuple) and isinstance(key[1], str)]
+    for held, is_of, pairs in ((d.number, operator.eq, periods), (d.date, operator.le, days)):
+        pair = _Rows(encode(pairs).decode()).table_valued(column("value", JSON)).c["value"]
+        market, at = pair[0].as_string(), pair[1].as_integer() if held is d.number else pair[1].as_string()
+        last = select(d.id).where(d.market == market, is_of(held, at)).order_by(held.desc(), d.id.desc()).limit(1)
+        asked = select(market.label("market"), at.label("at"), last.scalar_subquery().label("last"))
+        if pairs:
+            found |= {(one["market"], one["at"]): one["last"] for one in look(asked) if one["last"] is not None}
     return found
 
 

@@ -61,7 +61,9 @@ def create_app(
         ValueError: The service cannot start; the message is one line.
     """
     settings = settings or ServiceSettings()
-    read_files(Path(bundle_path))  # where there is no bundle, no log is made
+    kept = log or settings.switches
+    if kept is None or ("://" not in str(kept) and not Path(kept).is_file()):
+        read_files(Path(bundle_path))  # where there is no bundle, no log is made
     decisions = None if log is None else DecisionLog(log)
     switches = DecisionLog(settings.switches) if decisions is None and settings.switches else decisions
     deployment = Deployment(bundle_path, settings, public_key=public_key, log=switches)

@@ -15,6 +15,7 @@ from ..price_list.rows import Price, Status, Text
 from .settings import Share
 
 T = TypeVar("T", bound=Struct)
+Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", extra={"allowed": "64 hexadecimal digits"})]
 MOST_STATES = 10_000
 """Markets in one request."""
 MOST_OUTCOMES = 10_000
@@ -30,6 +31,14 @@ class Throw(Struct, kw_only=True, forbid_unknown_fields=True):
 
     by: Annotated[Text, Meta(description="who; with API keys, the name of the key counts")] = ""
     reason: Annotated[Text, Meta(description="why, for the log")] = ""
+
+
+class Rollback(Throw, forbid_unknown_fields=True):
+    """Which bundle takes over again."""
+
+    bundle: Annotated[
+        Digest | None, Meta(description="its digest; by default the one that was active before, once")
+    ] = None
 
 
 class Switch(Throw, forbid_unknown_fields=True):

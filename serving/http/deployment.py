@@ -69,17 +69,39 @@ class Deployment:
         self._draws, self._share, self._transitions = Draws(settings.seed), settings.canary, log
         self.metrics, self._switching = Metrics(), threading.RLock()
         self._counted, self._complaints = -math.inf, list[str]()
-        loaded = self._bundles.at_path()
-        self.slots = self._fresh(loaded)
         self.positions = Positions(holdout=float(settings.holdout))
         self._tail: Any = None
         self._behind = False  # whether transitions were read that the policies do not follow yet
         self._read()
-        unseen = "a bundle not seen yet"
-        self.throw(lambda now: now.started(loaded.digest, settings.killed, self._share), "start", unseen)
+        self._start(settings.killed)
+
+    def _start(self, killed: bool) -> None:
+        """Begin with the bundle at the path where it is new, else with the active one of the log. Raises BundleError,
+        ValueError.
+        """
+        loaded, wrong = None, ""
+        try:
+            loaded = self._bundles.at_path()
+        except BundleError as error:
+            if not self.positions.active:
+                raise
+            wrong = str(error)
+
+        def thrown(now: Positions) -> Transitions:
+            nonlocal wrong
+            digest = loaded.digest if loaded else now.active
+            if loaded and now.active and digest not in now.seen:
+                try:
+                    self._bundles.check_update(loaded, now.active)
+                except BundleError as error:
+                    digest, wrong = now.active, str(error)
+            return now.started(digest, killed, self._share)
+
+        self.slots = self._fresh(loaded or self._bundles.get(self.positions.active))
+        self.throw(thrown, "start", "a bundle not seen yet")
         self._put(self.positions, self._slots(self.positions))
-        if self.positions.active != loaded.digest:
-            facts = {"active": self.positions.active, "at_path": loaded.digest}
+        if loaded is None or self.positions.active != loaded.digest:
+            facts = {"active": self.positions.active, "at_path": loaded and loaded.digest, "reason": wrong}
             _log.warning("the bundle at the path is not the active one", extra={"facts": facts})
 
     @property
@@ -125,11 +147,12 @@ class Deployment:
         """
         try:
             bundle = self._bundles.at_path()
-            own, got = self.bundle.manifest["created"], bundle.manifest["created"]
-            if not self._share and got < own:
-                path = self._bundles.path
-                raise BundleError(f"{path} must be newer than the active bundle ({own}); got one of {got}; roll back")
-            thrown = self.throw(lambda now: now.reloaded(bundle.digest, self._share), by, reason)
+
+            def decided(now: Positions) -> Transitions:
+                self._bundles.check_update(bundle, now.active)
+                return now.reloaded(bundle.digest, self._share)
+
+            thrown = self.throw(decided, by, reason)
         except (BundleError, DeploymentError):
             self.metrics.reloads.labels("refused").inc()
             raise
@@ -150,9 +173,11 @@ class Deployment:
             raise DeploymentError(f"promote needs a canary that no guard has stopped; got {canary.guards.stopped[1]}")
         self.throw(lambda now: now.promoted(), by, reason)
 
-    def rollback(self, by: str = "unnamed", reason: str = "") -> None:
-        """Activate the former bundle again; the present one becomes the former. Raises DeploymentError, LogError."""
-        self.throw(lambda now: now.rolled_back(), by, reason)
+    def rollback(self, by: str = "unnamed", reason: str = "", *, to: str | None = None) -> None:
+        """Activate an earlier bundle again, by default the former, and take the present one back. Raises DeploymentError,
+        LogError.
+        """
+        self.throw(lambda now: now.rolled_back(to), by, reason)
 
     def kill(self, on: bool, by: str = "unnamed", reason: str = "") -> None:
         """Turn the kill switch on or off. Raises LogError."""
