@@ -289,6 +289,39 @@ class DecisionLog(Storage):
             for own in products:
                 yield {**own, **summed(reported[own["product"]], own["price"], own["discounts"])}
 
+    def sold_around_trial(self, bundle: str, count: int) -> Iterator[dict[str, Any]]:
+        """The rows of `sold` of the last decisions before a bundle went on trial, and of the last ones since.
+
+        Args:
+            bundle: Its digest.
+            count: How many decisions of each.
+
+        Raises:
+            ChainError: A body is damaged.
+            LogError: The log cannot be read.
+        """
+        began, ends = self.trial_began(bundle), self.ends()
+        yield from self.sold((began - 1, ends[1]), began - count)
+        yield from self.sold(ends, max(began, ends[0] - count + 1))
+
+    def trial_began(self, bundle: str) -> int:
+        """Number of the first decision since a bundle went on trial, by the times of both. Raises LogError."""
+        time = ""
+        for act in self.acts("switches"):
+            position = msgspec.json.decode(act["position"]) if act["switch"] == "canary" else None
+            if position and position["bundle"] == bundle:
+                time = time or act["time"]
+            elif act["switch"] in ("canary", "bundle"):
+                time = ""
+        first, after = start_of(DECISIONS, self.rows).rows + 1, end_of(DECISIONS, self.rows).rows + 1
+        while first < after:  # times rise with numbers, and have no index
+            middle = (first + after) // 2
+            if any(self.rows(select(DECISIONS.c.id).where(DECISIONS.c.id == middle, DECISIONS.c.time >= time))):
+                after = middle
+            else:
+                first = middle + 1
+        return first
+
     def erased(self) -> int:
         """The number of decisions that can no longer be read. Raises LogError."""
         query = select(func.count().label("n")).where(DECISIONS.c.body.is_(None))

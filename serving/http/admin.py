@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 from ..bundle.reading import Bundle
 from ..decision_log.log import DecisionLog
 from .batching import committed
-from .bodies import CanaryShare, Certificate, HoldoutShare, Rollback, Switch, Throw, read_body
+from .bodies import CanaryShare, Certificate, HoldoutShare, Promotion, Rollback, Switch, Throw, read_body
 from .deployment import Deployment
 from .gate import Call, Routes, problem
 
@@ -90,7 +90,7 @@ def switch_routes(deployment: Deployment, operator: Executor) -> Routes:
     """
 
     async def thrown(kind: type[Any], throw: Callable[..., Any], call: Call) -> Response:
-        body = kind() if kind in (Throw, Rollback) and not call.body else read_body(call.body, kind)
+        body = kind() if kind in (Throw, Promotion, Rollback) and not call.body else read_body(call.body, kind)
         by = call.caller or body.by or "unnamed"
         await asyncio.get_running_loop().run_in_executor(operator, throw, body, by, body.reason)
         return JSONResponse(deployment.status())
@@ -98,7 +98,7 @@ def switch_routes(deployment: Deployment, operator: Executor) -> Routes:
     switches: dict[str, tuple[type[Any], Callable[..., Any]]] = {
         "POST /v1/admin/reload": (Throw, lambda _, *by: deployment.reload(*by)),
         "POST /v1/admin/rollback": (Rollback, lambda body, *by: deployment.rollback(*by, to=body.bundle)),
-        "POST /v1/admin/promote": (Throw, lambda _, *by: deployment.promote(*by)),
+        "POST /v1/admin/promote": (Promotion, lambda body, *by: deployment.promote(*by, unjudged=body.unjudged)),
         "PUT /v1/admin/kill-switch": (Switch, lambda body, *by: deployment.kill(body.on, *by)),
         "PUT /v1/admin/holdout": (HoldoutShare, lambda body, *by: deployment.hold_out(body.share, *by)),
         "PUT /v1/admin/canary": (CanaryShare, lambda body, *by: deployment.try_newer(body.share, *by)),

@@ -41,6 +41,12 @@ class Rollback(Throw, forbid_unknown_fields=True):
     ] = None
 
 
+class Promotion(Throw, forbid_unknown_fields=True):
+    """How the bundle on trial takes over."""
+
+    unjudged: Annotated[bool, Meta(description="whether it does though the guard `money` cannot judge")] = False
+
+
 class Switch(Throw, forbid_unknown_fields=True):
     """Whether something is on."""
 

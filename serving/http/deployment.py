@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import logging
 import math
 import threading
@@ -22,7 +23,8 @@ from ..documents import FilePath
 from ..market_state import State, StateError
 from ..predictor import ObservedMarkets, Predictor, fallback_policy
 from .bundles import Bundles
-from .canary.money import confidence_of_loss
+from .canary.guards import MEANINGS
+from .canary.money import LEAST_MARKETS, confidence_of_loss
 from .canary.trial import Trial
 from .metrics import Metrics
 from .settings import ServiceSettings
@@ -34,8 +36,10 @@ _SECONDS = 0.5
 _MONEY_SECONDS = 300.0
 """Between two looks at what the markets of a newer bundle earn."""
 _MONEY_DECISIONS = 20_000
-"""The last decisions, at which it looks: reading them takes a few seconds."""
+"""The last decisions before a trial, and of it, at which it looks: reading them takes a few seconds."""
 _TRIES = 5
+_EARLIEST = dt.timezone(dt.timedelta(hours=14))
+"""Where a day begins first."""
 _log = logging.getLogger(__name__)
 
 
@@ -166,11 +170,26 @@ class Deployment:
         bundle = self._bundles.at_path() if share else None
         self.throw(lambda now: now.tried(bundle.digest, share) if bundle else [("canary", None)], by, reason)
 
-    def promote(self, by: str = "unnamed", reason: str = "") -> None:
-        """Activate the bundle on trial; the present one becomes the former. Raises DeploymentError, LogError."""
+    def promote(self, by: str = "unnamed", reason: str = "", *, unjudged: bool = False) -> None:
+        """Activate the bundle on trial; the present one becomes the former.
+
+        Args:
+            by: Who.
+            reason: Why.
+            unjudged: Whether it is activated though the money guard cannot judge.
+
+        Raises:
+            DeploymentError: There is none, or a guard has stopped it or cannot judge.
+            LogError: It cannot be recorded.
+        """
         canary = self.slots.canary
         if canary is not None and canary.guards.stopped:
             raise DeploymentError(f"promote needs a canary that no guard has stopped; got {canary.guards.stopped[1]}")
+        if canary is not None and not unjudged and canary.guards.values["money"] is None:
+            got = f"the guard money, which cannot judge: {MEANINGS['money']}, of {LEAST_MARKETS} of each at least"
+            raise DeploymentError(
+                f'promote needs a canary whose guards can judge; got {got}; wait, or send "unjudged": true'
+            )
         self.throw(lambda now: now.promoted(), by, reason)
 
     def rollback(self, by: str = "unnamed", reason: str = "", *, to: str | None = None) -> None:
@@ -191,7 +210,8 @@ class Deployment:
         """Put on record what the sales of both arms show; the facts are those of `bodies.Certificate`. Raises
         DeploymentError, LogError.
         """
-        self.throw(lambda now: now.certified(facts), by, reason)
+        latest = str(dt.datetime.now(_EARLIEST).date())
+        self.throw(lambda now: now.certified(facts, latest), by, reason)
 
     def throw(self, decide: Callable[[Positions], Transitions], by: str, reason: str = "") -> Transitions:
         """Record transitions, and make them; nothing changes where either fails.
@@ -272,7 +292,7 @@ class Deployment:
             return
         if self._transitions is not None and time.monotonic() > self._counted + _MONEY_SECONDS:
             self._counted, bundle = time.monotonic(), canary.predictor.bundle
-            sold = self._transitions.sold(first=self._transitions.ends()[0] - _MONEY_DECISIONS)
+            sold = self._transitions.sold_around_trial(bundle.digest, _MONEY_DECISIONS)
             canary.guards.earned(confidence_of_loss(sold, bundle.digest, _costs(bundle)))
         if canary.guards.stopped:
             guard, words = canary.guards.stopped

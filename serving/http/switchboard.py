@@ -49,7 +49,7 @@ class Positions:
         seen: All that were ever active or on trial.
         killed: Whether the fallback prices all markets.
         holdout: Share of markets that the fallback prices.
-        certificate: The last one, with the bundle that was active then.
+        certificate: The last one of the active bundle.
     """
 
     active: str = ""
@@ -92,7 +92,13 @@ class Positions:
 
     def _activated(self, digest: str) -> Positions:
         before = (*self.earlier, self.active) if self.active else ()
-        own = {"active": digest, "earlier": tuple(one for one in before if one != digest), "is_rolled_back": False}
+        # A certificate is of one bundle's prices.
+        own = {
+            "certificate": None,
+            "active": digest,
+            "earlier": tuple(one for one in before if one != digest),
+            "is_rolled_back": False,
+        }
         return replace(self, **own, trial=None, taken_back=self.taken_back - {digest}, seen=self.seen | {digest})
 
     def _without(self, digest: str) -> Positions:
@@ -121,10 +127,22 @@ class Positions:
             raise DeploymentError("a canary needs a newer bundle at the path; got the active one; export it first")
         return [("canary", {"bundle": digest, "share": share})]
 
-    def certified(self, facts: dict[str, Any]) -> Transitions:
-        """A certificate is put on record. Raises DeploymentError where it is older than the last one."""
-        if self.certificate is not None and facts["date"] < self.certificate["date"]:
-            got = f"{facts['date']} after {self.certificate['date']}"
+    def certified(self, facts: dict[str, Any], latest: str) -> Transitions:
+        """A certificate is put on record.
+
+        Args:
+            facts: What is certified.
+            latest: The last day that sales can be of, YYYY-MM-DD.
+
+        Raises:
+            DeploymentError: It is older than the last one, or of days to come.
+        """
+        if facts["date"] > latest:
+            got = f"{facts['date']}, after {latest}"
+            raise DeploymentError(f"a certificate must be of days that are over; got {got}; correct its date")
+        last = None if self.certificate is None else self.certificate["date"]
+        if last is not None and facts["date"] < last <= latest:
+            got = f"{facts['date']} after {last}"
             raise DeploymentError(f"a certificate must not be older than the last one; got {got}; use newer sales")
         return [("certificate", {**facts, "bundle": self.active})]
 

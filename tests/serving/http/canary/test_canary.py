@@ -153,7 +153,10 @@ def test_it_reaches_every_instance_outlives_all_and_is_promoted(path: Path, newe
         assert 'repricer_canary_guard{guard="price_move"} 0.0' in two.get("/metrics").text
     with TestClient(create_app(path, log=log)) as again:
         assert (again.get("/readyz").json()["bundle"], again.get("/readyz").json()["canary"]) == (old, digest)
-        assert again.post("/v1/admin/promote", json={"by": "Ann"}).json()["active"]["bundle"] == digest
+        refused = again.post("/v1/admin/promote", json={"by": "Ann"})
+        assert (refused.status_code, "the guard money, which cannot judge" in refused.text) == (409, True)
+        promoted = again.post("/v1/admin/promote", json={"by": "Ann", "unjudged": True})
+        assert promoted.json()["active"]["bundle"] == digest
     with TestClient(create_app(other, log=log)) as last:
         assert (last.get("/readyz").json()["bundle"], last.get("/readyz").json()["canary"]) == (digest, None)
     rows = [(row["switch"], row["thrown_by"]) for row in DecisionLog(log).acts("switches")]
