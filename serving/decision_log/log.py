@@ -19,7 +19,7 @@ from ..decision import Chance, Decision
 from ..market_state import State
 from ..predictor import PriceAnswer
 from . import maintenance
-from .approvals import Approval, ExperimentPlan, Recorded, add_experiment, add_items
+from .approvals import Approval, ExperimentPlan, Recorded, add_desk, add_experiment, add_items, desk
 from .approvals import add as add_approvals
 from .chain import ChainError, Tail, checked, document, facts_of, is_whole, row
 from .outcomes import OutcomeError, Report, ReportedOutcome, outcomes_of, reports_of, summed
@@ -158,6 +158,19 @@ class DecisionLog(Storage):
     def record_items(self, decisions: Mapping[str, Mapping[str, Any]]) -> int:
         """Commit decisions about key-value items, by id, among the approvals; how many are new. Raises LogError."""
         return self.submit(partial(add_items, decisions=decisions)).result() if decisions else 0
+
+    def record_desk(self, seen: Sequence[str], by: str) -> None:
+        """Commit who decided on the page of a price list, among the approvals. Raises LogError.
+
+        Args:
+            seen: Names each row or item as it is since then.
+            by: Who.
+        """
+        self.submit(partial(add_desk, seen=seen, by=by)).result()
+
+    def desk(self) -> dict[str, str]:
+        """Who made each decision that `record_desk` recorded. Raises LogError."""
+        return desk(self.rows)
 
     def record_experiment(self, plan: ExperimentPlan) -> Recorded:
         """Commit the plan of an experiment among the approvals; a repeated one is not written again. Raises LogError, and

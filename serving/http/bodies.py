@@ -100,6 +100,9 @@ class ListDecision(Document, frozen=True, forbid_unknown_fields=True):
     zone: Annotated[Name, Meta(description="zone of the row")]
     product: Annotated[Name, Meta(description="product of the row")]
     week: Annotated[dt.date, Meta(description="week of the row, YYYY-MM-DD")]
+    seen: Annotated[
+        Name, Meta(description="`seen` of the row as `/v1/price-list` gave it: none decides on another row")
+    ]
     status: Annotated[Status, Meta(description="what is decided; `proposed` takes a decision back")]
     decided_price: Annotated[Price | None, Meta(description="for overridden: the price, currency per unit")] = None
     decision_reason: Annotated[Text, Meta(description="why; needed for overridden and postponed")] = ""
