@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 from rich.markup import escape
 
 from ..serving.documents import csv_rows, fields, typed
@@ -71,13 +72,13 @@ def export(log: str, out: Path, as_json: bool) -> None:
 
 @command.command()
 @click.argument("log")
-@click.option("--head", help="A hash noted earlier; it must still be in the log.")
+@click.option("--head", help="A file of what --json wrote earlier, or a hash: it must still be in the log.")
 @gone_option("--checkpoint", "all rows are checked; note the head, and pass it as --head")
 @json_option
 def verify(log: str, head: str | None, as_json: bool) -> None:
     """Check the hash of every row; exits with 2 if a row was changed or removed."""
     with closing(open_log(log)) as decisions:
-        found = decisions.verify(head)
+        found = decisions.verify(_noted(head))
     gone, lines = {"rows": found.gone, "outcomes": found.outcomes_gone}, []
     for name, what in _CHAINS.items():
         count, head = getattr(found, name), getattr(found, "hash" if name == "rows" else f"{name}_hash")
@@ -85,6 +86,18 @@ def verify(log: str, head: str | None, as_json: bool) -> None:
         after = f", after {left:,} that were archived or discarded" if left else ""
         lines.append(f"{count - left:,} {what} in an unbroken chain{after}, head {head}")
     output(as_json, found._asdict(), *lines)
+
+
+def _noted(head: str | None) -> str | dict[str, Any] | None:
+    """A hash, or the ends of all chains that a file holds. Raises ValueError."""
+    if head is None or not Path(head).is_file():
+        return head
+    try:
+        return msgspec.json.decode(Path(head).read_bytes(), type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise ValueError(
+            f"--head must be a file that log verify --json wrote; got {head}: {error}; note it again"
+        ) from None
 
 
 @command.command()

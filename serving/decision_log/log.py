@@ -24,7 +24,7 @@ from .approvals import add as add_approvals
 from .chain import ChainError, Tail, checked, document, facts_of, is_whole, row
 from .outcomes import OutcomeError, Report, ReportedOutcome, outcomes_of, reports_of, summed
 from .records import decision_row, opened
-from .replies import Reply, keep, kept
+from .replies import Reply, digest_of, keep, kept
 from .storage import LogError, Storage, Writing, end_of, start_of
 from .tables import BUNDLES, DECISIONS, METADATA, OUTCOMES, SWITCHES, TRIALS
 from .verification import verified
@@ -101,7 +101,9 @@ class DecisionLog(Storage):
             A future with the answer that was kept already, None where there was none. It raises
             LogError if the rows cannot be written, and ReusedKeyError.
         """
-        rows = [decision_row(*one) for one in named]
+        kept_as = None if reply is None else digest_of(reply.question, reply.packed)
+        # The first of several says what the whole answer was.
+        rows = [decision_row(*one, None if number else kept_as) for number, one in enumerate(named)]
 
         def add(writing: Writing) -> bytes | None:
             if reply is not None:

@@ -31,15 +31,27 @@ def opened(rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, list[dict[s
     for own in rows:
         if own["body"] is not None:
             products, shared = unpacked(text_of(own["body"]))
+            shared.pop("reply", None)
             once = {key: own[key] for key in ("time", "market", "date")}
             once |= {"request_id": own["name"], "period": own["number"]}
             yield own["id"], [{**once, **product, **shared} for product in products]
 
 
-def decision_row(request_id: str, decision: Decision) -> dict[str, Any]:
-    """The row of a decision, without its links. Raises ValueError for a propensity outside (0, 1]."""
+def decision_row(request_id: str, decision: Decision, reply: str | None = None) -> dict[str, Any]:
+    """The row of a decision, without its links.
+
+    Args:
+        request_id: Names the answer.
+        decision: What was decided.
+        reply: Digest of the answer, where it is kept to be given again.
+
+    Raises:
+        ValueError: A propensity lies outside (0, 1].
+    """
     answer, state = decision.answer, decision.state
     shared = {"arm": decision.arm, "policy": answer.policy, "bundle": answer.bundle}
+    if reply is not None:
+        shared["reply"] = reply
     if answer.last_day is not None:
         shared["last_day"] = answer.last_day
     text = msgspec.json.encode({**shared, "count": len(answer.prices), "rows": _decision_columns(decision)})

@@ -16,6 +16,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, Executable, Table, create_engine, event, insert, inspect, select
 from sqlalchemy.engine import URL, make_url
@@ -134,10 +135,11 @@ class Storage:
         try:
             if url.get_backend_name() == "sqlite" and url.database:
                 _check_file(url.database)
-            self.engine = _engine_of(url)
+            is_read_only = url.get_backend_name() == "sqlite" and _is_read_only(url.database or "")
+            self.engine = _engine_of(url, is_read_only)
             # A service that starts does not hold up those that write.
             with self.engine.connect() as connection:
-                complete = _version(connection, self.name) is not None and _has_days(connection)
+                complete = _version(connection, self.name) is not None and (is_read_only or _has_days(connection))
             if not complete:
                 with _locked(self.engine) as connection:
                     if _version(connection, self.name) is None:  # no other process has made them meanwhile
@@ -283,17 +285,20 @@ def _url_of(place: FilePath) -> URL:
     return url
 
 
-def _engine_of(url: URL) -> Engine:
+def _engine_of(url: URL, is_read_only: bool) -> Engine:
     """Connections to a database, each with the settings that a log needs."""
     if url.get_backend_name() == "postgresql":
         # A connection that the server has closed is replaced before it is used.
         engine = create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": _LOCK_PATIENCE})
         settings = ("SET synchronous_commit = on", f"SET lock_timeout = '{_LOCK_PATIENCE}s'")
     else:
+        settings = [f"PRAGMA {setting}" for setting in _PRAGMAS]
+        if is_read_only:
+            own = {"mode": "ro", "immutable": "1", "uri": "true"}
+            url, settings = url.set(database=f"file:{quote(os.path.abspath(url.database or ''))}", query=own), []
         # The driver must not begin transactions: `locked` does, with an immediate lock.
         engine = create_engine(url, connect_args={"timeout": _LOCK_PATIENCE, "isolation_level": None})
-        settings = [f"PRAGMA {setting}" for setting in _PRAGMAS]
-        if url.database:
+        if url.database and not is_read_only:
             _keep_to(engine, os.path.abspath(url.database))
 
     @event.listens_for(engine, "connect")
@@ -347,6 +352,17 @@ def _locked(engine: Engine) -> Iterator[Connection]:
 def _line_of(error: Exception) -> str:
     """The driver's message, in one line."""
     return " ".join(str(getattr(error, "orig", None) or error).split())
+
+
+def _is_read_only(path: str) -> bool:
+    """Whether a file cannot be written here. Raises ValueError where its last rows are beside it and cannot be read."""
+    if not os.path.isfile(path) or os.access(path, os.W_OK):
+        return False
+    beside = Path(f"{path}-wal")
+    if beside.is_file() and beside.stat().st_size:
+        got = f"got {path}, which cannot be written, with its last rows in {beside}"
+        raise ValueError(f"decision log must be whole to be read; {got}; copy both files to where they can be written")
+    return True
 
 
 def _check_file(path: str) -> None:
