@@ -23,7 +23,7 @@ from .approvals import Approval, ExperimentPlan, Recorded, add_desk, add_experim
 from .approvals import add as add_approvals
 from .chain import ChainError, Tail, checked, document, facts_of, is_whole, row
 from .outcomes import OutcomeError, Report, ReportedOutcome, outcomes_of, reports_of, summed
-from .records import decision_row, opened
+from .records import decision_row, opened, state_of
 from .replies import Reply, digest_of, keep, kept
 from .storage import LogError, Storage, Writing, end_of, start_of
 from .tables import BUNDLES, DECISIONS, METADATA, OUTCOMES, SWITCHES, TRIALS
@@ -319,8 +319,21 @@ class DecisionLog(Storage):
         yield from self.sold((began - 1, ends[1]), began - count)
         yield from self.sold(ends, max(began, ends[0] - count + 1))
 
+    def states_on_trial(self, bundle: str, count: int) -> list[State]:
+        """The states of the last decisions since a bundle went on trial, in order. Raises ChainError, LogError.
+
+        Args:
+            bundle: Its digest.
+            count: How many at most.
+        """
+        first = max(self.trial_began(bundle), self.ends()[0] - count + 1)
+        query = select(DECISIONS).where(DECISIONS.c.id >= first).order_by(DECISIONS.c.id)
+        return [state_of(products) for _, products in opened(self.rows(query))]
+
     def trial_began(self, bundle: str) -> int:
-        """Number of the first decision since a bundle went on trial, by the times of both. Raises LogError."""
+        """Number of the first decision since a bundle went on trial, by the times of both; that of the next one where it is
+        not on trial. Raises LogError.
+        """
         time = ""
         for act in self.acts("switches"):
             position = msgspec.json.decode(act["position"]) if act["switch"] == "canary" else None
@@ -329,13 +342,13 @@ class DecisionLog(Storage):
             elif act["switch"] in ("canary", "bundle"):
                 time = ""
         first, after = start_of(DECISIONS, self.rows).rows + 1, end_of(DECISIONS, self.rows).rows + 1
-        while first < after:  # times rise with numbers, and have no index
+        while time and first < after:  # times rise with numbers, and have no index
             middle = (first + after) // 2
             if any(self.rows(select(DECISIONS.c.id).where(DECISIONS.c.id == middle, DECISIONS.c.time >= time))):
                 after = middle
             else:
                 first = middle + 1
-        return first
+        return after
 
     def erased(self) -> int:
         """The number of decisions that can no longer be read. Raises LogError."""

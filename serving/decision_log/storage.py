@@ -220,11 +220,14 @@ class Storage:
             time.sleep(0.02)
 
     def close(self) -> None:
-        """Write what is waiting, and disconnect from the database."""
+        """Write what is waiting, and disconnect from the database. Raises LogError where it does not answer."""
         with self._door:
             self._open = False
             self._jobs.put(None)
-        self._thread.join()
+        while self._thread.is_alive():
+            self._thread.join(_TIDY)
+            if time.monotonic() - self._begun > PATIENCE:
+                raise LogError(f"decision log {self.name} has not answered for more than {PATIENCE:g} s; left open")
         self.engine.dispose()
 
     def _write(self) -> None:

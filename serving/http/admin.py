@@ -32,6 +32,8 @@ class Status:
 
     draining = False
     """Whether the service is about to stop."""
+    is_stalled = False
+    """Whether it stopped though the log did not answer."""
 
     def __init__(self, deployment: Deployment, log: DecisionLog | None) -> None:
         self._deployment, self._log = deployment, log

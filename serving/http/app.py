@@ -78,7 +78,11 @@ def create_app(
         with contextlib.suppress(asyncio.CancelledError):
             await following
         if switches is not None:
-            await asyncio.to_thread(switches.close)
+            try:  # the other threads may wait for the log themselves
+                await asyncio.get_running_loop().run_in_executor(ThreadPoolExecutor(1, "closing"), switches.close)
+            except LogError as error:
+                _log.error("stopped without the log", extra={"facts": {"reason": str(error)}})
+                status.is_stalled = True
         for pool in (aside, operator):
             pool.shutdown(wait=False, cancel_futures=True)
         _log.info("stopped")

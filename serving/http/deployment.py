@@ -23,7 +23,7 @@ from ..documents import FilePath
 from ..market_state import State, StateError
 from ..predictor import ObservedMarkets, Predictor, fallback_policy
 from .bundles import Bundles
-from .canary.guards import MEANINGS
+from .canary.guards import MEANINGS, WINDOW
 from .canary.money import LEAST_MARKETS, confidence_of_loss
 from .canary.trial import Trial
 from .metrics import Metrics
@@ -322,6 +322,9 @@ class Deployment:
                 canary = replace(canary, share=share)  # it goes on
             else:
                 canary = Trial.of(self._bundles.get(digest), slots.active.bundle, share)
+                if self._transitions is not None:
+                    count = WINDOW // slots.active.bundle.catalogue.num_products + 1
+                    canary.remember(slots.active, self._transitions.states_on_trial(digest, count))
         return replace(slots, killed=positions.killed, holdout=positions.holdout, canary=canary)
 
     def _fresh(self, bundle: Bundle) -> Slots:

@@ -39,7 +39,9 @@ from .switchboard import DeploymentError
 MAX_BODY = 4 << 20
 """Largest body of a request in bytes, enough for some ten thousand products."""
 _MOST_HEADER_BYTES = 64 << 10
-_PRICE_PATHS = ("/v1/prices", "/v1/outcomes")
+_PRICES = "/v1/prices"
+_PRICE_PATHS = (_PRICES, "/v1/outcomes")
+_AGAIN = "try again with the same Idempotency-Key, as the decision may be recorded later"
 _OPEN_PATHS = ("/healthz", "/readyz")
 _CALLERS = 10_000
 _log = logging.getLogger("repricer.requests")
@@ -156,7 +158,8 @@ class Gate(Starlette):
             answer = problem(refusal.status_code, refusal.detail, refusal.headers)
         except tuple(_REFUSALS) as error:
             status = next(status for kind, status in _REFUSALS.items() if isinstance(error, kind))
-            log = f"the log of decisions must be at hand to answer; got {error}; try again"
+            again = _AGAIN if scope["path"] == _PRICES else "try again"
+            log = f"the log of decisions must be at hand to answer; got {error}; {again}"
             answer = problem(status, log if status == 503 else str(error))
         except Exception:
             _log.exception("failed", extra={"facts": {"request_id": state["request_id"]}})
@@ -180,7 +183,7 @@ class Gate(Starlette):
         if scope["method"] not in methods:
             allowed = ", ".join(sorted(methods))
             raise HTTPException(405, f"method must be one of {allowed}; got another; see /docs", {"Allow": allowed})
-        if path == "/v1/prices" and (retry_key := headers.get(IDEMPOTENCY_KEY)):
+        if path == _PRICES and (retry_key := headers.get(IDEMPOTENCY_KEY)):
             # The same key of the same caller is the same request.
             named = (state["caller"] or "").encode()
             key = b"%d %b%b" % (len(named), named, retry_key)

@@ -16,7 +16,7 @@ MEANINGS = {
     "errors": "share of states that the newer bundle could not price",
     "money": "confidence that its markets earn less than the others, each against its own past",
 }
-_WINDOW, _LEAST = 3000.0, 300.0
+WINDOW, _LEAST = 3000, 300
 """Products, in the last of which and from how many on the guards judge."""
 _LEAST_ERRORS = 3.0
 
@@ -46,7 +46,7 @@ class Guards:
         products = max(len(both), sum(len(one.prices) for one in active))
         with self._lock:
             added = len(both), moves, len(active), len(active) - len(pairs)
-            self._sums = (1 - 1 / _WINDOW) ** products * self._sums + added
+            self._sums = (1 - 1 / WINDOW) ** products * self._sums + added
         self._judge()
 
     def earned(self, confidence: float | None) -> None:

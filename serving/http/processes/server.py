@@ -52,9 +52,13 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter) or time.monotonic() > self._leaves
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Finish the requests in progress; those who have sent half of one have a second for the rest."""
+        """Finish the requests in progress; those who have sent half of one have a second for the rest. Storage that does not
+        answer does not keep the service.
+        """
         asyncio.get_running_loop().call_later(_HALF_SENT, self._hurry)
         await super().shutdown(sockets)
+        if cast(Any, self.config.app).state.status.is_stalled:
+            os._exit(1)  # threads that wait for the log would keep the process
 
     def _hurry(self) -> None:
         for connection in cast("list[HttpToolsProtocol]", list(self.server_state.connections)):

@@ -222,3 +222,22 @@ def test_a_guard_acts_within_a_large_request(
         arms = [answer["arm"] for answer in client.post("/v1/prices", json=asked).json()]
     assert "canary" in arms[:100]
     assert set(arms[300:]) == {"policy"}
+
+
+def test_the_guards_know_after_a_restart_what_they_knew(
+    path: Path, dearer: Path, one: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("repricer.serving.http.canary.guards.LIMITS", {"price_move": 9.0, "errors": 1.0, "money": 1.0})
+    known, asked = list[Any](), [state | {"loyalty": {"loyal": 1.1}} for state in states(one)[:150]]
+    for _ in range(2):
+        with TestClient(create_app(path, log=tmp_path / "log.db")) as client:
+            if not known:
+                client.post("/v1/prices", json=asked[:20])  # before the trial
+                renew(path, dearer)
+                assert client.put("/v1/admin/canary", json={"share": 0.5}).status_code == 200
+                for state in asked:
+                    assert client.post("/v1/prices", json=state).status_code == 200
+            guards = client.app.state.deployment.slots.canary.guards  # pyright: ignore
+            known.append(guards._sums.tolist())
+    assert known[0][0] > 400
+    assert known[1] == pytest.approx(known[0], rel=0.15)
