@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from typing import Any
@@ -36,7 +36,7 @@ _TRIES = 5
 _PAGE = 500
 """Decisions that are read at a time."""
 _ALL = (2**62, 2**62)
-_FILLER = "-" * (32 << 10)
+_FILLER = "-" * (4 << 10)
 _RENAMED = {"switches": {"name": "switch"}, "maintenance": {"name": "table_name", "number": "up_to"}}
 Named = Sequence[tuple[str, Decision]]
 Ends = tuple[int, int]
@@ -349,6 +349,11 @@ class DecisionLog(Storage):
             else:
                 first = middle + 1
         return after
+
+    def known_markets(self, markets: Collection[str]) -> set[str]:
+        """Those of some markets that have decisions; an erased one has none. Raises LogError."""
+        d = DECISIONS.c
+        return {row["market"] for row in self.rows(select(d.market).where(d.market.in_(markets)).distinct())}
 
     def erased(self) -> int:
         """The number of decisions that can no longer be read. Raises LogError."""

@@ -151,7 +151,7 @@ class Storage:
             must = "decision log must be a new file, one of its own, or the URL of a database"
             raise ValueError(f"{must}; got {self.name}: {_line_of(error)}") from error
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._open, self._door, self._begun = True, threading.Lock(), math.inf
+        self._open, self._door, self._begun, self._committed = True, threading.Lock(), math.inf, -math.inf
         self._thread = threading.Thread(target=self._write, name="decision-log", daemon=True)
         self._thread.start()
 
@@ -182,6 +182,11 @@ class Storage:
         except TimeoutError:
             done.cancel()
             raise LogError(f"decision log {self.name} has not answered for {PATIENCE:g} s") from None
+
+    @property
+    def age(self) -> float:
+        """Seconds since something was written."""
+        return time.monotonic() - self._committed
 
     def rows(self, query: Executable) -> Iterator[dict[str, Any]]:
         """The rows of a query, read in pieces, as they were at its start. Raises LogError."""
@@ -266,6 +271,7 @@ class Storage:
             for job in jobs:
                 self._commit([job])
         else:
+            self._committed = time.monotonic()
             for job, result in zip(jobs, found, strict=True):
                 job.done.set_result(result)
 

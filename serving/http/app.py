@@ -91,7 +91,7 @@ def create_app(
     routes |= switch_routes(deployment, operator) | question_routes(deployment, decisions, aside)
     if settings.price_list is not None:
         routes |= desk_routes(Desk(settings.price_list, lambda: deployment.bundle, decisions))
-    routes |= page_routes(deployment, recent, {route.split()[1] for route in routes})
+    routes |= page_routes(deployment, recent, {route.split()[1] for route in routes}, decisions)
     # With all fields and spaces, a state is longer than the example.
     state_bytes = 2 * len(orjson.dumps(example_state(deployment.bundle.catalogue)))
     app = Gate(routes, settings, state_bytes, deployment.metrics, lifespan)

@@ -46,8 +46,31 @@ _OPEN_PATHS = ("/healthz", "/readyz")
 _CALLERS = 10_000
 _log = logging.getLogger("repricer.requests")
 IDEMPOTENCY_KEY = b"idempotency-key"
-QUESTIONS = {"/v1/explain": 20, "/v1/what-if": 15, "/v1/answer": 20}
-"""Requests for which each of these counts, as it takes that many times the time of a price."""
+QUESTIONS = {
+    "/v1/explain": 20,
+    "/v1/what-if": 15,
+    "/v1/answer": 20,
+    "/metrics": 10,
+    "/v1/operation": 5,
+    "/v1/policy": 5,
+}
+QUESTIONS |= dict.fromkeys(("/", "/openapi.json", "/price-list", "/v1/price-list", "/v1/price-list/image"), 20)
+"""Requests for which each of these counts, as it takes that many times the time of a price; one of the admin's counts for
+five.
+"""
+_ADMIN, _LISTS = "/v1/admin/", "/v1/admin/price-list/"
+_SWITCH_BODY = 64 << 10
+"""Largest body of a switch in bytes."""
+_ONCE = (
+    b"host",
+    b"authorization",
+    b"content-length",
+    b"content-type",
+    b"transfer-encoding",
+    b"origin",
+    IDEMPOTENCY_KEY,
+)
+"""Headers that a request may have once: of two, a proxy may have read the other one."""
 _REFUSALS: dict[type[Exception], int] = {
     ContradictionError: 409,
     ClientDisconnect: 400,
@@ -175,6 +198,7 @@ class Gate(Starlette):
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response:
         path, state, headers = scope["path"], scope["state"], dict(scope["headers"])
+        _check_headers(scope, headers)
         if path not in _OPEN_PATHS:
             self._check(scope, headers)
         methods = self._routes.get(path)
@@ -203,8 +227,10 @@ class Gate(Starlette):
             caller = caller if key is None else f"key {key.name}"
         # A request with neither header has no body, as curl sends one without data.
         length = headers.get(b"content-length", b"" if b"transfer-encoding" in headers else b"0")
-        size = int(length) if length.isdigit() and len(length) < 10 and int(length) <= MAX_BODY else -1
-        wait = self._limit.wait(caller, max(1, -(-size // self._state_bytes)) * QUESTIONS.get(path, 1))
+        most = _SWITCH_BODY if path.startswith(_ADMIN) and not path.startswith(_LISTS) else MAX_BODY
+        size = int(length) if length.isdigit() and len(length) < 10 and int(length) <= most else -1
+        weight = QUESTIONS.get(path, 5 if path.startswith(_ADMIN) else 1)
+        wait = self._limit.wait(caller, max(1, -(-size // self._state_bytes)) * weight)
         if wait:
             line = f"requests must keep to the rate limit; got one {wait:.2f} s too early; wait as Retry-After says"
             raise HTTPException(429, line, {"Retry-After": str(int(wait) + 1)})
@@ -218,10 +244,22 @@ class Gate(Starlette):
                 line = f"this path requires the role {role}; got a key for {key.role}; use another key"
                 raise HTTPException(403, line)
         if scope["method"] not in ("GET", "HEAD", "OPTIONS"):
-            _check_body(headers, length.decode("latin-1"), size)
+            _check_body(headers, length.decode("latin-1"), size, most)
 
 
-def _check_body(headers: dict[bytes, bytes], length: str, size: int) -> None:
+def _check_headers(scope: Scope, headers: dict[bytes, bytes]) -> None:
+    """Raise HTTPException for a request of which another server could read something else."""
+    if len(headers) < len(scope["headers"]):
+        names = [name for name, _ in scope["headers"]]
+        for name in _ONCE:
+            if names.count(name) > 1:
+                line = f"header {name.decode()} must be there once; got it {names.count(name)} times; send one"
+                raise HTTPException(400, line)
+    if scope.get("http_version") == "1.1" and b"host" not in headers:
+        raise HTTPException(400, "a request must have the header host; got none; send it")
+
+
+def _check_body(headers: dict[bytes, bytes], length: str, size: int, most: int) -> None:
     """Refuse requests from pages of other sites, and bodies that are too long or of unknown length. Raises
     HTTPException.
     """
@@ -234,7 +272,7 @@ def _check_body(headers: dict[bytes, bytes], length: str, size: int) -> None:
         raise HTTPException(403, line)
     if size < 0:
         got = length[:20] or "none"
-        line = f"request must state its content-length, at most {MAX_BODY}; got {got}; send several requests"
+        line = f"request must state its content-length, at most {most}; got {got}; send several requests"
         raise HTTPException(413, line)
     kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
     if size and kind != b"application/json":

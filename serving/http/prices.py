@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import threading
 from collections import OrderedDict
+from collections.abc import Collection
 from concurrent.futures import Executor, Future
 from datetime import UTC, datetime
 from functools import partial
@@ -49,6 +50,12 @@ class Recent:
             self._seen.move_to_end(market)
             if len(self._seen) > MOST_MARKETS:
                 self._seen.popitem(last=False)
+
+    def keep(self, markets: Collection[str]) -> None:
+        """Forget all other markets."""
+        with self._lock:
+            for market in self._seen.keys() - markets:
+                del self._seen[market]
 
     @property
     def markets(self) -> dict[str, tuple[datetime, Decision]]:

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import math
 import os
+import resource
 import signal
 import socket
 import time
@@ -17,6 +18,9 @@ from typing import Any, cast
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+_COMPLAINT_SECONDS = 60.0
+_MOST_FILES = 8192
+"""Half of the files that may be open are connections, and a quarter those that are being accepted."""
 _HALF_SENT = 1.0
 """Seconds for the rest of a request that is half sent when the service stops."""
 _log = logging.getLogger(__name__)
@@ -66,6 +70,36 @@ class Server(uvicorn.Server):
                 connection.transport.abort()
 
 
+def limited(most: int) -> type[HttpToolsProtocol]:
+    """Connections of which there are so many at most: the one that is idle for the longest makes room for another. Beyond
+    the files that the process may open, none could be accepted, and each try would be an error.
+    """
+    opened: dict[HttpToolsProtocol, None] = {}
+    complained = -math.inf
+
+    class Limited(HttpToolsProtocol):
+        """A connection that makes room, or is ended where none is idle."""
+
+        def connection_made(self, transport: asyncio.Transport) -> None:
+            nonlocal complained
+            super().connection_made(transport)
+            opened[self] = None
+            if len(opened) <= most:
+                return
+            if time.monotonic() > complained + _COMPLAINT_SECONDS:
+                complained = time.monotonic()
+                _log.error("too many connections", extra={"facts": {"most": most}})
+            idle = next((one for one in opened if one.cycle is None or one.cycle.response_complete), self)
+            del opened[idle]
+            idle.transport.abort()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            opened.pop(self, None)
+            super().connection_lost(exc)
+
+    return Limited
+
+
 def bound(host: str, port: int) -> socket.socket:
     """A socket that listens. Raises ValueError where the address cannot be listened on."""
     try:
@@ -89,7 +123,10 @@ def serve(app: Any, host: str, port: int, *, drain: float = 0.0, **settings: Any
         drain: Seconds between SIGTERM and the end.
         settings: More of uvicorn's settings.
     """
-    config = uvicorn.Config(app, http="httptools", ws="none", server_header=False, **settings)
+    files = min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], _MOST_FILES)
+    # So many are accepted at once, before one can be ended.
+    settings |= {"http": limited(files // 2), "backlog": files // 4}
+    config = uvicorn.Config(app, ws="none", server_header=False, **settings)
     config.load()
     with bound(host, port) as listener:
         Server(config, drain).run(sockets=[listener])
