@@ -164,3 +164,12 @@ def test_a_start_without_the_bundle_at_the_path_takes_the_active_one(bundle: Pat
         assert status(client) == wanted
         assert client.get("/readyz").status_code == 200
         assert client.post("/v1/admin/reload").status_code == 409
+
+
+def test_a_start_with_another_key_replaces_a_bundle_that_it_cannot_trust(
+    bundle: Path, one_run: Any, log: Path, tmp_path: Path
+) -> None:
+    create_app(bundle, log=log)
+    other = export(one_run, tmp_path / "other", seed=9)
+    with TestClient(create_app(other, log=log, public_key=own_key_paths(other)[1])) as client:
+        assert status(client)[2] == load_bundle(other).digest
