@@ -52,7 +52,6 @@ QUESTIONS = {
     "/v1/answer": 20,
     "/metrics": 10,
     "/v1/operation": 5,
-    "/v1/policy": 5,
 }
 QUESTIONS |= dict.fromkeys(("/", "/openapi.json", "/price-list", "/v1/price-list", "/v1/price-list/image"), 20)
 """Requests for which each of these counts, as it takes that many times the time of a price; one of the admin's counts for

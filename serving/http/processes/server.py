@@ -20,7 +20,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 _COMPLAINT_SECONDS = 60.0
 _MOST_FILES = 8192
-"""Half of the files that may be open are connections, and a quarter those that are being accepted."""
+"""Four fifths of the files that may be open are connections."""
 _HALF_SENT = 1.0
 """Seconds for the rest of a request that is half sent when the service stops."""
 _log = logging.getLogger(__name__)
@@ -124,8 +124,9 @@ def serve(app: Any, host: str, port: int, *, drain: float = 0.0, **settings: Any
         settings: More of uvicorn's settings.
     """
     files = min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], _MOST_FILES)
-    # So many are accepted at once, before one can be ended.
-    settings |= {"http": limited(files // 2), "backlog": files // 4}
+    # As many as the backlog are accepted at once, before one can be ended.
+    connections = max(files - max(files // 5, 64), 8)
+    settings |= {"http": limited(connections), "backlog": max(files // 10, 16)}
     config = uvicorn.Config(app, ws="none", server_header=False, **settings)
     config.load()
     with bound(host, port) as listener:
