@@ -165,7 +165,7 @@ class Report:
         return self._older.get(key)
 
 
-_Key = str | tuple[str, int] | tuple[str, str]
+_Key = str | tuple[str, int | str]
 """Names a decision: a request id, a market and its period, or a market and a day."""
 
 
@@ -213,14 +213,15 @@ def _numbers(look: Query, outcomes: Iterable[ReportedOutcome]) -> dict[_Key, int
     found: dict[_Key, int] = {}
     for some in _parts(names):
         found |= {one["name"]: one["id"] for one in look(select(d.id, d.name).where(d.name.in_(some)).order_by(d.id))}
-    periods = [key for key in keys if isinstance(key[1], int)]
-    days = [key for key in keys if isinstance(key, tuple) and isinstance(key[1], str)]
-    for held, is_of, pairs in ((d.number, operator.eq, periods), (d.date, operator.le, days)):
-        pair = _Rows(encode(pairs).decode()).table_valued(column("value", JSON)).c["value"]
+    pairs = [key for key in keys if not isinstance(key, str)]
+    periods = [pair for pair in pairs if isinstance(pair[1], int)]
+    days = [pair for pair in pairs if isinstance(pair[1], str)]
+    for held, is_of, some in ((d.number, operator.eq, periods), (d.date, operator.le, days)):
+        pair = _Rows(encode(some).decode()).table_valued(column("value", JSON)).c["value"]
         market, at = pair[0].as_string(), pair[1].as_integer() if held is d.number else pair[1].as_string()
         last = select(d.id).where(d.market == market, is_of(held, at)).order_by(held.desc(), d.id.desc()).limit(1)
         asked = select(market.label("market"), at.label("at"), last.scalar_subquery().label("last"))
-        if pairs:
+        if some:
             found |= {(one["market"], one["at"]): one["last"] for one in look(asked) if one["last"] is not None}
     return found
 

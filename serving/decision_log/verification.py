@@ -61,7 +61,8 @@ def verified(storage: Storage, head: str | Mapping[str, Any] | None = None) -> H
         got = f"got an outcome of decision {last:,} after {tails[DECISIONS].rows:,} decisions"
         raise ChainError(f"decision log must hold the decision of every outcome; {got}; restore a backup")
     starts = {table: start_of(table, storage.rows).rows for table in CHAINS}
-    found = Head(*(part for table in CHAINS for part in tails[table]), starts[DECISIONS], starts[OUTCOMES])
+    ends = (part for table in CHAINS for part in tails[table])
+    found = Head(*ends, gone=starts[DECISIONS], outcomes_gone=starts[OUTCOMES])
     if isinstance(head, str):
         _check_known(storage, head, acts, tails)
     elif head is not None:

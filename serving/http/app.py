@@ -88,7 +88,8 @@ def create_app(
         _log.info("stopped")
 
     routes = {**Prices(deployment, decisions, recent, aside).routes(), **status.routes()}
-    routes |= switch_routes(deployment, operator) | question_routes(deployment, decisions, aside)
+    routes |= switch_routes(deployment, operator)
+    routes |= question_routes(deployment, decisions, aside)
     if settings.price_list is not None:
         routes |= desk_routes(Desk(settings.price_list, lambda: deployment.bundle, decisions))
     routes |= page_routes(deployment, recent, {route.split()[1] for route in routes}, decisions)

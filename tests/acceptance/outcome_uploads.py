@@ -95,7 +95,8 @@ def _figures(port: int, outcomes: list[dict[str, Any]]) -> Figures:
     uploads.join()
     switching.join()
     assert uploads.new == [_OUTCOMES, 0], uploads.new
-    return Figures(price, *uploads.seconds, max(switched))
+    upload, retry = uploads.seconds
+    return Figures(price, upload, retry, max(switched))
 
 
 _BARS = {"price": 0.06, "upload": 3.0, "retry": 3.0, "kill_switch": 0.5}

@@ -90,11 +90,12 @@ def test_a_product_that_the_last_decision_did_not_price_is_of_an_older_one(log: 
     answer = Predictor(dated).price(state)
     fewer = [price for price in answer.prices if price.product != "cider"]
     short = type(answer)(**{**vars(answer), "prices": fewer})
-    log.record(short, {**state, "products": state["products"][:2]}, "short")
+    log.record(short, {**state, "products": state["products"][:2]}, "s")
+    assert log.record_outcomes([ReportedOutcome("anchovy", 1.0, request_id="s")]) == 1
     assert (
         log.record_outcomes([outcome_of({"product": "cider", "units": 1, "market": "m0", "date": "2018-01-03"})]) == 1
     )
     assert (
         log.record_outcomes([outcome_of({"product": "biscuit", "units": 1, "market": "m0", "date": "2018-01-03"})]) == 1
     )
-    assert {row["request_id"] for row in log.export_outcomes()} == {"r0", "short"}
+    assert {row["request_id"] for row in log.export_outcomes()} == {"r0", "s"}
