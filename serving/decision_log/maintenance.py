@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from .chain import EMPTIED, ChainError, Tail, body_of_parts, parts_of
 from .outcomes import BLOCK, reports_of
 from .storage import Query, Storage, Writing, end_of, start_of
 from .tables import BUNDLES, CHAINS, DECISIONS, MAINTENANCE, OUTCOMES, REPLIES
-from .verification import Head, verified
+from .verification import SPLIT, Head, verified
 
 _PIECE = 1_000
 """Rows that are copied or deleted in one transaction, so that a service can write in between."""
@@ -100,7 +101,7 @@ def rotate(storage: Storage, days: float, archive: FilePath | None, by: str, rea
     # No outcome goes before its decision.
     cut = {DECISIONS: _tail(storage, DECISIONS, last), OUTCOMES: _tail(storage, OUTCOMES, (later or reported + 1) - 1)}
     if archive is not None and cut[DECISIONS] != start:
-        _archive(storage, cut[DECISIONS], reported, Path(archive))
+        _archive(storage, cut[DECISIONS], reported, Path(archive), {"done_by": by, "reason": reason})
 
     def note(writing: Writing) -> None:
         facts = {"action": "discard" if archive is None else "archive", "done_by": by, "reason": reason}
@@ -127,12 +128,14 @@ def _tail(storage: Storage, table: Table, last: int) -> Tail:
     return Tail(last, found) if found else start_of(table, storage.rows)
 
 
-def _archive(storage: Storage, end: Tail, last_outcome: int, archive: Path) -> None:
+def _archive(storage: Storage, end: Tail, last_outcome: int, archive: Path, who: Mapping[str, str]) -> None:
     """Write a log of the decisions up to `end`, and all their outcomes, and verify it."""
     which: dict[Table, ColumnElement[bool]] = dict.fromkeys(CHAINS, true())
     which |= {DECISIONS: DECISIONS.c.id <= end.rows, OUTCOMES: OUTCOMES.c.id <= last_outcome}
     with _new_file(archive) as copy, closing(Storage(copy)) as target:
         _copy(storage, target, which)
+        facts = {"action": SPLIT, **who, "up_to": end.rows, "up_to_hash": end.hash}
+        target.submit(lambda writing: writing.maintain("archive", facts)).result()
         if verified(target)[:2] != end:
             raise ChainError(f"{archive} must end where the log now begins; got another hash; verify the log")
 

@@ -13,6 +13,9 @@ from .replies import check_replies
 from .storage import Storage, end_of, start_of
 from .tables import APPROVALS, BUNDLES, CHAINS, DECISIONS, MAINTENANCE, OUTCOMES, SWITCHES
 
+SPLIT = "split"
+"""What an archive says was done to it: where its decisions end."""
+
 
 class Head(NamedTuple):
     """The end of a log: the number of decisions so far and the hash of the last one, and the same
@@ -57,9 +60,12 @@ def verified(storage: Storage, head: str | Mapping[str, Any] | None = None) -> H
         tails[table] = start_of(table, storage.rows)
         for row in _checked(storage, table, gone.get(table, ())):
             tails[table] = Tail(row["id"], row["hash"])
-    if last > tails[DECISIONS].rows:
+    # An archive also holds outcomes of decisions that stayed in its log; one of an earlier release does not say where it ends.
+    archived = {Tail(act["up_to"], act["up_to_hash"]) for act in acts if act["action"] == SPLIT}
+    if last > tails[DECISIONS].rows and tails[DECISIONS] not in archived and head != tails[DECISIONS].hash:
         got = f"got an outcome of decision {last:,} after {tails[DECISIONS].rows:,} decisions"
-        raise ChainError(f"decision log must hold the decision of every outcome; {got}; restore a backup")
+        fix = "restore a backup; of an archive, give the hash where its log goes on as --head"
+        raise ChainError(f"decision log must hold the decision of every outcome; {got}; {fix}")
     starts = {table: start_of(table, storage.rows).rows for table in CHAINS}
     ends = (part for table in CHAINS for part in tails[table])
     found = Head(*ends, gone=starts[DECISIONS], outcomes_gone=starts[OUTCOMES])
