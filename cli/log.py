@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 from rich.markup import escape
 
 from ..serving.documents import csv_rows, fields, typed
@@ -35,6 +36,7 @@ _CHAINS = {
 _keys = gone_option("--keys", "archives and backups hold all that is not erased")
 _by = click.option("--by", required=True, help="Who does it.")
 _reason = click.option("--reason", default="", help="Why.")
+_yes = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
 @click.group("log")
@@ -70,13 +72,13 @@ def export(log: str, out: Path, as_json: bool) -> None:
 
 @command.command()
 @click.argument("log")
-@click.option("--head", help="A hash noted earlier; it must still be in the log.")
+@click.option("--head", help="A file of what --json wrote earlier, or a hash: it must still be in the log.")
 @gone_option("--checkpoint", "all rows are checked; note the head, and pass it as --head")
 @json_option
 def verify(log: str, head: str | None, as_json: bool) -> None:
     """Check the hash of every row; exits with 2 if a row was changed or removed."""
     with closing(open_log(log)) as decisions:
-        found = decisions.verify(head)
+        found = decisions.verify(_noted(head))
     gone, lines = {"rows": found.gone, "outcomes": found.outcomes_gone}, []
     for name, what in _CHAINS.items():
         count, head = getattr(found, name), getattr(found, "hash" if name == "rows" else f"{name}_hash")
@@ -86,12 +88,24 @@ def verify(log: str, head: str | None, as_json: bool) -> None:
     output(as_json, found._asdict(), *lines)
 
 
+def _noted(head: str | None) -> str | dict[str, Any] | None:
+    """A hash, or the ends of all chains that a file holds. Raises ValueError."""
+    if head is None or not Path(head).is_file():
+        return head
+    try:
+        return msgspec.json.decode(Path(head).read_bytes(), type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise ValueError(
+            f"--head must be a file that log verify --json wrote; got {head}: {error}; note it again"
+        ) from None
+
+
 @command.command()
 @click.argument("log")
 @click.argument("market")
 @_by
 @_reason
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@_yes
 @json_option
 def erase(log: str, market: str, by: str, reason: str, yes: bool, as_json: bool) -> None:
     """Empty the decisions and outcomes of MARKET in LOG for ever.
@@ -116,16 +130,23 @@ def erase(log: str, market: str, by: str, reason: str, yes: bool, as_json: bool)
 @click.option("--discard", is_flag=True, help="Delete instead of archiving.")
 @_by
 @_reason
+@_yes
 @json_option
-def rotate(log: str, days: float, out: Path | None, discard: bool, by: str, reason: str, as_json: bool) -> None:
-    """Move decisions older than --days, with their outcomes, to an archive, or delete them.
+def rotate(
+    log: str, days: float, out: Path | None, discard: bool, by: str, reason: str, yes: bool, as_json: bool
+) -> None:
+    """Move the first decisions of LOG that are older than --days, with their outcomes, to an archive, or delete them.
 
-    The log's chains go on from where those of the archive end. The archive is a log: all commands for
-    logs read it, and erase from it.
+    It stops before the first decision that is younger. The log's chains go on from where those of the archive end. The
+    archive is a log: all commands for logs read it, and erase from it.
     """
     if discard == (out is not None):
         raise ValueError(f"rotate needs --out or --discard; got {'both' if discard else 'neither'}; give one")
     with closing(open_log(log)) as decisions:
+        if discard and not yes:
+            click.confirm(
+                f"Delete {decisions.older(days):,} decisions from {decisions.name} for ever?", abort=True, err=True
+            )
         found = decisions.rotate(days, out, by, reason)
     where = "deleted" if out is None else f"moved to {out}"
     line = f"{found.decisions:,} decisions and {found.outcomes:,} reports of outcomes {where}"

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import select
 
 from .chain import document, facts_of
-from .storage import Writing
+from .storage import Query, Writing
 from .tables import APPROVALS
 
 
@@ -81,6 +81,20 @@ def add(writing: Writing, approvals: Sequence[Approval]) -> Recorded:
         times.append(last[key][1])
     writing.append(APPROVALS, new)
     return Recorded(times, len(new))
+
+
+_DESK = "decided on the page"
+
+
+def add_desk(writing: Writing, seen: Sequence[str], by: str) -> None:
+    """Write who decided on the page; `seen` names each row or item as it is since then."""
+    writing.append(APPROVALS, [document(_DESK, {"decided_by": by, "decisions": list(seen)})])
+
+
+def desk(look: Query) -> dict[str, str]:
+    """Who made each decision on the page, by what `add_desk` wrote."""
+    rows = map(facts_of, look(select(APPROVALS).where(APPROVALS.c.name == _DESK).order_by(APPROVALS.c.id)))
+    return {seen: row["decided_by"] for row in rows for seen in row["decisions"]}
 
 
 def add_items(writing: Writing, decisions: Mapping[str, Mapping[str, Any]]) -> int:

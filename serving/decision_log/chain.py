@@ -13,10 +13,12 @@ import json
 import os
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import msgspec
 
+_SALT, _DIGEST = 16, 32
 START = "0" * 64
 """The hash before the first row."""
 
@@ -60,7 +62,7 @@ def row(name: str, body: bytes, *, date: str | None = None, **own: Any) -> dict[
 
 def part(body: bytes, *, market: str | None = None, number: int | None = None) -> dict[str, Any]:
     """What may be one of several in a row."""
-    salt = os.urandom(16)
+    salt = os.urandom(_SALT)
     return {"number": number, "digest": digest(salt, market, body), "market": market, "salt": salt, "body": body}
 
 
@@ -91,8 +93,11 @@ def parts_of(own: Row) -> list[Row]:
 
 
 def facts_of(found: Row) -> dict[str, Any]:
-    """The JSON object in the body of a row."""
-    return json.loads(found["body"])
+    """The JSON object in the body of a row. Raises ChainError."""
+    with suppress(TypeError, ValueError):
+        if isinstance(facts := json.loads(found["body"]), dict):
+            return facts
+    raise ChainError(f"row {found['id']} must hold what was written; got another body; restore a backup")
 
 
 def digest(salt: bytes, market: str | None, body: bytes) -> bytes:
@@ -103,7 +108,9 @@ def digest(salt: bytes, market: str | None, body: bytes) -> bytes:
 def is_whole(own: Row) -> bool:
     """Whether the body of a row, its market and its salt are those that the chain holds."""
     there = isinstance(own["body"], bytes) and isinstance(own["salt"], bytes)
-    return there and digest(own["salt"], own["market"], own["body"]) == own["digest"]
+    # Only so do their bytes, one after another, say where each ends.
+    apart = there and len(own["salt"]) == _SALT and own["market"] != "" and "\0" not in (own["market"] or "")
+    return apart and digest(own["salt"], own["market"], own["body"]) == own["digest"]
 
 
 def linked(rows: Sequence[Row], tail: Tail) -> tuple[list[dict[str, Any]], Tail]:
@@ -140,8 +147,10 @@ def checked(
 def _wrong(own: Row, erased: Collection[int], key: str) -> str | None:
     """What a row must do, and what it has instead."""
     parts = parts_of(own)
-    if parts[:1] != [own] and _over(parts) != own["digest"]:
+    if parts[:1] != [own] and (any(len(one["digest"]) != _DIGEST for one in parts) or _over(parts) != own["digest"]):
         return "hold what was written; got other parts"
+    if key == "number" and own["name"] and parts[:1] == [own]:
+        return "hold what was written; got no parts"  # erasure empties the parts of a market, not all
     for one in parts:
         if one["body"] is one["salt"] is one["market"] is None:
             if one[key] not in erased:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from typing import Any
@@ -19,22 +19,24 @@ from ..decision import Chance, Decision
 from ..market_state import State
 from ..predictor import PriceAnswer
 from . import maintenance
-from .approvals import Approval, ExperimentPlan, Recorded, add_experiment, add_items
+from .approvals import Approval, ExperimentPlan, Recorded, add_desk, add_experiment, add_items, desk
 from .approvals import add as add_approvals
 from .chain import ChainError, Tail, checked, document, facts_of, is_whole, row
 from .outcomes import OutcomeError, Report, ReportedOutcome, outcomes_of, reports_of, summed
-from .records import decision_row, opened
-from .replies import Reply, keep, kept
-from .storage import Storage, Writing, end_of, start_of
+from .records import decision_row, opened, state_of
+from .replies import Reply, digest_of, keep, kept
+from .storage import LogError, Storage, Writing, end_of, start_of
 from .tables import BUNDLES, DECISIONS, METADATA, OUTCOMES, SWITCHES, TRIALS
 from .verification import verified
 
-_SOME, _PAUSE = 50, 0.001
+_SOME, _PAUSE = 200, 0.001
 """After so many rows of a long look-up, so many seconds for others."""
+_TRIES = 5
+"""To write outcomes beside others that report the same decisions."""
 _PAGE = 500
 """Decisions that are read at a time."""
 _ALL = (2**62, 2**62)
-_FILLER = "-" * (32 << 10)
+_FILLER = "-" * (4 << 10)
 _RENAMED = {"switches": {"name": "switch"}, "maintenance": {"name": "table_name", "number": "up_to"}}
 Named = Sequence[tuple[str, Decision]]
 Ends = tuple[int, int]
@@ -65,7 +67,7 @@ class DecisionLog(Storage):
         >>> log.close()
     """
 
-    verify, erase, rotate = verified, maintenance.erase, maintenance.rotate
+    verify, erase, older, rotate = verified, maintenance.erase, maintenance.older, maintenance.rotate
     backup, restore = maintenance.backup, maintenance.restore
 
     def record(
@@ -99,7 +101,9 @@ class DecisionLog(Storage):
             A future with the answer that was kept already, None where there was none. It raises
             LogError if the rows cannot be written, and ReusedKeyError.
         """
-        rows = [decision_row(*one) for one in named]
+        kept_as = None if reply is None else digest_of(reply.question, reply.packed)
+        # The first of several says what the whole answer was.
+        rows = [decision_row(*one, None if number else kept_as) for number, one in enumerate(named)]
 
         def add(writing: Writing) -> bytes | None:
             if reply is not None:
@@ -125,26 +129,27 @@ class DecisionLog(Storage):
 
         return self.submit(write)
 
-    def submit_outcomes(self, outcomes: Sequence[ReportedOutcome]) -> Future[Report]:
-        """Commit outcomes, all or none; a repeated outcome is not written again.
+    def record_outcomes(self, outcomes: Sequence[ReportedOutcome]) -> int:
+        """Commit outcomes, all or none; a repeated one is not written again. What they need of the log is looked up
+        before the transaction, so that prices do not wait for it.
 
         Returns:
-            A future with what came of it. It raises LogError, and OutcomeError for an outcome without
-            a decision or one that contradicts an earlier one.
+            The number of new outcomes.
+
+        Raises:
+            OutcomeError: An outcome has no decision, or contradicts an earlier one.
+            LogError: They cannot be recorded.
         """
         try:
-            # What can be done before the transaction is done here.
             report = Report(self._patiently, outcomes)
         except OutcomeError:
-            # Its decision may be waiting to be written, too.
-            return self.submit(lambda writing: Report(writing.read, outcomes)(writing))
-        return self.submit(report)
-
-    def record_outcomes(self, outcomes: Sequence[ReportedOutcome]) -> int:
-        """Like `submit_outcomes`, but wait for the commit; returns the number of new outcomes. Raises OutcomeError,
-        LogError.
-        """
-        return self.submit_outcomes(outcomes).result().new
+            self.run(lambda _: None)  # its decision may be waiting to be written, too
+            report = Report(self._patiently, outcomes)
+        for _ in range(_TRIES):
+            if not report.new or self.run(report.write):
+                return report.new
+            report = report.renewed(self._patiently)
+        raise LogError(f"decision log {self.name} got other outcomes of the same decisions meanwhile")
 
     def record_approvals(self, approvals: Sequence[Approval]) -> Recorded:
         """Commit decisions about a price list, all or none; a repeated one is not written
@@ -155,6 +160,19 @@ class DecisionLog(Storage):
     def record_items(self, decisions: Mapping[str, Mapping[str, Any]]) -> int:
         """Commit decisions about key-value items, by id, among the approvals; how many are new. Raises LogError."""
         return self.submit(partial(add_items, decisions=decisions)).result() if decisions else 0
+
+    def record_desk(self, seen: Sequence[str], by: str) -> None:
+        """Commit who decided on the page of a price list, among the approvals. Raises LogError.
+
+        Args:
+            seen: Names each row or item as it is since then.
+            by: Who.
+        """
+        self.submit(partial(add_desk, seen=seen, by=by)).result()
+
+    def desk(self) -> dict[str, str]:
+        """Who made each decision that `record_desk` recorded. Raises LogError."""
+        return desk(self.rows)
 
     def record_experiment(self, plan: ExperimentPlan) -> Recorded:
         """Commit the plan of an experiment among the approvals; a repeated one is not written again. Raises LogError, and
@@ -285,6 +303,57 @@ class DecisionLog(Storage):
                 reported[outcome["product"]].append(outcome)
             for own in products:
                 yield {**own, **summed(reported[own["product"]], own["price"], own["discounts"])}
+
+    def sold_around_trial(self, bundle: str, count: int) -> Iterator[dict[str, Any]]:
+        """The rows of `sold` of the last decisions before a bundle went on trial, and of the last ones since.
+
+        Args:
+            bundle: Its digest.
+            count: How many decisions of each.
+
+        Raises:
+            ChainError: A body is damaged.
+            LogError: The log cannot be read.
+        """
+        began, ends = self.trial_began(bundle), self.ends()
+        yield from self.sold((began - 1, ends[1]), began - count)
+        yield from self.sold(ends, max(began, ends[0] - count + 1))
+
+    def states_on_trial(self, bundle: str, count: int) -> list[State]:
+        """The states of the last decisions since a bundle went on trial, in order. Raises ChainError, LogError.
+
+        Args:
+            bundle: Its digest.
+            count: How many at most.
+        """
+        first = max(self.trial_began(bundle), self.ends()[0] - count + 1)
+        query = select(DECISIONS).where(DECISIONS.c.id >= first).order_by(DECISIONS.c.id)
+        return [state_of(products) for _, products in opened(self.rows(query))]
+
+    def trial_began(self, bundle: str) -> int:
+        """Number of the first decision since a bundle went on trial, by the times of both; that of the next one where it is
+        not on trial. Raises LogError.
+        """
+        time = ""
+        for act in self.acts("switches"):
+            position = msgspec.json.decode(act["position"]) if act["switch"] == "canary" else None
+            if position and position["bundle"] == bundle:
+                time = time or act["time"]
+            elif act["switch"] in ("canary", "bundle"):
+                time = ""
+        first, after = start_of(DECISIONS, self.rows).rows + 1, end_of(DECISIONS, self.rows).rows + 1
+        while time and first < after:  # times rise with numbers, and have no index
+            middle = (first + after) // 2
+            if any(self.rows(select(DECISIONS.c.id).where(DECISIONS.c.id == middle, DECISIONS.c.time >= time))):
+                after = middle
+            else:
+                first = middle + 1
+        return after
+
+    def known_markets(self, markets: Collection[str]) -> set[str]:
+        """Those of some markets that have decisions; an erased one has none. Raises LogError."""
+        d = DECISIONS.c
+        return {row["market"] for row in self.rows(select(d.market).where(d.market.in_(markets)).distinct())}
 
     def erased(self) -> int:
         """The number of decisions that can no longer be read. Raises LogError."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from .chain import EMPTIED, ChainError, Tail, body_of_parts, parts_of
 from .outcomes import BLOCK, reports_of
 from .storage import Query, Storage, Writing, end_of, start_of
 from .tables import BUNDLES, CHAINS, DECISIONS, MAINTENANCE, OUTCOMES, REPLIES
-from .verification import Head, verified
+from .verification import SPLIT, Head, verified
 
 _PIECE = 1_000
 """Rows that are copied or deleted in one transaction, so that a service can write in between."""
@@ -76,7 +77,8 @@ def _forget_replies(writing: Writing, market: str) -> None:
 
 
 def rotate(storage: Storage, days: float, archive: FilePath | None, by: str, reason: str = "") -> Rotated:
-    """Move decisions older than some days, with their outcomes, to an archive, or discard them.
+    """Move the first decisions of the log that are older than some days, with their outcomes, to an archive, or discard
+    them. It stops before the first one that is younger: a clock that was wrong takes no others along.
 
     The chains of the log go on; those of the archive end where they now begin.
 
@@ -89,9 +91,9 @@ def rotate(storage: Storage, days: float, archive: FilePath | None, by: str, rea
         ValueError: The archive exists.
         LogError: The log cannot be read or written; what was begun is ended by the next call.
     """
-    d, o = DECISIONS.c, OUTCOMES.c
+    o = OUTCOMES.c
     start = start_of(DECISIONS, storage.rows)
-    last = _one(storage.rows, select(func.max(d.id)).where(d.time < _ago(days))) or start.rows
+    last = start.rows + older(storage, days)
     # A report of many has the number of its last decision.
     theirs = or_(o.number <= last, and_(o.name != "", o.number < last + BLOCK))
     reported = _one(storage.rows, select(func.max(o.id)).where(theirs)) or 0
@@ -99,7 +101,7 @@ def rotate(storage: Storage, days: float, archive: FilePath | None, by: str, rea
     # No outcome goes before its decision.
     cut = {DECISIONS: _tail(storage, DECISIONS, last), OUTCOMES: _tail(storage, OUTCOMES, (later or reported + 1) - 1)}
     if archive is not None and cut[DECISIONS] != start:
-        _archive(storage, cut[DECISIONS], reported, Path(archive))
+        _archive(storage, cut[DECISIONS], reported, Path(archive), {"done_by": by, "reason": reason})
 
     def note(writing: Writing) -> None:
         facts = {"action": "discard" if archive is None else "archive", "done_by": by, "reason": reason}
@@ -112,18 +114,28 @@ def rotate(storage: Storage, days: float, archive: FilePath | None, by: str, rea
     return Rotated(decisions, outcomes, cut[DECISIONS])
 
 
+def older(storage: Storage, days: float) -> int:
+    """How many decisions `rotate` takes: those before the first that is younger. Raises LogError."""
+    d = DECISIONS.c
+    start, end = start_of(DECISIONS, storage.rows).rows, end_of(DECISIONS, storage.rows).rows
+    younger = select(d.id).where(d.id > start, d.time >= _ago(days)).order_by(d.id).limit(1)
+    return (_one(storage.rows, younger) or end + 1) - 1 - start
+
+
 def _tail(storage: Storage, table: Table, last: int) -> Tail:
     """The chain up to a row; its start where the row is not there."""
     found = _one(storage.rows, select(table.c.hash).where(table.c.id == last))
     return Tail(last, found) if found else start_of(table, storage.rows)
 
 
-def _archive(storage: Storage, end: Tail, last_outcome: int, archive: Path) -> None:
+def _archive(storage: Storage, end: Tail, last_outcome: int, archive: Path, who: Mapping[str, str]) -> None:
     """Write a log of the decisions up to `end`, and all their outcomes, and verify it."""
     which: dict[Table, ColumnElement[bool]] = dict.fromkeys(CHAINS, true())
     which |= {DECISIONS: DECISIONS.c.id <= end.rows, OUTCOMES: OUTCOMES.c.id <= last_outcome}
     with _new_file(archive) as copy, closing(Storage(copy)) as target:
         _copy(storage, target, which)
+        facts = {"action": SPLIT, **who, "up_to": end.rows, "up_to_hash": end.hash}
+        target.submit(lambda writing: writing.maintain("archive", facts)).result()
         if verified(target)[:2] != end:
             raise ChainError(f"{archive} must end where the log now begins; got another hash; verify the log")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
+import operator
 import reprlib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -10,7 +12,9 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 from msgspec.json import Decoder, decode, encode
-from sqlalchemy import Select, or_, select
+from sqlalchemy import JSON, Select, column, or_, select
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 
 from ..documents import Document, Name, fields, read
 from ..market_state import MARKET
@@ -24,6 +28,8 @@ BLOCK = 256
 """Decisions, by number, whose outcomes of one report go into one row."""
 _FEW = 16
 """Fewer than so many have a row each, so that who looks for one of them need not read the others."""
+_AT_ONCE = 10_000
+"""Keys in one query."""
 Period = Annotated[int, Meta(ge=0, lt=2**31, extra={"allowed": "a whole number from 0"})]
 
 
@@ -77,7 +83,8 @@ def outcome_of(data: Any) -> ReportedOutcome:
 
 
 class Report:
-    """The rows that outcomes become, made from what the log holds by then.
+    """The rows that outcomes become, made from what the log holds by then: the same few queries for one outcome and for
+    ten thousand, all of them before the transaction.
 
     Args:
         look: Answers queries about the log.
@@ -88,72 +95,149 @@ class Report:
     """
 
     def __init__(self, look: Query, outcomes: Sequence[ReportedOutcome]) -> None:
-        self._given = outcomes
+        self._outcomes = outcomes
         self._end, self._maintained = end_of(OUTCOMES, look), end_of(MAINTENANCE, look)
-        self._decisions = dict[str, _Decision]()
-        self._look_up(look, {one.request_id for one in outcomes if one.request_id is not None})
+        numbers = _numbers(look, outcomes)
+        self._decisions = _decisions(look, set(numbers.values()))
+        self._older = dict[tuple[str, str, str], _Decision]()
+        self._of = defaultdict[int, list[ReportedOutcome]](list)
         for outcome in outcomes:
-            self._decision(look, outcome.request_id or self._last_request(look, outcome)).add(outcome)
-        reported = [decision for decision in self._decisions.values() if decision.new]
-        self.new = sum(len(decision.new) for decision in reported)
-        """How many outcomes are new."""
-        blocks = defaultdict[str, list[_Decision]](list)
-        for decision in reported:
-            blocks[_block(decision.id)].append(decision)
-        self._rows = [row for name, block in blocks.items() for row in _rows(name, block)]
+            decision = self._priced(look, outcome, self._decisions.get(numbers.get(_named(outcome), 0)))
+            self._of[decision.id].append(outcome)
+        self._know(look, reports_of(self._of))
 
-    def __call__(self, writing: Writing) -> Report:
-        """Write the rows; where others were written meanwhile that matter, look again."""
-        since = writing.read(select(OUTCOMES).where(OUTCOMES.c.id > self._end.rows))
-        late = {own["number"] for one in since for own in parts_of(one)}
-        if self._maintained != end_of(MAINTENANCE, writing.read) or late & {one.id for one in self._decisions.values()}:
-            return Report(writing.read, self._given)(writing)
-        writing.append(OUTCOMES, self._rows)
+    @property
+    def new(self) -> int:
+        """How many outcomes are new."""
+        return sum(len(self._decisions[number].new) for number in self._of)
+
+    def write(self, writing: Writing) -> bool:
+        """Write the rows; False, and nothing is written, where the log has others by now that matter."""
+        o = OUTCOMES.c
+        since = writing.read(select(o.name, o.number).where(o.id > self._end.rows))
+        blocks = set(map(_block, self._of))
+        late = any(row["name"] in blocks if row["name"] else row["number"] in self._of for row in since)
+        if late or self._maintained != end_of(MAINTENANCE, writing.read):
+            return False
+        named = defaultdict[str, list[_Decision]](list)
+        for number in self._of:
+            if self._decisions[number].new:
+                named[_block(number)].append(self._decisions[number])
+        writing.append(OUTCOMES, [row for name, block in named.items() for row in _rows(name, block)])
+        return True
+
+    def renewed(self, look: Query) -> Report:
+        """The same outcomes beside what was written since. Raises OutcomeError."""
+        if self._maintained != end_of(MAINTENANCE, look):
+            return Report(look, self._outcomes)
+        last, self._end = self._end, end_of(OUTCOMES, look)
+        self._know(look, reports_of(self._of).where(OUTCOMES.c.id > last.rows))
         return self
 
-    def _look_up(self, look: Query, names: Collection[str]) -> None:
-        """Read decisions and their outcomes, all together."""
-        by_number = dict[int, _Decision]()
-        d = DECISIONS.c
-        for found in look(select(d.id, d.name, d.market, d.body).where(d.name.in_(names)).order_by(d.id)):
-            self._decisions[found["name"]] = by_number[found["id"]] = _Decision(found)
-        for number, outcomes in outcomes_of(look(reports_of(by_number))):
-            if number in by_number:
-                by_number[number].know(outcomes)
+    def _know(self, look: Query, reports: Select[Any]) -> None:
+        """Take what was reported before, and find out what is new. Raises OutcomeError."""
+        for number, outcomes in outcomes_of(look(reports)):
+            if number in self._of:
+                self._decisions[number].known += outcomes
+        for number, outcomes in self._of.items():
+            self._decisions[number].report(outcomes)
 
-    def _decision(self, look: Query, request_id: str) -> _Decision:
-        if request_id not in self._decisions:
-            self._look_up(look, [request_id])
-        found = self._decisions.get(request_id)
-        if found is None or found.market is None:
-            got = f"request_id {reprlib.repr(request_id)}"
-            got += ", whose market was erased" if found else "; it is in the answer's header X-Request-Id"
-            raise OutcomeError(f"outcome must be of a decision in the log; got {got}")
-        return found
+    def _priced(self, look: Query, outcome: ReportedOutcome, last: _Decision | None) -> _Decision:
+        """The decision of an outcome: the last one that is named, or, of a day, that priced the product."""
+        day = str(outcome.date) if outcome.request_id is None and outcome.period is None else None
+        if day is not None and last is not None and outcome.product not in last.products:
+            last = self._before(look, (outcome.market, day, outcome.product))
+        ended = day is not None and last is not None and last.last_day is not None and day > last.last_day
+        if last is None or last.market is None or ended:
+            raise OutcomeError(f"outcome must be of a decision in the log; got {_got(outcome, last)}")
+        return last
 
-    def _last_request(self, look: Query, outcome: ReportedOutcome) -> str:
-        """The market's last decision for the period, or the last whose period holds the day of the sale:
-        its price was charged then.
-        """
-        d, on = DECISIONS.c, outcome.date
-        query: Any = select(d.name).where(d.market == outcome.market)
-        if outcome.period is not None:
-            named = f"period {outcome.period}"
-            query = query.where(d.number == outcome.period).order_by(d.id.desc()).limit(1)
-        else:
-            named = f"date {on}, product {outcome.product!r}"
-            query = query.where(d.date <= str(on)).order_by(d.date.desc(), d.id.desc())
-        for found in look(query):
-            if outcome.period is not None:
-                return found["name"]
-            decision = self._decision(look, found["name"])
-            if outcome.product in decision.products:
-                if decision.last_day is None or str(on) <= decision.last_day:
-                    return found["name"]
-                named += f", after {decision.last_day}, the last day that it was priced for"
+    def _before(self, look: Query, key: tuple[str, str, str]) -> _Decision | None:
+        """The last decision up to a day that priced a product which the last one of all did not."""
+        d, (market, day, _) = DECISIONS.c, key
+        query = select(d.id, d.name, d.market, d.body).where(d.market == market, d.date <= day)
+        for found in () if key in self._older else look(query.order_by(d.date.desc(), d.id.desc())):
+            decision = self._decisions.setdefault(found["id"], _Decision(found))
+            for product in decision.products:
+                self._older.setdefault((market, day, product), decision)
+            if key in self._older:
                 break
-        got = f"market {outcome.market!r}, {named}"
-        raise OutcomeError(f"outcome must be of a decision in the log; got {got}; name it by its request_id")
+        return self._older.get(key)
+
+
+_Key = str | tuple[str, int | str]
+"""Names a decision: a request id, a market and its period, or a market and a day."""
+
+
+def _got(outcome: ReportedOutcome, last: _Decision | None) -> str:
+    """What an outcome without a decision names."""
+    if outcome.request_id is not None:
+        why = ", whose market was erased" if last else "; it is in the answer's header X-Request-Id"
+        return f"request_id {reprlib.repr(outcome.request_id)}{why}"
+    got = f"market {outcome.market!r}, period {outcome.period}"
+    if outcome.period is None:
+        got = f"market {outcome.market!r}, date {outcome.date}, product {outcome.product!r}"
+    if last is not None:
+        got += f", after {last.last_day}, the last day that it was priced for"
+    return f"{got}; name it by its request_id"
+
+
+class _Rows(FunctionElement[Any]):
+    """The items of a JSON array, as rows: one parameter, however many they are."""
+
+    name, inherit_cache = "json_rows", True
+
+
+@compiles(_Rows, "sqlite")
+def _(element: Any, compiler: Any, **more: Any) -> str:
+    return f"json_each({compiler.process(element.clauses, **more)})"
+
+
+@compiles(_Rows, "postgresql")
+def _(element: Any, compiler: Any, **more: Any) -> str:
+    return f"json_array_elements(CAST({compiler.process(element.clauses, **more)} AS json))"
+
+
+def _named(outcome: ReportedOutcome) -> _Key:
+    if outcome.request_id is not None:
+        return outcome.request_id
+    return (outcome.market, str(outcome.date) if outcome.period is None else outcome.period)
+
+
+def _numbers(look: Query, outcomes: Iterable[ReportedOutcome]) -> dict[_Key, int]:
+    """The number of the decision that each key names; of a market with a period or a day, the last one, whose price
+    was charged then.
+    """
+    d, keys = DECISIONS.c, set(map(_named, outcomes))
+    names = [key for key in keys if isinstance(key, str)]
+    found: dict[_Key, int] = {}
+    for some in _parts(names):
+        found |= {one["name"]: one["id"] for one in look(select(d.id, d.name).where(d.name.in_(some)).order_by(d.id))}
+    pairs = [key for key in keys if not isinstance(key, str)]
+    periods = [pair for pair in pairs if isinstance(pair[1], int)]
+    days = [pair for pair in pairs if isinstance(pair[1], str)]
+    for held, is_of, some in ((d.number, operator.eq, periods), (d.date, operator.le, days)):
+        pair = _Rows(encode(some).decode()).table_valued(column("value", JSON)).c["value"]
+        market, at = pair[0].as_string(), pair[1].as_integer() if held is d.number else pair[1].as_string()
+        last = select(d.id).where(d.market == market, is_of(held, at)).order_by(held.desc(), d.id.desc()).limit(1)
+        asked = select(market.label("market"), at.label("at"), last.scalar_subquery().label("last"))
+        if some:
+            found |= {(one["market"], one["at"]): one["last"] for one in look(asked) if one["last"] is not None}
+    return found
+
+
+def _decisions(look: Query, numbers: Collection[int]) -> dict[int, _Decision]:
+    """Some decisions by their numbers."""
+    d = DECISIONS.c
+    queries = (select(d.id, d.name, d.market, d.body).where(d.id.in_(some)) for some in _parts(numbers))
+    return {found["id"]: _Decision(found) for query in queries for found in look(query)}
+
+
+def _parts(of: Iterable[Any]) -> Iterator[list[Any]]:
+    """Lists short enough for the parameters of a query."""
+    left = iter(of)
+    while some := list(itertools.islice(left, _AT_ONCE)):
+        yield some
 
 
 def reports_of(decisions: Collection[int]) -> Select[Any]:
@@ -204,18 +288,20 @@ class _Decision:
     def __init__(self, found: Mapping[str, Any]) -> None:
         self.id: int = found["id"]
         self.market: str | None = found["market"]
-        self._request_id, self.new = found["name"], list[dict[str, Any]]()
+        self._request_id, self.known, self.new = found["name"], list[dict[str, Any]](), list[dict[str, Any]]()
         brief = _Brief(_Products([])) if found["body"] is None else _brief.decode(text_of(found["body"]))
-        self.last_day = brief.last_day
-        self.products, self._known = brief.rows.product, dict[str, dict[str | None, dict[str, Any]]]()
+        self.last_day, self.products = brief.last_day, brief.rows.product
 
-    def know(self, reported: Iterable[dict[str, Any]]) -> None:
-        """Take what was reported before."""
-        for one in reported:
-            self._known.setdefault(one["product"], {})[one["segment"]] = one
+    def report(self, outcomes: Iterable[ReportedOutcome]) -> None:
+        """Find those that are new beside what is `known`. Raises OutcomeError."""
+        reported = defaultdict[str, dict[str | None, dict[str, Any]]](dict)
+        for one in self.known:
+            reported[one["product"]][one["segment"]] = one
+        self.new = []
+        for outcome in outcomes:
+            self._add(outcome, reported[outcome.product])
 
-    def add(self, outcome: ReportedOutcome) -> None:
-        """Take an outcome that is not known yet. Raises OutcomeError."""
+    def _add(self, outcome: ReportedOutcome, reported: dict[str | None, dict[str, Any]]) -> None:
         if outcome.market not in (MARKET, self.market):
             wanted = f"that of decision {self._request_id}, {self.market!r}"
             raise OutcomeError(f"outcome: market must be {wanted}; got {outcome.market!r}; fix one")
@@ -223,7 +309,6 @@ class _Decision:
             got, known = reprlib.repr(outcome.product), reprlib.repr(sorted(self.products))
             wanted = f"one that decision {self._request_id} priced"
             raise OutcomeError(f"outcome: product must be {wanted}; got {got}; known are {known}")
-        reported = self._known.setdefault(outcome.product, {})
         before = reported.get(outcome.segment)
         if before is None and reported and (outcome.segment is None or None in reported):
             raise ContradictionError(self._differs(outcome, "for all customers or by segment, not both", "the other"))

@@ -17,6 +17,8 @@ _LEVEL = 3
 """Of compression: half the time of the usual one, for a tenth more bytes."""
 _COMMON = (Path(__file__).parent / "dictionary.txt").read_bytes()
 """What bodies have in common, against which they are compressed. Part of version 5 of the log: it never changes."""
+_WHOLE = ("regime", "loyalty")
+"""What a state says of the market, kept with each product."""
 _ALSO = ("promotion", "order_units", "express_units")
 
 
@@ -31,15 +33,36 @@ def opened(rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, list[dict[s
     for own in rows:
         if own["body"] is not None:
             products, shared = unpacked(text_of(own["body"]))
+            shared.pop("reply", None)
             once = {key: own[key] for key in ("time", "market", "date")}
             once |= {"request_id": own["name"], "period": own["number"]}
             yield own["id"], [{**once, **product, **shared} for product in products]
 
 
-def decision_row(request_id: str, decision: Decision) -> dict[str, Any]:
-    """The row of a decision, without its links. Raises ValueError for a propensity outside (0, 1]."""
+def state_of(products: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The state of a decision, by its products as `opened` gives them."""
+    first = products[0]
+    time = {"period": first["period"]} if first["date"] is None else {"date": first["date"]}
+    whole = {key: first["state"][key] for key in _WHOLE if key in first["state"]}
+    items = [{key: value for key, value in own["state"].items() if key not in _WHOLE} for own in products]
+    return {"market": first["market"], **time, **whole, "products": items}
+
+
+def decision_row(request_id: str, decision: Decision, reply: str | None = None) -> dict[str, Any]:
+    """The row of a decision, without its links.
+
+    Args:
+        request_id: Names the answer.
+        decision: What was decided.
+        reply: Digest of the answer, where it is kept to be given again.
+
+    Raises:
+        ValueError: A propensity lies outside (0, 1].
+    """
     answer, state = decision.answer, decision.state
     shared = {"arm": decision.arm, "policy": answer.policy, "bundle": answer.bundle}
+    if reply is not None:
+        shared["reply"] = reply
     if answer.last_day is not None:
         shared["last_day"] = answer.last_day
     text = msgspec.json.encode({**shared, "count": len(answer.prices), "rows": _decision_columns(decision)})
@@ -65,7 +88,7 @@ def _decision_columns(decision: Decision) -> dict[str, Any]:
     answer, state, prices = decision.answer, decision.state, decision.answer.prices
     names = [price.product for price in prices]
     items = {item["product"]: item for item in state["products"]}
-    facts = {key: state[key] for key in ("regime", "loyalty") if key in state}
+    facts = {key: state[key] for key in _WHOLE if key in state}
     shown: dict[str | None, list[str]] = {}
     for segment, product in answer.recommendations.items():
         shown.setdefault(product, []).append(segment)

@@ -16,6 +16,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, Executable, Table, create_engine, event, insert, inspect, select
 from sqlalchemy.engine import URL, make_url
@@ -23,7 +24,7 @@ from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 
 from ..documents import FilePath
 from .chain import EMPTY, Tail, document, facts_of, linked
-from .tables import MAINTENANCE, METADATA, SCHEMA, VERSION
+from .tables import DAYS, DECISIONS, MAINTENANCE, METADATA, SCHEMA, VERSION
 
 _MOST_TOGETHER = 256
 """Most jobs in one commit, so that many jobs do not delay the first one."""
@@ -134,20 +135,23 @@ class Storage:
         try:
             if url.get_backend_name() == "sqlite" and url.database:
                 _check_file(url.database)
-            self.engine = _engine_of(url)
+            is_read_only = url.get_backend_name() == "sqlite" and _is_read_only(url.database or "")
+            self.engine = _engine_of(url, is_read_only)
             # A service that starts does not hold up those that write.
             with self.engine.connect() as connection:
-                version = _version(connection, self.name)
-            if version is None:
+                complete = _version(connection, self.name) is not None and (is_read_only or _has_days(connection))
+            if not complete:
                 with _locked(self.engine) as connection:
                     if _version(connection, self.name) is None:  # no other process has made them meanwhile
                         METADATA.create_all(connection)
                         connection.execute(insert(VERSION).values(version_num=str(SCHEMA)))
+                    elif not _has_days(connection):  # a log of an earlier release
+                        DAYS.create(connection)
         except SQLAlchemyError as error:
             must = "decision log must be a new file, one of its own, or the URL of a database"
             raise ValueError(f"{must}; got {self.name}: {_line_of(error)}") from error
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._open, self._door, self._begun = True, threading.Lock(), math.inf
+        self._open, self._door, self._begun, self._committed = True, threading.Lock(), math.inf, -math.inf
         self._thread = threading.Thread(target=self._write, name="decision-log", daemon=True)
         self._thread.start()
 
@@ -178,6 +182,11 @@ class Storage:
         except TimeoutError:
             done.cancel()
             raise LogError(f"decision log {self.name} has not answered for {PATIENCE:g} s") from None
+
+    @property
+    def age(self) -> float:
+        """Seconds since something was written."""
+        return time.monotonic() - self._committed
 
     def rows(self, query: Executable) -> Iterator[dict[str, Any]]:
         """The rows of a query, read in pieces, as they were at its start. Raises LogError."""
@@ -216,11 +225,14 @@ class Storage:
             time.sleep(0.02)
 
     def close(self) -> None:
-        """Write what is waiting, and disconnect from the database."""
+        """Write what is waiting, and disconnect from the database. Raises LogError where it does not answer."""
         with self._door:
             self._open = False
             self._jobs.put(None)
-        self._thread.join()
+        while self._thread.is_alive():
+            self._thread.join(_TIDY)
+            if time.monotonic() - self._begun > PATIENCE:
+                raise LogError(f"decision log {self.name} has not answered for more than {PATIENCE:g} s; left open")
         self.engine.dispose()
 
     def _write(self) -> None:
@@ -259,6 +271,7 @@ class Storage:
             for job in jobs:
                 self._commit([job])
         else:
+            self._committed = time.monotonic()
             for job, result in zip(jobs, found, strict=True):
                 job.done.set_result(result)
 
@@ -281,17 +294,20 @@ def _url_of(place: FilePath) -> URL:
     return url
 
 
-def _engine_of(url: URL) -> Engine:
+def _engine_of(url: URL, is_read_only: bool) -> Engine:
     """Connections to a database, each with the settings that a log needs."""
     if url.get_backend_name() == "postgresql":
         # A connection that the server has closed is replaced before it is used.
         engine = create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": _LOCK_PATIENCE})
         settings = ("SET synchronous_commit = on", f"SET lock_timeout = '{_LOCK_PATIENCE}s'")
     else:
+        settings = [f"PRAGMA {setting}" for setting in _PRAGMAS]
+        if is_read_only:
+            own = {"mode": "ro", "immutable": "1", "uri": "true"}
+            url, settings = url.set(database=f"file:{quote(os.path.abspath(url.database or ''))}", query=own), []
         # The driver must not begin transactions: `locked` does, with an immediate lock.
         engine = create_engine(url, connect_args={"timeout": _LOCK_PATIENCE, "isolation_level": None})
-        settings = [f"PRAGMA {setting}" for setting in _PRAGMAS]
-        if url.database:
+        if url.database and not is_read_only:
             _keep_to(engine, os.path.abspath(url.database))
 
     @event.listens_for(engine, "connect")
@@ -347,6 +363,17 @@ def _line_of(error: Exception) -> str:
     return " ".join(str(getattr(error, "orig", None) or error).split())
 
 
+def _is_read_only(path: str) -> bool:
+    """Whether a file cannot be written here. Raises ValueError where its last rows are beside it and cannot be read."""
+    if not os.path.isfile(path) or os.access(path, os.W_OK):
+        return False
+    beside = Path(f"{path}-wal")
+    if beside.is_file() and beside.stat().st_size:
+        got = f"got {path}, which cannot be written, with its last rows in {beside}"
+        raise ValueError(f"decision log must be whole to be read; {got}; copy both files to where they can be written")
+    return True
+
+
 def _check_file(path: str) -> None:
     """Make a file that others cannot read, or check one: SQLite opens what is left where its write-ahead file is gone with
     rows that were not moved to their place, and forgets the index beside it, which alone knows.
@@ -366,6 +393,10 @@ def _check_file(path: str) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     if os.name == "posix" and os.path.isfile(path) and (mode := stat.S_IMODE(os.stat(path).st_mode)) & 0o007:
         raise ValueError(f"decision log must not be open to everybody; got {path}, mode {mode:o}; `chmod 600 {path}`")
+
+
+def _has_days(connection: Connection) -> bool:
+    return any(index["name"] == DAYS.name for index in inspect(connection).get_indexes(DECISIONS.name))
 
 
 def _version(connection: Connection, name: str) -> str | None:

@@ -33,6 +33,8 @@ MAINTENANCE = _chain("maintenance", "name")
 BUNDLES = _chain("bundles", "name")
 """The files of every bundle that was active or on trial; `name` is its digest."""
 Index("decisions_of_market", DECISIONS.c.market, DECISIONS.c.number)
+DAYS = Index("decisions_of_day", DECISIONS.c.market, DECISIONS.c.date, DECISIONS.c.id)
+"""Logs of earlier releases get it when they are opened."""
 CHAINS = (DECISIONS, OUTCOMES, APPROVALS, SWITCHES, MAINTENANCE, BUNDLES)
 VERSION = Table("alembic_version", METADATA, Column("version_num", String(32), primary_key=True))
 TRIALS = Table("trials", METADATA, Column("id", BigInteger, primary_key=True), Column("filler", Text, nullable=False))

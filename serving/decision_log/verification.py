@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import Table, select
 
-from .chain import START, ChainError, Tail, checked, facts_of
-from .storage import Storage, start_of
-from .tables import BUNDLES, CHAINS, DECISIONS, MAINTENANCE, OUTCOMES, SWITCHES
+from .chain import START, ChainError, Row, Tail, checked, facts_of
+from .replies import check_replies
+from .storage import Storage, end_of, start_of
+from .tables import APPROVALS, BUNDLES, CHAINS, DECISIONS, MAINTENANCE, OUTCOMES, SWITCHES
+
+SPLIT = "split"
+"""What an archive says was done to it: where its decisions end."""
 
 
 class Head(NamedTuple):
@@ -34,34 +39,73 @@ class Head(NamedTuple):
     outcomes_gone: int = 0
 
 
-def verified(storage: Storage, head: str | None = None) -> Head:
+def verified(storage: Storage, head: str | Mapping[str, Any] | None = None) -> Head:
     """The ends of all chains, once every row is checked.
 
     Args:
-        head: A hash noted earlier; it must still be in the log.
+        head: What was noted earlier and must still be in the log: all ends, as this gave them (a mapping of the fields
+            of `Head`), or one hash, which says nothing of the other chains.
 
     Raises:
         ChainError: A row does not match its hash, or rows are missing.
         LogError: The log cannot be read.
     """
-    tails: list[Any] = []
-    acts = [facts_of(row) for row in storage.rows(select(MAINTENANCE).order_by(MAINTENANCE.c.id))]
+    acts = [facts_of(row) for row in _checked(storage, MAINTENANCE)]
     erased = {number for act in acts for number in act.get("erased", ())}
-    for table in CHAINS:
-        start = start_of(table, storage.rows)
-        tail, query = start, select(table).where(table.c.id > start.rows).order_by(table.c.id)
-        for row in checked(table.name, storage.rows(query), start, erased, "number" if table is OUTCOMES else "id"):
-            tail = Tail(row["id"], row["hash"])
-        tails.append(tail)
-    # The last one of an archive is known, too.
-    known = {None, START, *(act.get("up_to_hash") for act in acts)}
+    # Outcomes before decisions: a service may go on meanwhile.
+    last = max((row["number"] for row in _checked(storage, OUTCOMES, erased, "number")), default=0)
+    gone = {DECISIONS: erased}
+    tails = {table: end_of(table, storage.rows) for table in (MAINTENANCE, OUTCOMES)}
+    for table in (DECISIONS, APPROVALS, SWITCHES, BUNDLES):
+        tails[table] = start_of(table, storage.rows)
+        for row in _checked(storage, table, gone.get(table, ())):
+            tails[table] = Tail(row["id"], row["hash"])
+    # An archive also holds outcomes of decisions that stayed in its log; one of an earlier release does not say where it ends.
+    archived = {Tail(act["up_to"], act["up_to_hash"]) for act in acts if act["action"] == SPLIT}
+    if last > tails[DECISIONS].rows and tails[DECISIONS] not in archived and head != tails[DECISIONS].hash:
+        got = f"got an outcome of decision {last:,} after {tails[DECISIONS].rows:,} decisions"
+        fix = "restore a backup; of an archive, give the hash where its log goes on as --head"
+        raise ChainError(f"decision log must hold the decision of every outcome; {got}; {fix}")
+    starts = {table: start_of(table, storage.rows).rows for table in CHAINS}
+    ends = (part for table in CHAINS for part in tails[table])
+    found = Head(*ends, gone=starts[DECISIONS], outcomes_gone=starts[OUTCOMES])
+    if isinstance(head, str):
+        _check_known(storage, head, acts, tails)
+    elif head is not None:
+        _check_noted(storage, head, starts)
+    _check_switches(storage)
+    check_replies(storage.rows)
+    return found
+
+
+def _checked(storage: Storage, table: Table, gone: Collection[int] = (), key: str = "id") -> Iterator[Row]:
+    start = start_of(table, storage.rows)
+    query = select(table).where(table.c.id > start.rows).order_by(table.c.id)
+    return checked(table.name, storage.rows(query), start, gone, key)
+
+
+def _check_known(storage: Storage, head: str, acts: list[Any], tails: Mapping[Table, Tail]) -> None:
+    """Check that a hash is still in the log; the last one of an archive is known, too."""
+    known = {START, *(act.get("up_to_hash") for act in acts)}
     if head not in known and not any(any(storage.rows(select(t.c.id).where(t.c.hash == head))) for t in CHAINS):
-        counts = ", ".join(f"{tail.rows} {table.name}" for table, tail in zip(CHAINS, tails, strict=True))
+        counts = ", ".join(f"{tails[table].rows} {table.name}" for table in CHAINS)
         line = f"must still hold the row with hash {head}; got {counts} without it; restore a backup"
         raise ChainError(f"decision log {line}")
-    _check_switches(storage)
-    gone = (start_of(table, storage.rows).rows for table in (DECISIONS, OUTCOMES))
-    return Head(*(part for tail in tails for part in tail), *gone)
+
+
+def _check_noted(storage: Storage, noted: Mapping[str, Any], starts: Mapping[Table, int]) -> None:
+    """Check that every chain still has the end that was noted, unless that went to an archive."""
+    for table in CHAINS:
+        counted = "rows" if table is DECISIONS else table.name
+        rows, own = noted.get(counted), noted.get("hash" if table is DECISIONS else f"{counted}_hash")
+        if not isinstance(rows, int) or not isinstance(own, str):
+            raise ChainError(
+                f"a note of the heads must be what log verify --json wrote; got none of {table.name}; note all"
+            )
+        there = select(table.c.id).where(table.c.id == rows, table.c.hash == own)
+        if rows > starts[table] and not any(storage.rows(there)):
+            line = f"must still hold its row {rows:,} with hash {own}; got another, or none; restore a backup"
+            raise ChainError(f"{table.name}: the log {line}")
 
 
 def _check_switches(storage: Storage) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import Executor
 from functools import lru_cache, partial
 from importlib.metadata import version
 from typing import Any
@@ -16,9 +17,12 @@ from starlette.responses import JSONResponse, Response
 from ..bundle.reading import Bundle
 from ..decision_log.log import DecisionLog
 from .batching import committed
-from .bodies import CanaryShare, Certificate, HoldoutShare, Switch, Throw, read_body
+from .bodies import CanaryShare, Certificate, HoldoutShare, Promotion, Rollback, Switch, Throw, read_body
 from .deployment import Deployment
 from .gate import Call, Routes, problem
+
+_FRESH = 1.0
+"""Seconds for which what was written says that decisions can be recorded."""
 
 
 class Status:
@@ -31,6 +35,8 @@ class Status:
 
     draining = False
     """Whether the service is about to stop."""
+    is_stalled = False
+    """Whether it stopped though the log did not answer."""
 
     def __init__(self, deployment: Deployment, log: DecisionLog | None) -> None:
         self._deployment, self._log = deployment, log
@@ -48,7 +54,7 @@ class Status:
         """A bundle is loaded and verified, decisions can be recorded, and the service does not stop."""
         if self.draining:
             return problem(503, "the service must not be stopping to be ready; got SIGTERM; ask another instance")
-        if self._log is not None:
+        if self._log is not None and self._log.age > _FRESH:  # else a decision was the trial
             await committed(self._log.submit_trial())
         trial = self._deployment.slots.trial
         canary = None if trial is None else trial.predictor.bundle.digest
@@ -80,19 +86,24 @@ def _facts(body: Certificate) -> dict[str, Any]:
     return {name: value for name, value in msgspec.to_builtins(body).items() if name not in Throw.__struct_fields__}
 
 
-def switch_routes(deployment: Deployment) -> Routes:
-    """The routes of the switches; each answers with the position of all switches afterwards."""
+def switch_routes(deployment: Deployment, operator: Executor) -> Routes:
+    """The routes of the switches; each answers with the position of all switches afterwards.
+
+    Args:
+        deployment: Whose switches they are.
+        operator: Where they are thrown: as a bundle takes a while to verify, and uploads never hold a kill switch up.
+    """
 
     async def thrown(kind: type[Any], throw: Callable[..., Any], call: Call) -> Response:
-        body = Throw() if kind is Throw and not call.body else read_body(call.body, kind)
-        # In a thread, as a bundle takes a while to verify.
-        await asyncio.to_thread(throw, body, call.caller or body.by or "unnamed", body.reason)
+        body = kind() if kind in (Throw, Promotion, Rollback) and not call.body else read_body(call.body, kind)
+        by = call.caller or body.by or "unnamed"
+        await asyncio.get_running_loop().run_in_executor(operator, throw, body, by, body.reason)
         return JSONResponse(deployment.status())
 
     switches: dict[str, tuple[type[Any], Callable[..., Any]]] = {
         "POST /v1/admin/reload": (Throw, lambda _, *by: deployment.reload(*by)),
-        "POST /v1/admin/rollback": (Throw, lambda _, *by: deployment.rollback(*by)),
-        "POST /v1/admin/promote": (Throw, lambda _, *by: deployment.promote(*by)),
+        "POST /v1/admin/rollback": (Rollback, lambda body, *by: deployment.rollback(*by, to=body.bundle)),
+        "POST /v1/admin/promote": (Promotion, lambda body, *by: deployment.promote(*by, unjudged=body.unjudged)),
         "PUT /v1/admin/kill-switch": (Switch, lambda body, *by: deployment.kill(body.on, *by)),
         "PUT /v1/admin/holdout": (HoldoutShare, lambda body, *by: deployment.hold_out(body.share, *by)),
         "PUT /v1/admin/canary": (CanaryShare, lambda body, *by: deployment.try_newer(body.share, *by)),

@@ -66,8 +66,8 @@ class _File(Struct):
 
 
 class KeyRing:
-    """The keys of a file, read again within a second after it has changed; where that fails, the
-    former ones stay, and none where the file is gone.
+    """The keys of a file, read again within a second after it has changed; none where the file is gone or is none. Where it
+    cannot be read for another reason, such as too many open files, the former ones stay.
     """
 
     def __init__(self, path: FilePath) -> None:
@@ -83,6 +83,7 @@ class KeyRing:
         except KeyFileError as error:
             if (wrong := str(error)) != self._wrong:
                 _log.error("keys not reloaded", extra={"facts": {"reason": wrong}})
+            self._keys = self._keys if isinstance(error.__cause__, OSError) else []
         self._wrong = wrong
 
     def find(self, token: str) -> ApiKey | None:

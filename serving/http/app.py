@@ -36,6 +36,8 @@ from .switchboard import DeploymentError
 __all__ = ["MAX_BODY", "ServiceSettings", "create_app"]
 _ASIDE = 2
 """Large requests and questions that are computed at the same time."""
+_OPERATOR = 4
+"""Switches that are thrown at the same time, one of them by what other instances threw."""
 _log = logging.getLogger(__name__)
 
 
@@ -59,29 +61,38 @@ def create_app(
         ValueError: The service cannot start; the message is one line.
     """
     settings = settings or ServiceSettings()
-    read_files(Path(bundle_path))  # where there is no bundle, no log is made
+    kept = log or settings.switches
+    if kept is None or ("://" not in str(kept) and not Path(kept).is_file()):
+        read_files(Path(bundle_path))  # where there is no bundle, no log is made
     decisions = None if log is None else DecisionLog(log)
     switches = DecisionLog(settings.switches) if decisions is None and settings.switches else decisions
     deployment = Deployment(bundle_path, settings, public_key=public_key, log=switches)
-    aside, recent, status = ThreadPoolExecutor(_ASIDE, "aside"), Recent(), Status(deployment, decisions)
+    aside, operator = ThreadPoolExecutor(_ASIDE, "aside"), ThreadPoolExecutor(_OPERATOR, "operator")
+    recent, status = Recent(), Status(deployment, decisions)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        following = asyncio.create_task(deployment.follow())
+        following = asyncio.create_task(deployment.follow(operator))
         yield
         following.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await following
         if switches is not None:
-            await asyncio.to_thread(switches.close)
-        aside.shutdown(wait=False, cancel_futures=True)
+            try:  # the other threads may wait for the log themselves
+                await asyncio.get_running_loop().run_in_executor(ThreadPoolExecutor(1, "closing"), switches.close)
+            except LogError as error:
+                _log.error("stopped without the log", extra={"facts": {"reason": str(error)}})
+                status.is_stalled = True
+        for pool in (aside, operator):
+            pool.shutdown(wait=False, cancel_futures=True)
         _log.info("stopped")
 
-    routes = {**Prices(deployment, decisions, recent, aside).routes(), **status.routes(), **switch_routes(deployment)}
+    routes = {**Prices(deployment, decisions, recent, aside).routes(), **status.routes()}
+    routes |= switch_routes(deployment, operator)
     routes |= question_routes(deployment, decisions, aside)
     if settings.price_list is not None:
         routes |= desk_routes(Desk(settings.price_list, lambda: deployment.bundle, decisions))
-    routes |= page_routes(deployment, recent, {route.split()[1] for route in routes})
+    routes |= page_routes(deployment, recent, {route.split()[1] for route in routes}, decisions)
     # With all fields and spaces, a state is longer than the example.
     state_bytes = 2 * len(orjson.dumps(example_state(deployment.bundle.catalogue)))
     app = Gate(routes, settings, state_bytes, deployment.metrics, lifespan)

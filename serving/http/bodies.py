@@ -15,6 +15,7 @@ from ..price_list.rows import Price, Status, Text
 from .settings import Share
 
 T = TypeVar("T", bound=Struct)
+Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", extra={"allowed": "64 hexadecimal digits"})]
 MOST_STATES = 10_000
 """Markets in one request."""
 MOST_OUTCOMES = 10_000
@@ -30,6 +31,20 @@ class Throw(Struct, kw_only=True, forbid_unknown_fields=True):
 
     by: Annotated[Text, Meta(description="who; with API keys, the name of the key counts")] = ""
     reason: Annotated[Text, Meta(description="why, for the log")] = ""
+
+
+class Rollback(Throw, forbid_unknown_fields=True):
+    """Which bundle takes over again."""
+
+    bundle: Annotated[
+        Digest | None, Meta(description="its digest; by default the one that was active before, once")
+    ] = None
+
+
+class Promotion(Throw, forbid_unknown_fields=True):
+    """How the bundle on trial takes over."""
+
+    unjudged: Annotated[bool, Meta(description="whether it does though the guard `money` cannot judge")] = False
 
 
 class Switch(Throw, forbid_unknown_fields=True):
@@ -85,6 +100,9 @@ class ListDecision(Document, frozen=True, forbid_unknown_fields=True):
     zone: Annotated[Name, Meta(description="zone of the row")]
     product: Annotated[Name, Meta(description="product of the row")]
     week: Annotated[dt.date, Meta(description="week of the row, YYYY-MM-DD")]
+    seen: Annotated[
+        Name, Meta(description="`seen` of the row as `/v1/price-list` gave it: none decides on another row")
+    ]
     status: Annotated[Status, Meta(description="what is decided; `proposed` takes a decision back")]
     decided_price: Annotated[Price | None, Meta(description="for overridden: the price, currency per unit")] = None
     decision_reason: Annotated[Text, Meta(description="why; needed for overridden and postponed")] = ""

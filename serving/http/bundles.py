@@ -38,6 +38,20 @@ class Bundles:
 
     def get(self, digest: str) -> Bundle:
         """A bundle that is loaded, or in the log. Raises BundleError, ChainError, LogError."""
+        bundle = self._known(digest)
+        bundle.check_made_for(self._jurisdictions)
+        return bundle
+
+    def check_update(self, bundle: Bundle, active: str) -> None:
+        """Raise BundleError where a bundle is older than the active one; ChainError, LogError."""
+        try:
+            own, then = bundle.manifest["created"], self._known(active).manifest["created"]
+        except BundleError:
+            return  # of a key that no longer counts: it cannot go on here
+        if own < then:
+            raise BundleError(f"{self.path} must be newer than the active bundle ({then}); got one of {own}; roll back")
+
+    def _known(self, digest: str) -> Bundle:
         if digest not in self._loaded:
             files = None if self._log is None else self._log.bundle_files(digest)
             if files is None:
@@ -45,9 +59,7 @@ class Bundles:
             with tempfile.TemporaryDirectory() as folder:
                 for name, content in files.items():
                     (Path(folder) / name).write_bytes(content)
-                bundle = load_bundle(folder, public_key=self._public_key)
-            bundle.check_made_for(self._jurisdictions)
-            self._loaded[digest] = bundle
+                self._loaded[digest] = load_bundle(folder, public_key=self._public_key)
         return self._loaded[digest]
 
     def keep(self, digests: Collection[str | None]) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import logging
 import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +23,8 @@ from ..documents import FilePath
 from ..market_state import State, StateError
 from ..predictor import ObservedMarkets, Predictor, fallback_policy
 from .bundles import Bundles
-from .canary.money import confidence_of_loss
+from .canary.guards import MEANINGS, WINDOW
+from .canary.money import LEAST_MARKETS, confidence_of_loss
 from .canary.trial import Trial
 from .metrics import Metrics
 from .settings import ServiceSettings
@@ -33,8 +36,10 @@ _SECONDS = 0.5
 _MONEY_SECONDS = 300.0
 """Between two looks at what the markets of a newer bundle earn."""
 _MONEY_DECISIONS = 20_000
-"""The last decisions, at which it looks: reading them takes a few seconds."""
+"""The last decisions before a trial, and of it, at which it looks: reading them takes a few seconds."""
 _TRIES = 5
+_EARLIEST = dt.timezone(dt.timedelta(hours=14))
+"""Where a day begins first."""
 _log = logging.getLogger(__name__)
 
 
@@ -68,17 +73,39 @@ class Deployment:
         self._draws, self._share, self._transitions = Draws(settings.seed), settings.canary, log
         self.metrics, self._switching = Metrics(), threading.RLock()
         self._counted, self._complaints = -math.inf, list[str]()
-        loaded = self._bundles.at_path()
-        self.slots = self._fresh(loaded)
         self.positions = Positions(holdout=float(settings.holdout))
         self._tail: Any = None
         self._behind = False  # whether transitions were read that the policies do not follow yet
         self._read()
-        unseen = "a bundle not seen yet"
-        self.throw(lambda now: now.started(loaded.digest, settings.killed, self._share), "start", unseen)
+        self._start(settings.killed)
+
+    def _start(self, killed: bool) -> None:
+        """Begin with the bundle at the path where it is new, else with the active one of the log. Raises BundleError,
+        ValueError.
+        """
+        loaded, wrong = None, ""
+        try:
+            loaded = self._bundles.at_path()
+        except BundleError as error:
+            if not self.positions.active:
+                raise
+            wrong = str(error)
+
+        def thrown(now: Positions) -> Transitions:
+            nonlocal wrong
+            digest = loaded.digest if loaded else now.active
+            if loaded and now.active and digest not in now.seen:
+                try:
+                    self._bundles.check_update(loaded, now.active)
+                except BundleError as error:
+                    digest, wrong = now.active, str(error)
+            return now.started(digest, killed, self._share)
+
+        self.slots = self._fresh(loaded or self._bundles.get(self.positions.active))
+        self.throw(thrown, "start", "a bundle not seen yet")
         self._put(self.positions, self._slots(self.positions))
-        if self.positions.active != loaded.digest:
-            facts = {"active": self.positions.active, "at_path": loaded.digest}
+        if loaded is None or self.positions.active != loaded.digest:
+            facts = {"active": self.positions.active, "at_path": loaded and loaded.digest, "reason": wrong}
             _log.warning("the bundle at the path is not the active one", extra={"facts": facts})
 
     @property
@@ -124,11 +151,12 @@ class Deployment:
         """
         try:
             bundle = self._bundles.at_path()
-            own, got = self.bundle.manifest["created"], bundle.manifest["created"]
-            if not self._share and got < own:
-                path = self._bundles.path
-                raise BundleError(f"{path} must be newer than the active bundle ({own}); got one of {got}; roll back")
-            thrown = self.throw(lambda now: now.reloaded(bundle.digest, self._share), by, reason)
+
+            def decided(now: Positions) -> Transitions:
+                self._bundles.check_update(bundle, now.active)
+                return now.reloaded(bundle.digest, self._share)
+
+            thrown = self.throw(decided, by, reason)
         except (BundleError, DeploymentError):
             self.metrics.reloads.labels("refused").inc()
             raise
@@ -142,16 +170,33 @@ class Deployment:
         bundle = self._bundles.at_path() if share else None
         self.throw(lambda now: now.tried(bundle.digest, share) if bundle else [("canary", None)], by, reason)
 
-    def promote(self, by: str = "unnamed", reason: str = "") -> None:
-        """Activate the bundle on trial; the present one becomes the former. Raises DeploymentError, LogError."""
+    def promote(self, by: str = "unnamed", reason: str = "", *, unjudged: bool = False) -> None:
+        """Activate the bundle on trial; the present one becomes the former.
+
+        Args:
+            by: Who.
+            reason: Why.
+            unjudged: Whether it is activated though the money guard cannot judge.
+
+        Raises:
+            DeploymentError: There is none, or a guard has stopped it or cannot judge.
+            LogError: It cannot be recorded.
+        """
         canary = self.slots.canary
         if canary is not None and canary.guards.stopped:
             raise DeploymentError(f"promote needs a canary that no guard has stopped; got {canary.guards.stopped[1]}")
+        if canary is not None and not unjudged and canary.guards.values["money"] is None:
+            got = f"the guard money, which cannot judge: {MEANINGS['money']}, of {LEAST_MARKETS} of each at least"
+            raise DeploymentError(
+                f'promote needs a canary whose guards can judge; got {got}; wait, or send "unjudged": true'
+            )
         self.throw(lambda now: now.promoted(), by, reason)
 
-    def rollback(self, by: str = "unnamed", reason: str = "") -> None:
-        """Activate the former bundle again; the present one becomes the former. Raises DeploymentError, LogError."""
-        self.throw(lambda now: now.rolled_back(), by, reason)
+    def rollback(self, by: str = "unnamed", reason: str = "", *, to: str | None = None) -> None:
+        """Activate an earlier bundle again, by default the former, and take the present one back. Raises DeploymentError,
+        LogError.
+        """
+        self.throw(lambda now: now.rolled_back(to), by, reason)
 
     def kill(self, on: bool, by: str = "unnamed", reason: str = "") -> None:
         """Turn the kill switch on or off. Raises LogError."""
@@ -165,7 +210,8 @@ class Deployment:
         """Put on record what the sales of both arms show; the facts are those of `bodies.Certificate`. Raises
         DeploymentError, LogError.
         """
-        self.throw(lambda now: now.certified(facts), by, reason)
+        latest = str(dt.datetime.now(_EARLIEST).date())
+        self.throw(lambda now: now.certified(facts, latest), by, reason)
 
     def throw(self, decide: Callable[[Positions], Transitions], by: str, reason: str = "") -> Transitions:
         """Record transitions, and make them; nothing changes where either fails.
@@ -201,11 +247,11 @@ class Deployment:
                 return thrown
         raise DeploymentError("switches must be thrown one at a time; got others meanwhile; try again")
 
-    async def follow(self) -> None:
-        """Do as other instances do, until cancelled."""
+    async def follow(self, operator: Executor) -> None:
+        """Do as other instances do, in one of these threads, until cancelled."""
         while True:
             await asyncio.sleep(_SECONDS)
-            await asyncio.to_thread(self._follow)
+            await asyncio.get_running_loop().run_in_executor(operator, self._follow)
 
     def status(self) -> dict[str, Any]:
         """The loaded policies and the position of every switch."""
@@ -246,7 +292,7 @@ class Deployment:
             return
         if self._transitions is not None and time.monotonic() > self._counted + _MONEY_SECONDS:
             self._counted, bundle = time.monotonic(), canary.predictor.bundle
-            sold = self._transitions.sold(first=self._transitions.ends()[0] - _MONEY_DECISIONS)
+            sold = self._transitions.sold_around_trial(bundle.digest, _MONEY_DECISIONS)
             canary.guards.earned(confidence_of_loss(sold, bundle.digest, _costs(bundle)))
         if canary.guards.stopped:
             guard, words = canary.guards.stopped
@@ -276,6 +322,9 @@ class Deployment:
                 canary = replace(canary, share=share)  # it goes on
             else:
                 canary = Trial.of(self._bundles.get(digest), slots.active.bundle, share)
+                if self._transitions is not None:
+                    count = WINDOW // slots.active.bundle.catalogue.num_products + 1
+                    canary.remember(slots.active, self._transitions.states_on_trial(digest, count))
         return replace(slots, killed=positions.killed, holdout=positions.holdout, canary=canary)
 
     def _fresh(self, bundle: Bundle) -> Slots:

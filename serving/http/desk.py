@@ -46,7 +46,7 @@ class Desk:
         with self._lock:
             rows = self._current()
         found = [row for row in rows if wanted(row)]
-        piece = [msgspec.structs.asdict(row) for row in found[offset : offset + limit]]
+        piece = list(map(shown_row, found[offset : offset + limit]))
         known = {"weeks": sorted({str(row.week) for row in rows}), "counts": Counter(row.status for row in rows)}
         known |= {} if offset else {"rules": read_rules(self._path)}
         return {"name": self._path.name, **known, "total": len(found), "rows": piece}
@@ -68,6 +68,10 @@ class Desk:
                 zone, product, week = strange[0]
                 got = f"{product!r} in {zone!r}, week {week}"
                 raise ListError([f"a decision must be about a row of the list; got {got}; reload the page"])
+            for row in rows:
+                if row.key in made and made[row.key].seen != row.seen:
+                    got = f"{row.product!r} in {row.zone!r}, week {row.week}, which was written since"
+                    raise ListError([f"a decision must be about the row that was seen; got {got}; reload the page"])
             changed = [_decided(row, made[row.key], by) if row.key in made else row for row in rows]
             # The same checks as for a list that is read from a file.
             rows_of(self._path.name, [msgspec.structs.astuple(row) for row in changed])
@@ -75,8 +79,10 @@ class Desk:
             if len(made) < len(decisions):
                 got = f"{len(decisions)} about {len(made)}"
                 raise ListError([f"decisions must be about different rows; got {got}; send one for each"])
+            decided = [row for row in changed if row.key in made]
+            self._record([row.seen for row in decided], by)
             self._write(changed)
-        return [row for row in changed if row.key in made], warnings
+        return decided, warnings
 
     def image(self) -> PriceImage:
         """What the list carries beside its rows. Raises ListError."""
@@ -87,19 +93,33 @@ class Desk:
         with self._lock:
             before = self.image()
             items = decided_items(before.key_items, decisions, by, called="a decision")
+            self._record([item.seen for item in items if item.id in decisions], by)
             write_image(self._path, msgspec.structs.replace(before, key_items=items))
         return items
 
-    def make_live(self, by: str) -> LiveList:
+    def make_live(self, by: str, *, is_known: bool = False) -> LiveList:
         """Record all decisions and write the live prices beside the list.
-        Raises ListError, LogError.
+
+        Args:
+            by: Who makes it live.
+            is_known: Whether an API key says so: then a decision is of who made it on the page, whatever the file says,
+                and any other of who makes it live.
+
+        Raises:
+            ListError: Not all rows are decided, or they leave a rule.
+            LogError: They cannot be recorded.
         """
         if self._log is None:
             raise ListError(["a list that becomes live must be recorded; got no decision log; serve with --log"])
         with self._lock:
             rows, bundle = decided_rows(self._path.name, self._current(), by), self._bundle()
             check_decisions(self._path.name, rows, bundle)
-            live = make_live(rows, bundle, self._log, self._path.with_name(LIVE), self.image().key_items)
+            items = self.image().key_items
+            if is_known:
+                made = self._log.desk()
+                rows = [msgspec.structs.replace(row, decided_by=made.get(row.seen, by)) for row in rows]
+                items = [msgspec.structs.replace(item, decided_by=made.get(item.seen, by)) for item in items]
+            live = make_live(rows, bundle, self._log, self._path.with_name(LIVE), items)
             self._write(live.rows)
         return live
 
@@ -110,6 +130,10 @@ class Desk:
             self._rows, self._seen = read_list(self._path), now
         return self._rows
 
+    def _record(self, seen: Sequence[str], by: str) -> None:
+        if self._log is not None:
+            self._log.record_desk(seen, by)
+
     def _write(self, rows: list[PriceRow]) -> None:
         write_list(self._path, rows, currency=self._bundle().manifest["scenario"]["currency"])
         self._rows, self._seen = rows, self._stamp()
@@ -119,6 +143,11 @@ class Desk:
             status = self._path.stat()
             return status.st_mtime_ns, status.st_ino
         raise ListError([f"price list must be a file; got {self._path}, which is not there; write it"])
+
+
+def shown_row(row: PriceRow) -> dict[str, Any]:
+    """A row as it is answered, with what names it in a decision."""
+    return {**msgspec.structs.asdict(row), "seen": row.seen}
 
 
 def _decided(row: PriceRow, decision: ListDecision, by: str) -> PriceRow:

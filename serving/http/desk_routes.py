@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from ..price_list.rows import ListError, PriceRow, Status
 from .bodies import BodyError, ItemDecisions, ListApproval, ListDecisions, OverridePrice, read_body
-from .desk import Desk
+from .desk import Desk, shown_row
 from .gate import Call, Routes
 
 _MOST = 1000
@@ -59,7 +59,7 @@ def desk_routes(desk: Desk) -> Routes:
     def decided(call: Call) -> dict[str, Any]:
         body = read_body(call.body, ListDecisions)
         rows, warnings = desk.decide(body.decisions, _caller(call, body.by))
-        return {"rows": [msgspec.structs.asdict(row) for row in rows], "warnings": warnings}
+        return {"rows": list(map(shown_row, rows)), "warnings": warnings}
 
     def priced(call: Call) -> Any:
         return desk.priced(read_body(call.body, OverridePrice))
@@ -72,7 +72,8 @@ def desk_routes(desk: Desk) -> Routes:
         return {"key_items": desk.decide_items(body.items, _caller(call, body.by))}
 
     def live(call: Call) -> dict[str, Any]:
-        found = desk.make_live(_caller(call, read_body(call.body, ListApproval).by))
+        by = _caller(call, read_body(call.body, ListApproval).by)
+        found = desk.make_live(by, is_known=call.caller is not None)
         return {"rows": len(found.rows), "new": found.new, "counts": Counter(row.status for row in found.rows)}
 
     async def aside(work: Callable[[Call], Any], call: Call) -> Response:

@@ -39,13 +39,37 @@ from .switchboard import DeploymentError
 MAX_BODY = 4 << 20
 """Largest body of a request in bytes, enough for some ten thousand products."""
 _MOST_HEADER_BYTES = 64 << 10
-_PRICE_PATHS = ("/v1/prices", "/v1/outcomes")
+_PRICES = "/v1/prices"
+_PRICE_PATHS = (_PRICES, "/v1/outcomes")
+_AGAIN = "try again with the same Idempotency-Key, as the decision may be recorded later"
 _OPEN_PATHS = ("/healthz", "/readyz")
 _CALLERS = 10_000
 _log = logging.getLogger("repricer.requests")
 IDEMPOTENCY_KEY = b"idempotency-key"
-QUESTIONS = {"/v1/explain": 20, "/v1/what-if": 15, "/v1/answer": 20}
-"""Requests for which each of these counts, as it takes that many times the time of a price."""
+QUESTIONS = {
+    "/v1/explain": 20,
+    "/v1/what-if": 15,
+    "/v1/answer": 20,
+    "/metrics": 10,
+    "/v1/operation": 5,
+}
+QUESTIONS |= dict.fromkeys(("/", "/openapi.json", "/price-list", "/v1/price-list", "/v1/price-list/image"), 20)
+"""Requests for which each of these counts, as it takes that many times the time of a price; one of the admin's counts for
+five.
+"""
+_ADMIN, _LISTS = "/v1/admin/", "/v1/admin/price-list/"
+_SWITCH_BODY = 64 << 10
+"""Largest body of a switch in bytes."""
+_ONCE = (
+    b"host",
+    b"authorization",
+    b"content-length",
+    b"content-type",
+    b"transfer-encoding",
+    b"origin",
+    IDEMPOTENCY_KEY,
+)
+"""Headers that a request may have once: of two, a proxy may have read the other one."""
 _REFUSALS: dict[type[Exception], int] = {
     ContradictionError: 409,
     ClientDisconnect: 400,
@@ -156,7 +180,8 @@ class Gate(Starlette):
             answer = problem(refusal.status_code, refusal.detail, refusal.headers)
         except tuple(_REFUSALS) as error:
             status = next(status for kind, status in _REFUSALS.items() if isinstance(error, kind))
-            log = f"the log of decisions must be at hand to answer; got {error}; try again"
+            again = _AGAIN if scope["path"] == _PRICES else "try again"
+            log = f"the log of decisions must be at hand to answer; got {error}; {again}"
             answer = problem(status, log if status == 503 else str(error))
         except Exception:
             _log.exception("failed", extra={"facts": {"request_id": state["request_id"]}})
@@ -172,6 +197,7 @@ class Gate(Starlette):
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response:
         path, state, headers = scope["path"], scope["state"], dict(scope["headers"])
+        _check_headers(scope, headers)
         if path not in _OPEN_PATHS:
             self._check(scope, headers)
         methods = self._routes.get(path)
@@ -180,7 +206,7 @@ class Gate(Starlette):
         if scope["method"] not in methods:
             allowed = ", ".join(sorted(methods))
             raise HTTPException(405, f"method must be one of {allowed}; got another; see /docs", {"Allow": allowed})
-        if path == "/v1/prices" and (retry_key := headers.get(IDEMPOTENCY_KEY)):
+        if path == _PRICES and (retry_key := headers.get(IDEMPOTENCY_KEY)):
             # The same key of the same caller is the same request.
             named = (state["caller"] or "").encode()
             key = b"%d %b%b" % (len(named), named, retry_key)
@@ -200,8 +226,10 @@ class Gate(Starlette):
             caller = caller if key is None else f"key {key.name}"
         # A request with neither header has no body, as curl sends one without data.
         length = headers.get(b"content-length", b"" if b"transfer-encoding" in headers else b"0")
-        size = int(length) if length.isdigit() and len(length) < 10 and int(length) <= MAX_BODY else -1
-        wait = self._limit.wait(caller, max(1, -(-size // self._state_bytes)) * QUESTIONS.get(path, 1))
+        most = _SWITCH_BODY if path.startswith(_ADMIN) and not path.startswith(_LISTS) else MAX_BODY
+        size = int(length) if length.isdigit() and len(length) < 10 and int(length) <= most else -1
+        weight = QUESTIONS.get(path, 5 if path.startswith(_ADMIN) else 1)
+        wait = self._limit.wait(caller, max(1, -(-size // self._state_bytes)) * weight)
         if wait:
             line = f"requests must keep to the rate limit; got one {wait:.2f} s too early; wait as Retry-After says"
             raise HTTPException(429, line, {"Retry-After": str(int(wait) + 1)})
@@ -215,10 +243,22 @@ class Gate(Starlette):
                 line = f"this path requires the role {role}; got a key for {key.role}; use another key"
                 raise HTTPException(403, line)
         if scope["method"] not in ("GET", "HEAD", "OPTIONS"):
-            _check_body(headers, length.decode("latin-1"), size)
+            _check_body(headers, length.decode("latin-1"), size, most)
 
 
-def _check_body(headers: dict[bytes, bytes], length: str, size: int) -> None:
+def _check_headers(scope: Scope, headers: dict[bytes, bytes]) -> None:
+    """Raise HTTPException for a request of which another server could read something else."""
+    if len(headers) < len(scope["headers"]):
+        names = [name for name, _ in scope["headers"]]
+        for name in _ONCE:
+            if names.count(name) > 1:
+                line = f"header {name.decode()} must be there once; got it {names.count(name)} times; send one"
+                raise HTTPException(400, line)
+    if scope.get("http_version") == "1.1" and b"host" not in headers:
+        raise HTTPException(400, "a request must have the header host; got none; send it")
+
+
+def _check_body(headers: dict[bytes, bytes], length: str, size: int, most: int) -> None:
     """Refuse requests from pages of other sites, and bodies that are too long or of unknown length. Raises
     HTTPException.
     """
@@ -231,7 +271,7 @@ def _check_body(headers: dict[bytes, bytes], length: str, size: int) -> None:
         raise HTTPException(403, line)
     if size < 0:
         got = length[:20] or "none"
-        line = f"request must state its content-length, at most {MAX_BODY}; got {got}; send several requests"
+        line = f"request must state its content-length, at most {most}; got {got}; send several requests"
         raise HTTPException(413, line)
     kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
     if size and kind != b"application/json":

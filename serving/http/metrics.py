@@ -45,7 +45,9 @@ class Metrics:
         self._lower = gauge("repricer_certificate_lower_bound_ratio", "Certified lower bound of the relative gain")
         self._read = gauge("repricer_certificate_timestamp_seconds", "Last day whose sales the certificate has read")
         self._canary = gauge("repricer_canary_ratio", "Share of markets on a newer bundle")
-        self._guards = gauge("repricer_canary_guard", "Value of a guard of the newer bundle", ["guard"])
+        self._guards = gauge(
+            "repricer_canary_guard", "Value of a guard of the newer bundle; NaN where it cannot judge", ["guard"]
+        )
         self.canaries = counter("repricer_canaries_ended", "Newer bundles taken back, by guard", ["guard"])
         self._bundle = gauge("repricer_bundle_info", "1 for the active bundle", ["bundle", "policy", "scenario"])
         self._index = gauge("repricer_price_index", "Basket index of the prices returned last", ["reference"])
@@ -98,7 +100,7 @@ class Metrics:
         for reference, value in index_of(bundle.guardrails, price).items():
             self._index.labels(reference).set(value)
         for guard, value in (dict.fromkeys(LIMITS, 0.0) if canary is None else canary.guards.values).items():
-            self._guards.labels(guard).set(value)
+            self._guards.labels(guard).set(nan if value is None else value)
         self._drift.clear()
         for feature in drift.shares:
             self._drift.labels(feature).set(feature in drift.alarms)

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import threading
 from collections import OrderedDict
+from collections.abc import Collection
 from concurrent.futures import Executor, Future
 from datetime import UTC, datetime
 from functools import partial
@@ -14,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 
 from ..decision import Decision
 from ..decision_log.log import DecisionLog, Named
-from ..decision_log.outcomes import OutcomeError, Report, outcome_of
+from ..decision_log.outcomes import OutcomeError, outcome_of
 from ..decision_log.replies import Reply, kept
 from ..market_state import MARKET, State, StateError
 from .batching import Batcher, committed
@@ -49,6 +50,12 @@ class Recent:
             self._seen.move_to_end(market)
             if len(self._seen) > MOST_MARKETS:
                 self._seen.popitem(last=False)
+
+    def keep(self, markets: Collection[str]) -> None:
+        """Forget all other markets."""
+        with self._lock:
+            for market in self._seen.keys() - markets:
+                del self._seen[market]
 
     @property
     def markets(self) -> dict[str, tuple[datetime, Decision]]:
@@ -98,8 +105,7 @@ class Prices:
         """Report what sold. A repeated report counts once; one that contradicts an earlier report
         is refused.
         """
-        reported, job = await asyncio.to_thread(self._reported, call.body)
-        return JSONResponse({"accepted": reported, "new": (await committed(job)).new})
+        return JSONResponse(await asyncio.to_thread(self._reported, call.body))
 
     def _is_large(self, body: bytes) -> bool:
         """Whether a request has several states, or takes long in another way."""
@@ -150,12 +156,12 @@ class Prices:
                 found.append(one)
         return found
 
-    def _reported(self, body: bytes) -> tuple[int, Future[Report]]:
-        """How many outcomes a body holds, and their commit. Raises BodyError, OutcomeError, LogError."""
+    def _reported(self, body: bytes) -> dict[str, int]:
+        """How many outcomes a body holds, and how many of them are new. Raises BodyError, OutcomeError, LogError."""
         assert self._log is not None
         data = parsed(body)
         found = data.get("outcomes") if isinstance(data, dict) and len(data) == 1 else None
         if not isinstance(found, list) or not 0 < len(found) <= MOST_OUTCOMES:
             form = f'{{"outcomes": [1 to {MOST_OUTCOMES} objects]}}'
             raise OutcomeError(f"outcomes must be {form}; got something else; see /docs for an example")
-        return len(found), self._log.submit_outcomes([outcome_of(item) for item in found])
+        return {"accepted": len(found), "new": self._log.record_outcomes([outcome_of(item) for item in found])}

@@ -50,7 +50,9 @@ class ServiceSettings(Checked, frozen=True, kw_only=True):
     canary: Annotated[Share, Meta(description="Share of the markets that a newer bundle prices first; 0: all.")] = 0.0
     jurisdictions: Annotated[tuple[Jurisdiction, ...], Meta(description=_LAW, extra={"allowed": _JURISDICTIONS})] = ()
     killed: Annotated[bool, Meta(description="Start with the kill switch on: the fallback prices everything.")] = False
-    rate: Annotated[float, Meta(gt=0, le=1e9, description="Requests a second and caller; twice that at once.")] = 500.0
+    rate: Annotated[float, Meta(ge=0.001, le=1e9, description="Requests a second and caller; twice that at once.")] = (
+        500.0
+    )
     burst: Annotated[float, Meta(ge=1, le=1e9, description="Requests of one caller that may come at once.")] = 1000.0
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1, description="Key of the hash that assigns markets to arms.")] = 0
 

@@ -4,12 +4,14 @@ Every transition is a row of the log. Positions are what the rows make of the se
 start, after a crash, and in every instance.
 
     reload, promote, rollback   ("bundle", digest)                      it is active, the one before is the former
+    rollback                    ("taken_back", digest)                  the one that it left
     canary                      ("canary", {"bundle": …, "share": …})   it is on trial beside the active one
     canary 0, a guard           ("canary", None)                        it was taken back
     kill-switch, holdout          (name, position)
     certificate                   (name, {"state": …, …})             what the sales of both arms show; switches nothing
 
-A bundle that was taken back is never active again, nor the former, unless it is put on trial by name and promoted.
+A bundle that was taken back, by a guard, an operator or a rollback, is never active again, nor the former, unless it is
+put on trial and promoted.
 """
 
 from __future__ import annotations
@@ -40,23 +42,30 @@ class Positions:
 
     Attributes:
         active: The bundle that prices.
-        former: The one that a rollback activates.
+        earlier: Those that were active before and were not taken back, the last one at the end.
+        rolled_back: Whether the active one came back by a rollback.
         trial: The newer one beside the active one.
-        taken_back: Those that a guard or an operator took back.
+        taken_back: Those that a guard, an operator or a rollback took back.
         seen: All that were ever active or on trial.
         killed: Whether the fallback prices all markets.
         holdout: Share of markets that the fallback prices.
-        certificate: The last one, with the bundle that was active then.
+        certificate: The last one of the active bundle.
     """
 
     active: str = ""
-    former: str | None = None
+    earlier: tuple[str, ...] = ()
+    is_rolled_back: bool = False
     trial: OnTrial | None = None
     taken_back: frozenset[str] = frozenset()
     seen: frozenset[str] = frozenset()
     killed: bool = False
     holdout: float = 0.0
     certificate: dict[str, Any] | None = None
+
+    @property
+    def former(self) -> str | None:
+        """The bundle that a rollback activates."""
+        return self.earlier[-1] if self.earlier else None
 
     def after(self, transitions: Transitions) -> Positions:
         """The positions after some transitions."""
@@ -70,19 +79,31 @@ class Positions:
             return replace(self, **{SWITCHES[switch]: position})
         if switch == "bundle":
             return self if position == self.active else self._activated(position)
+        if switch == "taken_back":
+            return replace(self._without(position), is_rolled_back=True)
         if switch != "canary":
             return self  # a switch of an earlier version
         if position is None:
-            back = self.taken_back | ({self.trial.bundle} if self.trial else set())
-            return replace(self, trial=None, taken_back=back, former=None if self.former in back else self.former)
+            return self if self.trial is None else replace(self._without(self.trial.bundle), trial=None)
         tried = OnTrial(**position)
         if tried.bundle == self.active:
             return replace(self, trial=None)
         return replace(self, trial=tried, taken_back=self.taken_back - {tried.bundle}, seen=self.seen | {tried.bundle})
 
     def _activated(self, digest: str) -> Positions:
-        own = {"active": digest, "former": self.active or None, "trial": None}
-        return replace(self, **own, taken_back=self.taken_back - {digest}, seen=self.seen | {digest})
+        before = (*self.earlier, self.active) if self.active else ()
+        # A certificate is of one bundle's prices.
+        own = {
+            "certificate": None,
+            "active": digest,
+            "earlier": tuple(one for one in before if one != digest),
+            "is_rolled_back": False,
+        }
+        return replace(self, **own, trial=None, taken_back=self.taken_back - {digest}, seen=self.seen | {digest})
+
+    def _without(self, digest: str) -> Positions:
+        earlier = tuple(one for one in self.earlier if one != digest)
+        return replace(self, earlier=earlier, taken_back=self.taken_back | {digest})
 
     def started(self, digest: str, killed: bool, share: float) -> Transitions:
         """A bundle that was never seen takes over, or prices a share first; a kill switch at the start is thrown."""
@@ -106,10 +127,22 @@ class Positions:
             raise DeploymentError("a canary needs a newer bundle at the path; got the active one; export it first")
         return [("canary", {"bundle": digest, "share": share})]
 
-    def certified(self, facts: dict[str, Any]) -> Transitions:
-        """A certificate is put on record. Raises DeploymentError where it is older than the last one."""
-        if self.certificate is not None and facts["date"] < self.certificate["date"]:
-            got = f"{facts['date']} after {self.certificate['date']}"
+    def certified(self, facts: dict[str, Any], latest: str) -> Transitions:
+        """A certificate is put on record.
+
+        Args:
+            facts: What is certified.
+            latest: The last day that sales can be of, YYYY-MM-DD.
+
+        Raises:
+            DeploymentError: It is older than the last one, or of days to come.
+        """
+        if facts["date"] > latest:
+            got = f"{facts['date']}, after {latest}"
+            raise DeploymentError(f"a certificate must be of days that are over; got {got}; correct its date")
+        last = None if self.certificate is None else self.certificate["date"]
+        if last is not None and facts["date"] < last <= latest:
+            got = f"{facts['date']} after {last}"
             raise DeploymentError(f"a certificate must not be older than the last one; got {got}; use newer sales")
         return [("certificate", {**facts, "bundle": self.active})]
 
@@ -119,8 +152,25 @@ class Positions:
             raise DeploymentError("promote needs a canary; got none; start one or reload")
         return [("bundle", self.trial.bundle)]
 
-    def rolled_back(self) -> Transitions:
-        """The former bundle takes over. Raises DeploymentError without one."""
-        if self.former is None:
+    def rolled_back(self, target: str | None = None) -> Transitions:
+        """An earlier bundle takes over, by default the former, and the active one is taken back.
+
+        Args:
+            target: Its digest. A second rollback must name it, so that a request that is sent again changes nothing.
+
+        Raises:
+            DeploymentError: There is none, or it was taken back.
+        """
+        known = ", ".join(reversed(self.earlier)) or "none"
+        if target is None and self.former is not None and self.is_rolled_back:
+            raise DeploymentError(f"a rollback after another must name its bundle; got none; earlier ones are {known}")
+        if target is None and self.former is None:
             raise DeploymentError("rollback needs a former bundle; got none; reload a newer one first")
-        return [("bundle", self.former)]
+        target = target or self.former
+        if target == self.active:
+            return []
+        if target not in self.earlier:
+            raise DeploymentError(
+                f"rollback needs a bundle that was active before; got {target}; earlier ones are {known}"
+            )
+        return [("bundle", target), ("taken_back", self.active)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -41,6 +42,12 @@ class KeyItem(Document, frozen=True, kw_only=True):
     status: Standing = "proposed"
     decided_by: Text = ""
     decided_at: Text = ""
+
+    @property
+    def seen(self) -> str:
+        """Names what was decided about it, and by whom."""
+        facts = (self.id, self.name, self.status, self.decided_by)
+        return hashlib.blake2b(msgspec.json.encode(facts), digest_size=12).hexdigest()
 
 
 class IndexPath(Struct, frozen=True, kw_only=True):

@@ -104,6 +104,14 @@ class PriceRow(Document, frozen=True, kw_only=True, array_like=True, gc=False):
         return self.new_price if self.decided_price is None else self.decided_price
 
     @property
+    def seen(self) -> str:
+        """Names the row as it is, with its decision: a decision about it names what was seen, so that none is about
+        another.
+        """
+        facts = msgspec.structs.astuple(msgspec.structs.replace(self, decided_at=""))
+        return hashlib.blake2b(msgspec.json.encode(facts), digest_size=12).hexdigest()
+
+    @property
     def checksum(self) -> str:
         """The checksum that `check` holds while no column of the proposal was edited."""
         proposal = msgspec.json.encode(msgspec.structs.astuple(self)[:PROPOSED])

@@ -35,6 +35,7 @@ from . import (  # noqa: F401  they register their checks
     log_growth,
     loop,
     market,
+    outcome_uploads,
     price_list,
     recommending,
     rules_cost,

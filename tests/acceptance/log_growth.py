@@ -146,16 +146,12 @@ def _written(log: DecisionLog, decisions: list[Decision], count: int) -> list[st
 
 def _report(log: DecisionLog, decisions: list[Decision], names: list[str]) -> None:
     """Report for every tenth decision what it sold."""
-    generator, waiting = np.random.default_rng(1), deque[Future[Any]]()
+    generator = np.random.default_rng(1)
     for number in range(0, len(names), _REPORTED):
         name = names[number]
         prices, units = decisions[number % len(decisions)].answer.prices, generator.integers(0, 40, PRODUCTS).tolist()
         told = [ReportedOutcome(one.product, float(n), request_id=name) for one, n in zip(prices, units, strict=True)]
-        waiting.append(log.submit_outcomes(told))
-        if len(waiting) > _WAITING:
-            assert waiting.popleft().result().new == PRODUCTS
-    for each in waiting:
-        each.result()
+        assert log.record_outcomes(told) == PRODUCTS
 
 
 def _size(folder: Path) -> int:

@@ -157,7 +157,7 @@ def test_a_judgement_from_the_log_covers_the_truth(table: Path, shop: MarketSpec
 def test_fit_reads_the_table(tmp_path: Path) -> None:
     """A year of one shop's log, in which prices moved and sales followed."""
     log, generator = DecisionLog(tmp_path / "decisions.db"), np.random.default_rng(3)
-    names, waiting = ("a", "b", "c", "d"), []
+    names, waiting, reports = ("a", "b", "c", "d"), [], []
     for week in range(52):
         price = 4.0 * generator.choice([0.75, 1.0, 1.0], size=4)
         units = generator.poisson(60 * (price / 4) ** -2.0)
@@ -169,9 +169,11 @@ def test_fit_reads_the_table(tmp_path: Path) -> None:
         waiting.append(log.submit_decisions([(str(week), Decision(state, answer, "policy", 1.0, []))]))
         day = str(np.datetime64("2023-01-02") + 7 * week)
         told = [Told(n, float(u), request_id=str(week), date=day) for n, u in zip(names, units, strict=True)]
-        waiting.append(log.submit_outcomes(told))
+        reports.append(told)
     for future in waiting:
         future.result()
+    for told in reports:
+        log.record_outcomes(told)
     log.close()
     (tmp_path / "products.csv").write_text("product,category\na,x\nb,x\nc,y\nd,y\n")
     said("log", "export", tmp_path / "decisions.db", "--out", tmp_path / "sales.parquet")

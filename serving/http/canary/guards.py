@@ -16,7 +16,7 @@ MEANINGS = {
     "errors": "share of states that the newer bundle could not price",
     "money": "confidence that its markets earn less than the others, each against its own past",
 }
-_WINDOW, _LEAST = 3000.0, 300.0
+WINDOW, _LEAST = 3000, 300
 """Products, in the last of which and from how many on the guards judge."""
 _LEAST_ERRORS = 3.0
 
@@ -28,7 +28,7 @@ class Guards:
         self._lock = threading.Lock()
         # Products, moves of their prices; states, errors.
         self._sums = np.zeros(4)
-        self._money = 0.0
+        self._money: float | None = None
         self.stopped: tuple[str, str] | None = None
         """The guard that ended the trial, and why."""
 
@@ -46,24 +46,26 @@ class Guards:
         products = max(len(both), sum(len(one.prices) for one in active))
         with self._lock:
             added = len(both), moves, len(active), len(active) - len(pairs)
-            self._sums = (1 - 1 / _WINDOW) ** products * self._sums + added
+            self._sums = (1 - 1 / WINDOW) ** products * self._sums + added
         self._judge()
 
-    def earned(self, confidence: float) -> None:
-        """Take the confidence, in [0, 1], that the markets of the newer bundle earn less."""
+    def earned(self, confidence: float | None) -> None:
+        """Take the confidence, in [0, 1], that the markets of the newer bundle earn less; None where nothing can be
+        judged.
+        """
         self._money = confidence
         self._judge()
 
     @property
-    def values(self) -> dict[str, float]:
-        """The present value of each guard."""
+    def values(self) -> dict[str, float | None]:
+        """The present value of each guard; None where it cannot judge."""
         products, moves, states, errors = self._sums.tolist()
         wrong = errors / max(states, 1) if errors >= _LEAST_ERRORS else 0.0
         found = {"price_move": moves / max(products, 1), "errors": wrong, "money": self._money}
-        return {name: round(value, 4) for name, value in found.items()}
+        return {name: None if value is None else round(value, 4) for name, value in found.items()}
 
     def _judge(self) -> None:
         for name, value in self.values.items():
             ready = self._sums[0] >= _LEAST or name != "price_move"
-            if ready and value > LIMITS[name] and self.stopped is None:
+            if ready and value is not None and value > LIMITS[name] and self.stopped is None:
                 self.stopped = name, f"{MEANINGS[name]}: {value:.3g}, at most {LIMITS[name]:.3g} is allowed"

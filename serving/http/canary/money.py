@@ -14,7 +14,7 @@ LEAST_MARKETS = 10
 """Markets of each arm from which on there is a judgement."""
 
 
-def confidence_of_loss(rows: Iterable[Mapping[str, Any]], digest: str, costs: Mapping[str, float]) -> float:
+def confidence_of_loss(rows: Iterable[Mapping[str, Any]], digest: str, costs: Mapping[str, float]) -> float | None:
     """The confidence, in [0, 1], that the markets of a newer bundle earn less than before,
     compared with the other markets in the same time.
 
@@ -24,9 +24,9 @@ def confidence_of_loss(rows: Iterable[Mapping[str, Any]], digest: str, costs: Ma
         costs: Unit costs by product that count, currency per unit; none where revenue counts.
 
     Returns:
-        One-sided, by Welch's test of the changes of the money per decision, each over the mean of what it was and
-        is, which is like a change of the logarithm and also counts what earns nothing, or less; 0 while fewer
-        than ten markets of each arm are known before and after.
+        One-sided, by Welch's test of the changes of the money per decision, each over the mean size of what it was and
+        is, which is like a change of the logarithm and also counts what earns nothing, or less. None, as nothing can be
+        judged, while fewer than ten markets of each arm are known before and after.
     """
     earned: dict[str, float] = defaultdict(float)
     made: dict[str, tuple[str, str, bool]] = {}
@@ -43,11 +43,12 @@ def confidence_of_loss(rows: Iterable[Mapping[str, Any]], digest: str, costs: Ma
         sums[market, arm, during].append(earned[request])
     changes: dict[str, list[float]] = {CANARY: [], POLICY: []}
     for (market, arm, during), money in sums.items():
-        before, after = statistics.fmean(sums.get((market, POLICY, False), [0.0])), statistics.fmean(money)
-        if during and before > 0:
-            changes[arm].append(2 * (after - before) / (abs(after) + before))
+        if during and (past := sums.get((market, POLICY, False))):
+            before, after = statistics.fmean(past), statistics.fmean(money)
+            size = (abs(after) + abs(before)) / 2
+            changes[arm].append((after - before) / size if size else 0.0)
     if min(map(len, changes.values())) < LEAST_MARKETS:
-        return 0.0
+        return None
     gap = statistics.fmean(changes[POLICY]) - statistics.fmean(changes[CANARY])
     error = math.sqrt(sum(statistics.variance(each) / len(each) for each in changes.values()))
     return 0.5 * (1 + math.erf(gap / max(error, 1e-12) / math.sqrt(2)))

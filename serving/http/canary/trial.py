@@ -52,6 +52,17 @@ class Trial:
         own = {"policy": self.predictor.policy.name, "bundle": self.predictor.bundle.digest, "share": self.share}
         return {**own, "guards": guards.values, "limits": LIMITS, "stopped": stopped}
 
+    def remember(self, active: Predictor, states: Sequence[State]) -> None:
+        """Let the guards see states that were priced before: what they know is what the log holds, after a restart too."""
+        asked = list[tuple[State, PriceRequest]]()
+        for state in states:
+            with suppress(StateError):
+                asked.append((state, active.read(state)))
+        if asked:
+            own = active.price_observed(active.observe([request for _, request in asked]))
+            tried = self.answers([state for state, _ in asked])
+            self.guards.compare(own, [newer and newer[0] for newer in tried])
+
     def answers(self, states: Sequence[State]) -> list[tuple[PriceAnswer, list[str]] | None]:
         """Price the states, each with its warnings; None where that fails, and the active bundle answers alone."""
         asked, found = dict[int, PriceRequest](), dict[int, tuple[PriceAnswer, list[str]]]()

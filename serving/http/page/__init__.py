@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Collection, Mapping
-from functools import cache, partial
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from ....pricing.wording import feature_words, policy_words, rule_words
+from ...decision_log.log import DecisionLog
 from ...price_list.rows import STATUSES
 from ..deployment import Deployment
 from ..gate import Call, Routes
@@ -46,13 +47,16 @@ def _template(name: str) -> Any:
     return loader.get_template(f"{name}.html.jinja")
 
 
-def page_routes(deployment: Deployment, recent: Recent, paths: Collection[str]) -> Routes:
+def page_routes(
+    deployment: Deployment, recent: Recent, paths: Collection[str], log: DecisionLog | None = None
+) -> Routes:
     """`GET /`, with a price list `GET /price-list`, `GET /docs`, and the files that the pages load.
 
     Args:
         deployment: Whose prices are shown.
         recent: The last decisions.
         paths: Those of the service, which `/openapi.json` describes.
+        log: Says which markets were erased meanwhile.
     """
     described, listed = frozenset(paths), "/v1/price-list" in paths
 
@@ -63,7 +67,12 @@ def page_routes(deployment: Deployment, recent: Recent, paths: Collection[str]) 
     async def manager(call: Call) -> Response:
         # Rendered by the server; JavaScript only adds the what-if curve.
         market = Request(call.scope).query_params.get("market")
-        rendered = partial(_page, deployment, recent, market, price_list=listed)
+
+        def rendered() -> str:
+            if log is not None:
+                recent.keep(log.known_markets(recent.markets))
+            return _page(deployment, recent, market, price_list=listed)
+
         return HTMLResponse(await asyncio.to_thread(rendered), headers=_HEADERS)
 
     async def price_list(_: Call) -> Response:

@@ -175,7 +175,7 @@ async function save(event) {
   event.preventDefault(); // the dialog stays open while the decision is refused
   const { row, number, status } = deciding;
   const price = status === "overridden" ? { decided_price: Number($("#price").value) } : {};
-  const wrong = await decide([{ ...key(row), status, decision_reason: $("#reason").value, ...price }]);
+  const wrong = await decide([{ ...key(row), seen: row.seen, status, decision_reason: $("#reason").value, ...price }]);
   $("#wrong").textContent = wrong;
   if (wrong) return;
   $("#dialog").close();
@@ -197,7 +197,7 @@ $("#desk").addEventListener("submit", (event) => event.preventDefault());
 for (const id of ["search", "week", "status", "outside"]) $(`#${id}`).addEventListener("input", () => show());
 $("#more").addEventListener("click", () => show(true));
 $("#approve-shown").addEventListener("click", () => decide(
-  rows.filter((row) => row.status === "proposed").map((row) => ({ ...key(row), status: "approved" })),
+  rows.filter((row) => row.status === "proposed").map((row) => ({ ...key(row), seen: row.seen, status: "approved" })),
 ));
 $("#make-live").addEventListener("click", makeLive);
 $("#dialog form").addEventListener("submit", save);

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import math
 import os
+import resource
 import signal
 import socket
 import time
@@ -17,6 +18,9 @@ from typing import Any, cast
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+_COMPLAINT_SECONDS = 60.0
+_MOST_FILES = 8192
+"""Four fifths of the files that may be open are connections."""
 _HALF_SENT = 1.0
 """Seconds for the rest of a request that is half sent when the service stops."""
 _log = logging.getLogger(__name__)
@@ -52,14 +56,48 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter) or time.monotonic() > self._leaves
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Finish the requests in progress; those who have sent half of one have a second for the rest."""
+        """Finish the requests in progress; those who have sent half of one have a second for the rest. Storage that does not
+        answer does not keep the service.
+        """
         asyncio.get_running_loop().call_later(_HALF_SENT, self._hurry)
         await super().shutdown(sockets)
+        if cast(Any, self.config.app).state.status.is_stalled:
+            os._exit(1)  # threads that wait for the log would keep the process
 
     def _hurry(self) -> None:
         for connection in cast("list[HttpToolsProtocol]", list(self.server_state.connections)):
             if connection.cycle and connection.cycle.more_body:
                 connection.transport.abort()
+
+
+def limited(most: int) -> type[HttpToolsProtocol]:
+    """Connections of which there are so many at most: the one that is idle for the longest makes room for another. Beyond
+    the files that the process may open, none could be accepted, and each try would be an error.
+    """
+    opened: dict[HttpToolsProtocol, None] = {}
+    complained = -math.inf
+
+    class Limited(HttpToolsProtocol):
+        """A connection that makes room, or is ended where none is idle."""
+
+        def connection_made(self, transport: asyncio.Transport) -> None:
+            nonlocal complained
+            super().connection_made(transport)
+            opened[self] = None
+            if len(opened) <= most:
+                return
+            if time.monotonic() > complained + _COMPLAINT_SECONDS:
+                complained = time.monotonic()
+                _log.error("too many connections", extra={"facts": {"most": most}})
+            idle = next((one for one in opened if one.cycle is None or one.cycle.response_complete), self)
+            del opened[idle]
+            idle.transport.abort()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            opened.pop(self, None)
+            super().connection_lost(exc)
+
+    return Limited
 
 
 def bound(host: str, port: int) -> socket.socket:
@@ -85,7 +123,11 @@ def serve(app: Any, host: str, port: int, *, drain: float = 0.0, **settings: Any
         drain: Seconds between SIGTERM and the end.
         settings: More of uvicorn's settings.
     """
-    config = uvicorn.Config(app, http="httptools", ws="none", server_header=False, **settings)
+    files = min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], _MOST_FILES)
+    # As many as the backlog are accepted at once, before one can be ended.
+    connections = max(files - max(files // 5, 64), 8)
+    settings |= {"http": limited(connections), "backlog": max(files // 10, 16)}
+    config = uvicorn.Config(app, ws="none", server_header=False, **settings)
     config.load()
     with bound(host, port) as listener:
         Server(config, drain).run(sockets=[listener])

@@ -14,7 +14,7 @@ from unittest.mock import MagicMock
 import pytest
 from repricer.serving import Bundle, ChainError, DecisionLog, Predictor, PriceAnswer, example_state
 from repricer.serving.decision import Decision
-from repricer.serving.decision_log.outcomes import OutcomeError, ReportedOutcome
+from repricer.serving.decision_log.chain import EMPTY
 from repricer.serving.decision_log.storage import LogError
 from repricer.serving.decision_log.tables import SWITCHES
 
@@ -117,12 +117,12 @@ def test_one_at_fault_does_not_take_its_company_along(one: Bundle, path: Path) -
     blocking = log.submit(lambda _: (stop.set(), go.wait(10)))
     assert stop.wait(10)
     good, given_up = (submitted(log, answer, state, name) for name in ("good", "given up"))
-    bad = log.submit_outcomes([ReportedOutcome("cider", 1.0, request_id="nowhere")])
+    bad = log.submit(lambda _: int("nowhere"))
     assert given_up.cancel()
     go.set()
     blocking.result()
     good.result()
-    with pytest.raises(OutcomeError, match="got request_id 'nowhere'"):
+    with pytest.raises(ValueError, match="nowhere"):
         bad.result()
     # Who went away before it was written has no row, and the writer goes on.
     assert [row["request_id"] for row in log.export()] == ["good"] * 3
@@ -362,3 +362,27 @@ def test_what_is_forgotten_waits_for_another_process_that_moves_pages(
         busy.side_effect = itertools.repeat(1)
         with pytest.raises(LogError, match="former values stay"):
             log.tidy(SWITCHES)
+
+
+def test_what_was_sold_before_a_trial_is_known_however_many_decisions_follow(
+    one: Bundle, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, answer, minute = example_state(one.catalogue), Predictor(one).price(example_state(one.catalogue)), 0
+
+    def now() -> str:
+        nonlocal minute
+        minute += 1
+        return f"2030-01-01T00:{minute:02}:00.000+00:00"
+
+    monkeypatch.setattr("repricer.serving.decision_log.chain.now", now)
+    with closing(DecisionLog(path)) as log:
+        tail = EMPTY
+        for number in range(24):
+            log.record(answer, state, f"r{number}")
+            if number in (1, 9):  # on trial, taken back, and on trial again
+                tail = log.record_switches(tail, [("canary", {"bundle": "b", "share": 0.1})], "Ann", "") or tail
+            if number == 3:
+                tail = log.record_switches(tail, [("canary", None)], "guard", "") or tail
+        assert log.trial_began("b") == 11
+        around = [row["request_id"] for row in log.sold_around_trial("b", 3)][::3]
+    assert around == ["r7", "r8", "r9", "r21", "r22", "r23"]

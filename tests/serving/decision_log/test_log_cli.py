@@ -63,7 +63,7 @@ def test_verify_says_where_the_chains_end_and_what_was_changed(path: Path) -> No
 
 
 def test_what_left_the_log_is_not_counted_as_if_it_stood(path: Path, tmp_path: Path) -> None:
-    said("rotate", path, "--days", 0, "--discard", "--by", "Ann")
+    said("rotate", path, "--days", 0, "--discard", "--yes", "--by", "Ann")
     found = said("verify", path)
     assert (found["rows"], found["gone"], found["outcomes"], found["outcomes_gone"]) == (4, 4, 4, 4)
     told = call("verify", path).stdout
@@ -230,3 +230,12 @@ def test_the_extra_that_lacks_is_named(monkeypatch: pytest.MonkeyPatch, library:
 def test_a_bundle_is_read_without_the_database_library() -> None:
     script = "import sys; sys.modules['sqlalchemy'] = None; from repricer.serving import load_bundle, ChainError"
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_discarding_asks_and_says_how_many(path: Path) -> None:
+    given = ("rotate", path, "--days", "0", "--discard", "--by", "Ann")
+    asked = call(*given)
+    assert asked.exit_code != 0
+    assert "Delete 4 decisions from" in asked.stderr
+    assert DecisionLog(path).verify().gone == 0
+    assert said(*given, "--yes")["decisions"] == 4

@@ -88,18 +88,20 @@ def test_who_comes_back_after_an_erasure_by_another_process_is_recorded_anew(fil
 def test_outcomes_of_a_market_that_is_erased_meanwhile_are_not_written(filled: Path, one: Bundle) -> None:
     told = [ReportedOutcome("cider", 1.0, request_id="r3")]
     with closing(DecisionLog(filled)) as log, closing(DecisionLog(filled)) as other:
-        report = Report(lambda query: list(log.rows(query)), told)
+        report = Report(log.rows, told)
         other.erase("Oslo", "Ann")
+        assert not log.run(report.write)
         with pytest.raises(OutcomeError, match="whose market was erased"):
-            log.submit(report).result()
+            report.renewed(log.rows)
 
 
 def test_outcomes_that_another_reported_meanwhile_count_once(filled: Path, one: Bundle) -> None:
     told = [ReportedOutcome("cider", 1.0, request_id="r3")]
     with closing(DecisionLog(filled)) as log, closing(DecisionLog(filled)) as other:
-        report = Report(lambda query: list(log.rows(query)), told)
+        report = Report(log.rows, told)
         other.record_outcomes(told)
-        assert log.submit(report).result().new == 0
+        assert not log.run(report.write)
+        assert report.renewed(log.rows).new == 0
 
 
 def test_old_decisions_move_to_an_archive_whose_chain_ends_where_the_logs_begins(
@@ -167,3 +169,24 @@ def test_a_product_takes_a_hundred_bytes(filled: Path) -> None:
     with closing(sqlite3.connect(filled)) as db:
         sizes = [size for (size,) in db.execute("SELECT length(body) FROM decisions")]
     assert max(sizes) < 100 * 3
+
+
+@pytest.mark.parametrize(
+    ("days", "gone"),
+    [
+        (("2090-01-01", "2090-01-02", "2020-01-01"), 0),
+        (("2020-01-01", "2090-01-01", "2020-01-02"), 1),
+        (("2020-01-02", "2020-01-01"), 2),
+    ],
+)
+def test_a_wrong_clock_takes_no_younger_decision_along(
+    path: Path, one: Bundle, monkeypatch: pytest.MonkeyPatch, days: tuple[str, ...], gone: int
+) -> None:
+    state = example_state(one.catalogue)
+    with closing(DecisionLog(path)) as log:
+        for number, day in enumerate(days):
+            with at(monkeypatch, day):
+                log.record(Predictor(one).price(state), state, f"r{number}")
+        assert log.rotate(400, None, "Ann").decisions == gone
+        assert requests(log) == [f"r{number}" for number in range(gone, len(days))]
+        log.verify()

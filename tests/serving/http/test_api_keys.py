@@ -5,6 +5,7 @@ import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import pytest
 from click.testing import CliRunner
@@ -75,7 +76,14 @@ def test_a_changed_file_counts_without_a_restart(tmp_path: Path, monkeypatch: py
     assert ring.find(second) is None  # it looks once a second
     now[0] += 2
     assert (ring.find(first), ring.find(second) is not None) == (None, True)
-    path.write_text("{")
+    kept = path.read_text()
+    path.write_text("{")  # who was removed in it is not known
+    now[0] += 2
+    assert ring.find(second) is None
+    path.write_text(kept)
+    now[0] += 2
+    assert ring.find(second) is not None
+    monkeypatch.setattr(Path, "read_bytes", MagicMock(side_effect=OSError(24, "Too many open files")))
     now[0] += 2
     assert ring.find(second) is not None
 

@@ -23,6 +23,7 @@ FACTS = {
     **{"state": "certified", "loss": 0.02, "confidence": 0.95, "policy_share": 0.75, "date": "2026-03-01"},
     **{"analysis": "ab" * 32, "lower_bound": -0.0125, "estimate": 0.031},
 }
+TODAY = "2026-03-02"
 BODY = {**FACTS, "by": "Ann", "reason": "the first look above -2%"}
 
 
@@ -57,7 +58,9 @@ def test_it_belongs_to_the_bundle_that_was_active(one_path: Path, one_run: Any, 
         client.put("/v1/admin/certificate", json=BODY)
         shutil.copytree(newer, bundle, dirs_exist_ok=True)
         assert client.post("/v1/admin/reload").status_code == 200
-        assert "Sales to 2026-03-01, with an earlier bundle.</li>" in client.get("/").text
+        assert client.get("/v1/operation").json()["certificate"] is None
+        assert "repricer_certificate_state{" not in client.get("/metrics").text
+        assert "Sales to" not in client.get("/").text
 
 
 @pytest.mark.parametrize(
@@ -99,9 +102,21 @@ def test_only_a_key_that_may_throw_switches_may_put_it(one_path: Path, tmp_path:
 
 
 def test_an_older_one_never_replaces_a_newer_one() -> None:
-    now = Positions(active="a").after(Positions(active="a").certified(FACTS))
+    now = Positions(active="a").after(Positions(active="a").certified(FACTS, TODAY))
     assert now.certificate == {**FACTS, "bundle": "a"}
     assert (now.killed, now.holdout, now.active) == (False, 0.0, "a")
-    assert now.certified(FACTS)  # a second reading of the same day
+    assert now.certified(FACTS, TODAY)  # a second reading of the same day
     with pytest.raises(DeploymentError, match="must not be older than the last one; got 2026-02-28 after 2026-03-01"):
-        now.certified({**FACTS, "date": "2026-02-28"})
+        now.certified({**FACTS, "date": "2026-02-28"}, TODAY)
+
+
+def test_one_of_days_to_come_is_refused_and_one_on_record_blocks_none() -> None:
+    with pytest.raises(DeploymentError, match="must be of days that are over; got 2099-01-01, after 2026-03-02"):
+        Positions(active="a").certified({**FACTS, "date": "2099-01-01"}, TODAY)
+    now = Positions(active="a").after([("certificate", {**FACTS, "date": "2099-01-01", "bundle": "a"})])
+    assert now.after(now.certified(FACTS, TODAY)).certificate == {**FACTS, "bundle": "a"}
+
+
+def test_a_date_to_come_is_refused_over_http(one_path: Path) -> None:
+    with TestClient(create_app(one_path)) as client:
+        assert client.put("/v1/admin/certificate", json={**BODY, "date": "2999-01-01"}).status_code == 409

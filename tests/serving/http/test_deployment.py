@@ -73,8 +73,11 @@ def test_a_newer_bundle_takes_over_and_steps_back(path: Path, newer: Path) -> No
     assert deployment.bundle.digest == load_bundle(newer).digest != old
     deployment.rollback()
     assert deployment.bundle.digest == old
-    deployment.rollback()
-    assert deployment.bundle.digest != old
+    for again in (deployment.rollback, deployment.reload):
+        with pytest.raises(DeploymentError):
+            again()
+    deployment.rollback(to=old)
+    assert deployment.bundle.digest == old
 
 
 def test_nothing_changes_where_the_new_bundle_cannot_be_trusted(path: Path, one_path: Path, newer: Path) -> None:

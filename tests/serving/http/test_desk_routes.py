@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from repricer.serving.http.api_keys import add_key
 from repricer.serving.http.app import ServiceSettings, create_app
 from repricer.serving.price_list.files import read_list, write_list
 from repricer.serving.price_list.image import KeyItem, PriceImage, read_image, write_image
-from repricer.serving.price_list.rows import PriceRow
+from repricer.serving.price_list.rows import PriceRow, sealed
 from starlette.testclient import TestClient
 
 LAST = {"zone": "all stores", "product": "anchovy", "week": "2018-02-19"}
@@ -31,7 +32,11 @@ def service(bundle: Path, listed: Path, **settings: Any) -> TestClient:
 
 
 def decide(client: TestClient, *decisions: dict[str, Any], **more: Any) -> Any:
-    return client.post("/v1/admin/price-list/decisions", json={"decisions": list(decisions)} | more)
+    """Decide about the rows as they are now, unless the decisions say what was seen."""
+    rows = client.get("/v1/price-list", params={"limit": 1000}).json()["rows"]
+    seen = {(row["zone"], row["product"], row["week"]): row["seen"] for row in rows}
+    named = [{"seen": seen.get((one["zone"], one["product"], one["week"]), "x"), **one} for one in decisions]
+    return client.post("/v1/admin/price-list/decisions", json={"decisions": named} | more)
 
 
 def test_the_list_is_filtered_and_read_in_pieces(dated_bundle: Path, listed: Path, price_rows: list[PriceRow]) -> None:
@@ -111,6 +116,61 @@ def test_a_decided_list_becomes_live(dated_bundle: Path, listed: Path, price_row
     assert listed.with_name("live.csv").read_text().count("approved,Ann,") == 24
     log = DecisionLog(listed.with_name("log.db"))
     assert {row["decided_by"] for row in log.acts("approvals")} == {"Ann"}
+    log.close()
+
+
+def test_a_decision_about_a_row_that_was_rewritten_is_refused(
+    dated_bundle: Path, listed: Path, price_rows: list[PriceRow]
+) -> None:
+    client = service(dated_bundle, listed)
+    (shown,) = client.get("/v1/price-list", params={"week": LAST["week"], "search": "anchovy"}).json()["rows"]
+    raised = sealed(msgspec.structs.replace(price_rows[7], new_price=round(price_rows[7].new_price + 0.05, 2)))
+    rewritten = [raised if row.key == raised.key else row for row in price_rows]
+    write_list(listed, rewritten)
+    stale = decide(client, LAST | {"status": "approved", "seen": shown["seen"]}, by="Ann")
+    assert (stale.status_code, "must be about the row that was seen; got 'anchovy'" in stale.text) == (409, True)
+    assert read_list(listed) == rewritten
+    unnamed = client.post("/v1/admin/price-list/decisions", json={"decisions": [LAST | {"status": "approved"}]})
+    assert (unnamed.status_code, "got no seen; add it" in unnamed.text) == (422, True)
+
+
+def test_of_several_decisions_about_one_row_one_wins(
+    dated_bundle: Path, listed: Path, price_rows: list[PriceRow]
+) -> None:
+    with service(dated_bundle, listed) as client, ThreadPoolExecutor(6) as pool:
+        (shown,) = client.get("/v1/price-list", params={"week": LAST["week"], "search": "anchovy"}).json()["rows"]
+
+        def override(number: int) -> int:
+            price = round(price_rows[7].new_price - 0.05 * number, 2)
+            made = {"status": "overridden", "decided_price": price, "decision_reason": "x", "seen": shown["seen"]}
+            return decide(client, LAST | made, by=f"analyst {number}").status_code
+
+        assert sorted(pool.map(override, range(6))) == [200] + [409] * 5
+
+
+def test_with_keys_the_file_does_not_say_who_decided(
+    dated_bundle: Path, listed: Path, price_rows: list[PriceRow], tmp_path: Path
+) -> None:
+    keys = {name: add_key(tmp_path / "keys.json", role="admin", name=name) for name in ("ann", "bo")}
+    write_image(listed, PriceImage((KeyItem(id="007", name="anchovy", score=0.5),)))
+    with service(dated_bundle, listed, keys=str(tmp_path / "keys.json")) as client:
+        client.headers["authorization"] = f"Bearer {keys['ann']}"
+        decide(client, LAST | {"status": "approved"})
+        client.post("/v1/admin/price-list/key-items", json={"items": {"007": "confirmed"}})
+        # Somebody decides the others in the file, in the name of another.
+        rows = [msgspec.structs.replace(row, status="approved", decided_by="Cara") for row in read_list(listed)]
+        rows[7] = read_list(listed)[7]
+        write_list(listed, rows)
+        client.headers["authorization"] = f"Bearer {keys['bo']}"
+        for new in (24, 0):
+            assert client.post("/v1/admin/price-list/live", json={}).json()["new"] == new
+    log = DecisionLog(listed.with_name("log.db"))
+    recorded = [row for row in log.acts("approvals") if "price" in row]
+    assert {row["decided_by"] for row in recorded} == {"ann", "bo"}
+    (anns,) = (row for row in recorded if row["decided_by"] == "ann")
+    assert (anns["product"], anns["week"]) == (LAST["product"], LAST["week"])
+    (item,) = (row for row in log.acts("approvals") if "item" in row)
+    assert item["decided_by"] == "ann"
     log.close()
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 from repricer.serving import Bundle, DecisionLog, example_state
+from repricer.serving.decision_log.storage import Storage
 from repricer.serving.http.app import ServiceSettings, create_app
 
 with warnings.catch_warnings():
@@ -65,3 +67,28 @@ def test_a_key_names_one_request(client: TestClient, one: Bundle, one_path: Path
     assert "must have 1 to 255" in ask(client, state, "k" * 300).text
     with TestClient(create_app(one_path)) as without:
         assert "needs a decision log" in ask(without, state).text
+
+
+def test_a_decision_that_a_503_did_not_settle_is_settled_by_its_key(
+    client: TestClient, one: Bundle, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goes_on, commit = threading.Event(), Storage._commit
+    monkeypatch.setattr("repricer.serving.http.batching.PATIENCE", 0.2)
+    state = example_state(one.catalogue)
+    ask(client, state, "earlier")  # so that the next look finds the writer awake
+
+    def slowly(storage: Storage, jobs: Any) -> None:
+        written = any("add" in getattr(job.work, "__qualname__", "") for job in jobs)
+        assert not written or goes_on.wait(10)
+        commit(storage, jobs)
+
+    monkeypatch.setattr(Storage, "_commit", slowly)
+    unsettled = ask(client, state)
+    assert unsettled.status_code == 503
+    assert "same Idempotency-Key, as the decision may be recorded later" in unsettled.json()["detail"]
+    goes_on.set()
+    monkeypatch.setattr("repricer.serving.http.batching.PATIENCE", 5)
+    settled = ask(client, state)
+    assert settled.status_code == 200
+    assert DecisionLog(log).verify().rows == 2
+    assert [row["request_id"] for row in DecisionLog(log).export()][-1] == settled.json()["request_id"]

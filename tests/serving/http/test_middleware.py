@@ -7,8 +7,10 @@ import threading
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 from repricer.serving import Bundle, DecisionLog, example_state
@@ -190,3 +192,51 @@ def test_a_price_does_not_wait_for_a_batch(
         assert client.put("/v1/admin/holdout", json={"share": 0.1}).status_code == 200
         free.set()
         assert {batch.result().status_code for batch in batches} == {200}
+
+
+@pytest.mark.parametrize(("path", "granted"), [("/v1/policy", 2), ("/metrics", 1), ("/v1/operation", 1), ("/", 1)])
+def test_what_takes_longer_than_a_price_counts_as_several(one_path: Path, path: str, granted: int) -> None:
+    with TestClient(create_app(one_path, settings=ServiceSettings(rate=0.001, burst=2.0))) as client:
+        assert [client.get(path).status_code for _ in range(3)].count(200) == granted
+
+
+def test_a_switch_counts_as_several_and_its_body_is_short(one_path: Path) -> None:
+    with TestClient(create_app(one_path, settings=ServiceSettings(rate=0.001, burst=12.0))) as client:
+        long = {"on": True, "reason": "x" * (70 << 10)}
+        assert client.put("/v1/admin/kill-switch", json=long).status_code in (413, 429)
+    with TestClient(create_app(one_path)) as client:
+        refused = client.put("/v1/admin/kill-switch", json=long)
+        assert (refused.status_code, "at most 65536" in refused.json()["detail"]) == (413, True)
+
+
+@pytest.mark.parametrize("name", ["host", "authorization", "content-type", "idempotency-key", "origin"])
+def test_a_header_that_is_there_twice_is_refused(one_path: Path, name: str) -> None:
+    with TestClient(create_app(one_path)) as client:
+        twice = [(name, "localhost"), (name, "127.0.0.1")]
+        refused = client.post("/v1/prices", content=b"{}", headers=[("content-type", "application/json"), *twice])
+        assert refused.status_code == 400
+        assert f"header {name} must be there once" in refused.json()["detail"]
+
+
+def test_readiness_writes_nothing_beside_decisions(one_path: Path, one: Bundle, tmp_path: Path) -> None:
+    with TestClient(create_app(one_path, log=tmp_path / "log.db")) as client:
+        trials = MagicMock(wraps=client.app.state.decisions.submit_trial)  # pyright: ignore
+        client.app.state.decisions.submit_trial = trials  # pyright: ignore
+        for _ in range(5):
+            assert client.post("/v1/prices", json=example_state(one.catalogue)).status_code == 200
+            assert client.get("/readyz").status_code == 200
+        assert trials.call_count == 0
+        client.app.state.decisions._committed -= 2  # pyright: ignore
+        assert [client.get("/readyz").status_code for _ in range(3)] == [200] * 3
+        assert trials.call_count == 1
+
+
+def test_an_erased_market_is_gone_from_the_page(one_path: Path, one: Bundle, tmp_path: Path) -> None:
+    with TestClient(create_app(one_path, log=tmp_path / "log.db")) as client:
+        for market in ("Oslo", "Rome"):
+            client.post("/v1/prices", json=example_state(one.catalogue) | {"market": market})
+        assert "Oslo" in client.get("/").text
+        with closing(DecisionLog(tmp_path / "log.db")) as log:
+            log.erase("Oslo", "Ann")
+        assert "Oslo" not in client.get("/").text
+        assert "Rome" in client.get("/", params={"market": "Oslo"}).text

@@ -20,6 +20,7 @@ from repricer.serving.http.bodies import (
     ListDecisions,
     Outcomes,
     OverridePrice,
+    Rollback,
     Switch,
     Throw,
 )
@@ -28,7 +29,18 @@ from repricer.serving.http.openapi import DOCUMENT, openapi
 from repricer.serving.price_list.files import write_list
 from repricer.serving.price_list.rows import PriceRow
 
-BODIES = (Outcomes, Throw, Switch, HoldoutShare, CanaryShare, Certificate, ListDecisions, ListApproval, OverridePrice)
+BODIES = (
+    Outcomes,
+    Throw,
+    Rollback,
+    Switch,
+    HoldoutShare,
+    CanaryShare,
+    Certificate,
+    ListDecisions,
+    ListApproval,
+    OverridePrice,
+)
 ANSWERS = (Explanation, WhatIf, Answer)
 FILLED_IN = {"MarketState", "ProductState", "Product"}
 """With what the bundle has."""

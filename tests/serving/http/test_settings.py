@@ -13,8 +13,8 @@ from repricer.serving.http.settings import ServiceSettings
 @pytest.mark.parametrize(
     ("name", "value", "line"),
     [
-        ("rate", 0, "service: rate must be a number above 0 to 1e+09; got 0; fix it"),
-        ("rate", -1, "service: rate must be a number above 0"),
+        ("rate", 0, "service: rate must be a number from 0.001 to 1e+09; got 0; fix it"),
+        ("rate", 1e-9, "service: rate must be a number from 0.001"),
         ("rate", float("nan"), "got nan"),
         ("burst", 0, "service: burst must be a number from 1"),
         ("holdout", 1.0, "holdout must be a number from 0 to below 1; got 1.0; use the kill switch for all markets"),

@@ -96,6 +96,8 @@ class World:
                 "promote": now.promoted,
                 "rollback": now.rolled_back,
             }[act]()
+            if act == "rollback":
+                self.rejected.add(now.active)
             self.append(instance, thrown)
 
     def check(self) -> None:
@@ -151,3 +153,21 @@ def test_rows_of_earlier_versions_are_replayed() -> None:
     now = Positions(holdout=0.5).after([*rows, ("holdout", 0.2), ("kill_switch", True), ("shadow", True)])
     assert (now.active, now.former, now.trial, now.taken_back) == ("b", "a", None, frozenset())
     assert (now.holdout, now.killed) == (0.2, True)
+
+
+def test_a_rollback_takes_back_what_it_left_and_a_second_one_names_its_bundle() -> None:
+    now = Positions().after([("bundle", "a"), ("bundle", "b"), ("bundle", "c")])
+    now = now.after(now.rolled_back())
+    assert (now.active, now.former, now.taken_back) == ("b", "a", {"c"})
+    with pytest.raises(DeploymentError, match="must name its bundle; got none; earlier ones are a"):
+        now.rolled_back()
+    assert now.rolled_back("b") == []
+    with pytest.raises(DeploymentError, match="was active before; got c; earlier ones are a"):
+        now.rolled_back("c")
+    for again in (lambda: now.reloaded("c", 0.0), lambda: now.reloaded("c", 0.1)):
+        with pytest.raises(DeploymentError, match="was taken back"):
+            again()
+    assert now.started("c", killed=False, share=0.0) == []
+    assert now.after(now.rolled_back("a")).active == "a"
+    newer = now.after(now.reloaded("d", 0.0))
+    assert newer.after(newer.rolled_back()).active == "b"

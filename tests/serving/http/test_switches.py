@@ -70,7 +70,7 @@ def test_switches_reach_every_instance_and_outlive_all(bundle: Path, newer: Path
         ("bundle", "Ann", "weekly"),
         ("kill_switch", "Ann", "odd prices"),
     ]
-    assert DecisionLog(log).verify().switches == len(rows) == 5
+    assert DecisionLog(log).verify().switches == len(rows) == 6
 
 
 def test_a_switch_that_cannot_be_recorded_is_not_thrown(
@@ -122,3 +122,54 @@ def test_reloads_are_counted_where_newer_bundles_are_tried_first(bundle: Path, l
         counted = client.get("/metrics").text
     for result in ("same", "refused"):
         assert f'repricer_reloads_total{{result="{result}"}} 1.0' in counted
+
+
+def dated(monkeypatch: pytest.MonkeyPatch, created: str) -> None:
+    """Bundles are exported on a day."""
+    from repricer.serving.exporter import export as module
+
+    class Clock:
+        @staticmethod
+        def now(_: Any) -> Any:
+            import datetime as dt
+
+            return dt.datetime.fromisoformat(created)
+
+    monkeypatch.setattr(module, "datetime", Clock)
+
+
+def test_a_start_with_an_older_bundle_follows_the_fleet(
+    bundle: Path, one_run: Any, one_path: Path, log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        dated(patch, "2001-01-01T00:00:00+00:00")
+        older = export(one_run, tmp_path / "older", seed=9, key=own_key_paths(one_path)[0])
+    with TestClient(create_app(bundle, log=log)) as one:
+        for settings in (None, ServiceSettings(canary=0.1)):
+            with TestClient(create_app(older, log=log, settings=settings)) as late:
+                assert status(late) == status(one) == (False, 0.0, load_bundle(bundle).digest)
+                assert late.post("/v1/admin/reload").status_code == 409
+    assert len(list(DecisionLog(log).acts("switches"))) == 1
+
+
+@pytest.mark.parametrize("broken", [True, False], ids=["broken", "missing"])
+def test_a_start_without_the_bundle_at_the_path_takes_the_active_one(bundle: Path, log: Path, broken: bool) -> None:
+    with TestClient(create_app(bundle, log=log)) as client:
+        wanted = status(client)
+    if broken:
+        (bundle / "policy.onnx").write_bytes(b"something")
+    else:
+        shutil.rmtree(bundle)
+    with TestClient(create_app(bundle, log=log)) as client:
+        assert status(client) == wanted
+        assert client.get("/readyz").status_code == 200
+        assert client.post("/v1/admin/reload").status_code == 409
+
+
+def test_a_start_with_another_key_replaces_a_bundle_that_it_cannot_trust(
+    bundle: Path, one_run: Any, log: Path, tmp_path: Path
+) -> None:
+    create_app(bundle, log=log)
+    other = export(one_run, tmp_path / "other", seed=9)
+    with TestClient(create_app(other, log=log, public_key=own_key_paths(other)[1])) as client:
+        assert status(client)[2] == load_bundle(other).digest

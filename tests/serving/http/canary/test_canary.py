@@ -153,7 +153,10 @@ def test_it_reaches_every_instance_outlives_all_and_is_promoted(path: Path, newe
         assert 'repricer_canary_guard{guard="price_move"} 0.0' in two.get("/metrics").text
     with TestClient(create_app(path, log=log)) as again:
         assert (again.get("/readyz").json()["bundle"], again.get("/readyz").json()["canary"]) == (old, digest)
-        assert again.post("/v1/admin/promote", json={"by": "Ann"}).json()["active"]["bundle"] == digest
+        refused = again.post("/v1/admin/promote", json={"by": "Ann"})
+        assert (refused.status_code, "the guard money, which cannot judge" in refused.text) == (409, True)
+        promoted = again.post("/v1/admin/promote", json={"by": "Ann", "unjudged": True})
+        assert promoted.json()["active"]["bundle"] == digest
     with TestClient(create_app(other, log=log)) as last:
         assert (last.get("/readyz").json()["bundle"], last.get("/readyz").json()["canary"]) == (digest, None)
     rows = [(row["switch"], row["thrown_by"]) for row in DecisionLog(log).acts("switches")]
@@ -219,3 +222,22 @@ def test_a_guard_acts_within_a_large_request(
         arms = [answer["arm"] for answer in client.post("/v1/prices", json=asked).json()]
     assert "canary" in arms[:100]
     assert set(arms[300:]) == {"policy"}
+
+
+def test_the_guards_know_after_a_restart_what_they_knew(
+    path: Path, dearer: Path, one: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("repricer.serving.http.canary.guards.LIMITS", {"price_move": 9.0, "errors": 1.0, "money": 1.0})
+    known, asked = list[Any](), [state | {"loyalty": {"loyal": 1.1}} for state in states(one)[:150]]
+    for _ in range(2):
+        with TestClient(create_app(path, log=tmp_path / "log.db")) as client:
+            if not known:
+                client.post("/v1/prices", json=asked[:20])  # before the trial
+                renew(path, dearer)
+                assert client.put("/v1/admin/canary", json={"share": 0.5}).status_code == 200
+                for state in asked:
+                    assert client.post("/v1/prices", json=state).status_code == 200
+            guards = client.app.state.deployment.slots.canary.guards  # pyright: ignore
+            known.append(guards._sums.tolist())
+    assert known[0][0] > 400
+    assert known[1] == pytest.approx(known[0], rel=0.15)

@@ -37,10 +37,10 @@ def test_markets_that_earn_less_are_noticed_and_others_not() -> None:
 
 
 def test_few_markets_and_another_bundle_say_nothing() -> None:
-    assert confidence_of_loss(sold(0.5, markets=36), "new", {}) == 0
-    assert confidence_of_loss(sold(0.5), "newer still", {}) == 0
+    assert confidence_of_loss(sold(0.5, markets=36), "new", {}) is None
+    assert confidence_of_loss(sold(0.5), "newer still", {}) is None
     unknown = ({**row, "units": None, "paid": None} for row in sold(0.5))
-    assert confidence_of_loss(unknown, "new", {}) == 0
+    assert confidence_of_loss(unknown, "new", {}) is None
 
 
 def test_costs_count_where_profit_does() -> None:
@@ -52,3 +52,12 @@ def test_costs_count_where_profit_does() -> None:
     ]
     assert confidence_of_loss(selling_more_below_cost, "new", {}) < 0.5
     assert confidence_of_loss(selling_more_below_cost, "new", dear) > 0.99
+
+
+@pytest.mark.parametrize("cost", [2.0, 3.0])
+def test_markets_that_earned_nothing_or_less_before_are_judged(cost: float) -> None:
+    costs = {"tea": cost, "coffee": cost}
+    dearer = [{**row, "paid": row["paid"] * 0.7} if row["arm"] == "canary" else row for row in sold(1.0)]
+    found = confidence_of_loss(dearer, "new", costs)
+    assert found is not None
+    assert found > 0.99

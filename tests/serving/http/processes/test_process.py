@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -19,7 +20,7 @@ import pytest
 from repricer.benchmarks.loopback import free_port
 from repricer.serving import Bundle, DecisionLog, example_state
 
-from .limited import HEAD
+from .limited import HEAD, health, limited_service
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of other systems differ")
 
@@ -156,3 +157,62 @@ def test_a_start_imports_nothing_that_an_answer_does_not_need(one_path: Path, tm
     needless = {"torch", "numba", "scipy", "pandas", "statsmodels", "sklearn", "gymnasium", "alembic", "jinja2"}
     assert "onnxruntime" in loaded
     assert not loaded & {*needless, "repricer.scenarios", "repricer.envs", "repricer.agents"}
+
+
+_STALLING = """
+import sys, time
+from pathlib import Path
+from repricer.serving.decision_log.storage import Storage
+
+commit = Storage._commit
+
+def stalled(storage, jobs):
+    while Path(sys.argv[1]).exists():
+        time.sleep(0.1)
+    commit(storage, jobs)
+
+Storage._commit = stalled
+from repricer.cli import main
+main(sys.argv[2:])
+"""
+
+
+def test_it_ends_though_storage_stalls(one_path: Path, one: Bundle, tmp_path: Path) -> None:
+    port, stall = free_port(), tmp_path / "stall"
+    words = ["serve", str(one_path), "--port", str(port), "--log", str(tmp_path / "log.db")]
+    command = [sys.executable, "-c", _STALLING, str(stall), *words]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "listening on" in line:
+                break
+        stall.touch()
+        caller = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        body = json.dumps(example_state(one.catalogue))
+        caller.request("POST", "/v1/prices", body, {"content-type": "application/json"})
+        assert caller.getresponse().status == 503
+        caller.close()
+        process.send_signal(signal.SIGTERM)
+        try:
+            assert process.wait(timeout=25) == 1
+        finally:
+            process.kill()
+        assert "stopped without the log" in process.stderr.read()
+
+
+def test_idle_connections_beyond_the_open_files_write_one_line_and_stop_no_caller(one_path: Path) -> None:
+    with limited_service(one_path, files=96) as (_, port, log), contextlib.ExitStack() as stack:
+        for _ in range(200):
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
+        assert max(health(port) for _ in range(5)) < 5
+        time.sleep(1.5)
+        lines = log.read_text().splitlines()
+    assert sum("too many connections" in line for line in lines) == 1
+    assert not any("out of system resource" in line for line in lines)
+
+
+def test_a_request_of_http_1_1_without_host_is_refused(service: Service) -> None:
+    for version, status in ((b"1.1", b"400"), (b"1.0", b"200")):
+        with socket.create_connection(("127.0.0.1", service.port), timeout=10) as caller:
+            caller.sendall(b"GET /healthz HTTP/" + version + b"\r\nconnection: close\r\n\r\n")
+            assert caller.recv(1 << 12).split()[1] == status
