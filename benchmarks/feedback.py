@@ -99,7 +99,9 @@ def mean_path(spec: MarketSpec, policy: Policy) -> Array:
     return rollout(spec, policy, episodes=500, seed=seed_for("tuning")).price_path
 
 
-def row(market: FeedbackMarket, *, seeds: int = SEEDS, on_step: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
+def row(
+    market: FeedbackMarket, *, seeds: int = SEEDS, on_step: Callable[[str], None] = lambda _: None
+) -> dict[str, Any]:
     """A row of the table: money by policy, and the gains of both algorithms over the best path.
 
     Args:
@@ -118,7 +120,10 @@ def row(market: FeedbackMarket, *, seeds: int = SEEDS, on_step: Callable[[str], 
         learned[algo] = []
         for seed in range(seeds):
             on_step(f"{algo}, seed {seed}")
-            given: dict[str, Any] = {"settings": market.settings.get(algo), "teacher": path if market.from_path else None}
+            given: dict[str, Any] = {
+                "settings": market.settings.get(algo),
+                "teacher": path if market.from_path else None,
+            }
             learned[algo].append(train(spec, algo=algo, steps=market.steps[algo], seed=seed, **given).policy)
     on_step("best path near what was learned")
     near = [mean_path(spec, policy) for policy in itertools.chain(*learned.values())]

@@ -103,8 +103,9 @@ def fitted_to_shop(
     products = tables.products
     assert products is not None, "a synthetic shop has them"
     sold = tables.sales.groupby("product")["units"].sum()
-    first = products[products["category"] == products["category"].iloc[0]].set_index("product", drop=False)
-    chosen = first.loc[sold.reindex(first.index).nlargest(2).index].reset_index(drop=True)
+    category = products[products["category"] == products["category"].iloc[0]]
+    best = sold.reindex(category["product"]).nlargest(2).index
+    chosen = category[category["product"].isin(best)].reset_index(drop=True)
     assumptions = Assumptions(
         max_discount=0.0,
         recommendation_lift=0.0,
@@ -115,7 +116,7 @@ def fitted_to_shop(
     )
     model = candidates(seed=seed)["moving-average"]
     given: dict[str, Any] = {"objective": objective, "assumptions": assumptions, "forecaster": model, "seed": seed}
-    return fit(tables, chosen, name=f"{family}-shop", weeks=weeks, **given).spec
+    return fit(tables, chosen, name="shop", weeks=weeks, **given).spec
 
 
 def _short_history() -> tuple[MarketSpec, Policy]:
@@ -124,7 +125,7 @@ def _short_history() -> tuple[MarketSpec, Policy]:
 
 def _long_lead_time() -> tuple[MarketSpec, Policy]:
     return _simulated(
-        fitted_to_shop("scarce", 1, history=52, weeks=8, objective="profit", lead_time_weeks=4),
+        fitted_to_shop("scarce", 1, history=52, weeks=12, objective="profit", lead_time_weeks=4),
     )
 
 
@@ -146,10 +147,16 @@ def _simulated(spec: MarketSpec) -> tuple[MarketSpec, Policy]:
     return spec.with_changes(posterior={"simulated": True}), named_policy("historical", spec)
 
 
-_BELIEFS: dict[str, Any] = {"actions": "continuous", "evaluations": 5, "validation_episodes": 512}
+_BELIEFS: dict[str, Any] = {"actions": "continuous", "evaluations": 4, "validation_episodes": 256}
 """A fitted market of unknown demand: two prices at once, which the preset's list of prices does not allow."""
-_WINDOW = {"ppo": _BELIEFS | {"num_envs": 256, "n_steps": 13, "batch_size": 832, "history": 13}, "recurrent-ppo": _BELIEFS}
-_SEASON = {"ppo": _BELIEFS | {"num_envs": 128, "n_steps": 16, "batch_size": 256, "history": 4}, "recurrent-ppo": _BELIEFS}
+_WINDOW = {
+    "ppo": _BELIEFS | {"num_envs": 256, "n_steps": 13, "batch_size": 832, "history": 13},
+    "recurrent-ppo": _BELIEFS,
+}
+_SEASON = {
+    "ppo": _BELIEFS | {"num_envs": 128, "n_steps": 16, "batch_size": 256, "history": 4},
+    "recurrent-ppo": _BELIEFS,
+}
 _AGAINST_RIVAL: dict[str, Any] = {
     "actions": "continuous",
     "base_price": "best-fixed",
@@ -174,21 +181,21 @@ MARKETS = (
     FeedbackMarket(
         "a rival that learns",
         _written(_RIVAL),
-        steps={"ppo": 200_000, "recurrent-ppo": 100_000},
+        steps={"ppo": 150_000, "recurrent-ppo": 50_000},
         settings=_RIVAL_SETTINGS,
         from_path=True,
     ),
     FeedbackMarket(
         "short history, demand to learn",
         _short_history,
-        steps={"ppo": 300_000, "recurrent-ppo": 100_000},
+        steps={"ppo": 100_000, "recurrent-ppo": 40_000},
         settings=_WINDOW,
         fitted=True,
     ),
     FeedbackMarket(
         "stock table, leftovers to clear",
         _left_overs,
-        steps={"ppo": 200_000, "recurrent-ppo": 80_000},
+        steps={"ppo": 60_000, "recurrent-ppo": 30_000},
         settings=_SEASON,
         fitted=True,
         from_path=True,
@@ -196,7 +203,7 @@ MARKETS = (
     FeedbackMarket(
         "stock table, deliveries after four weeks",
         _long_lead_time,
-        steps={"ppo": 200_000, "recurrent-ppo": 80_000},
+        steps={"ppo": 60_000, "recurrent-ppo": 30_000},
         settings=_SEASON,
         fitted=True,
         from_path=True,
