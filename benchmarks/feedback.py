@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from ..agents import best_fixed, myopic, train
+from ..agents import Run, best_fixed, myopic, train
 from ..atomic import write_whole
 from ..envs import rollout, seed_for
 from ..optimum import best_path as exact_path
@@ -100,43 +100,69 @@ def mean_path(spec: MarketSpec, policy: Policy) -> Array:
 
 
 def row(
-    market: FeedbackMarket, *, seeds: int = SEEDS, on_step: Callable[[str], None] = lambda _: None
+    market: FeedbackMarket,
+    *,
+    seeds: int = SEEDS,
+    runs: Path | None = None,
+    on_step: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """A row of the table: money by policy, and the gains of both algorithms over the best path.
 
     Args:
         market: The market.
         seeds: Trainings of each algorithm.
+        runs: Folder that keeps the trainings; an interrupted one goes on there.
         on_step: Called with what is done next.
     """
     on_step("market and best fixed prices")
     spec, plan = market.build()
-    fixed = best_fixed(spec)
-    steady: list[Policy] = [fixed, myopic(spec), *filter(None, (plan, exact_path(spec), certainty_equivalent(spec)))]
     on_step("best path")
-    path = best_path(spec, [mean_path(spec, policy) for policy in steady])
+    path = first_path(spec, plan)
     learned: dict[str, list[Policy]] = {}
     for algo in ALGORITHMS:
         learned[algo] = []
         for seed in range(seeds):
             on_step(f"{algo}, seed {seed}")
-            given: dict[str, Any] = {
-                "settings": market.settings.get(algo),
-                "teacher": path if market.from_path else None,
-            }
-            learned[algo].append(train(spec, algo=algo, steps=market.steps[algo], seed=seed, **given).policy)
+            learned[algo].append(trained(market, spec, path, algo, seed, runs).policy)
     on_step("best path near what was learned")
     near = [mean_path(spec, policy) for policy in itertools.chain(*learned.values())]
     path = best_path(spec, [path.path.astype(np.float64), *near], seed=1)
+    on_step("evaluation")
     of_path = earned(spec, path)
-    money = {"fixed": earned(spec, fixed).mean(), "plan": None if plan is None else earned(spec, plan).mean()}
-    money |= {"path": of_path.mean(), "informed": informed(spec, path)}
+    money = {
+        "fixed": earned(spec, best_fixed(spec)).mean(),
+        "plan": None if plan is None else earned(spec, plan).mean(),
+        "path": of_path.mean(),
+        "informed": informed(spec, path),
+    }
     gains = {}
     for algo, policies in learned.items():
         own = np.stack([earned(spec, policy) for policy in policies])
-        money[algo], gains[algo] = own.mean(), gain_over(own, of_path)._asdict()
+        money[algo] = own.mean()
+        gains[algo] = gain_over(own, of_path)._asdict()
     figures = {name: None if value is None else float(value) for name, value in money.items()}
     return {"market": market.name, "fitted": market.fitted, "money": figures, "gains": gains}
+
+
+def first_path(spec: MarketSpec, plan: Policy | None) -> PricePath:
+    """The best path from what needs no learning: fixed, myopic and planned prices, the path of one product with stock that
+    is solved exactly, and the mean path of the fluid policy.
+    """
+    known = (best_fixed(spec), myopic(spec), plan, exact_path(spec), certainty_equivalent(spec))
+    return best_path(spec, [mean_path(spec, policy) for policy in known if policy is not None])
+
+
+def trained(market: FeedbackMarket, spec: MarketSpec, path: PricePath, algo: str, seed: int, runs: Path | None) -> Run:
+    """One training, kept in a folder of its own below `runs`."""
+    return train(
+        spec,
+        algo=algo,
+        steps=market.steps[algo],
+        seed=seed,
+        settings=market.settings.get(algo),
+        teacher=path if market.from_path else None,
+        out=None if runs is None else runs / f"{algo}-{seed}",
+    )
 
 
 def informed(spec: MarketSpec, path: PricePath) -> float | None:
@@ -174,17 +200,22 @@ def table(
 
 
 def _kept_row(market: FeedbackMarket, out: Path | None, on_step: Callable[[str], None]) -> dict[str, Any]:
+    def say(step: str) -> None:
+        on_step(f"{market.name}: {step}")
+
+    if out is None:
+        return row(market, on_step=say)
+    folder = out / market.folder
+    file = folder / "row.json"
     settings = {key: value for key, value in asdict(market).items() if key != "build"}
     settings |= {"seeds": SEEDS, "episodes": EPISODES}
-    file = None if out is None else out / f"{market.name.replace(':', '').replace(',', '').replace(' ', '-')}.json"
-    if file is not None and file.exists():
+    if file.exists():
         kept = json.loads(file.read_text(encoding="utf-8"))
         if kept["settings"] == settings:
             return kept
-    found = row(market, on_step=lambda step: on_step(f"{market.name}: {step}")) | {"settings": settings}
-    if file is not None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(file, json.dumps(found, indent=1))
+    found = row(market, runs=folder, on_step=say) | {"settings": settings}
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(file, json.dumps(found, indent=1))
     return found
 
 

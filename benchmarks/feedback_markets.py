@@ -6,6 +6,7 @@ Three are fitted to the tables of a synthetic shop, whose posterior draws every 
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -77,6 +78,11 @@ class FeedbackMarket:
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     fitted: bool = False
     from_path: bool = False
+
+    @property
+    def folder(self) -> str:
+        """The name as that of a folder."""
+        return "-".join(re.findall(r"[a-z]+", self.name))
 
 
 def _written(table: Mapping[str, Any]) -> Callable[[], tuple[MarketSpec, None]]:
