@@ -187,21 +187,21 @@ MARKETS = (
     FeedbackMarket(
         "a rival that learns",
         _written(_RIVAL),
-        steps={"ppo": 150_000, "recurrent-ppo": 50_000},
+        steps={"ppo": 400_000, "recurrent-ppo": 50_000},
         settings=_RIVAL_SETTINGS,
         from_path=True,
     ),
     FeedbackMarket(
         "short history, demand to learn",
         _short_history,
-        steps={"ppo": 100_000, "recurrent-ppo": 40_000},
+        steps={"ppo": 300_000, "recurrent-ppo": 100_000},
         settings=_WINDOW,
         fitted=True,
     ),
     FeedbackMarket(
         "stock table, leftovers to clear",
         _left_overs,
-        steps={"ppo": 60_000, "recurrent-ppo": 30_000},
+        steps={"ppo": 150_000, "recurrent-ppo": 60_000},
         settings=_SEASON,
         fitted=True,
         from_path=True,
@@ -209,7 +209,7 @@ MARKETS = (
     FeedbackMarket(
         "stock table, deliveries after four weeks",
         _long_lead_time,
-        steps={"ppo": 60_000, "recurrent-ppo": 30_000},
+        steps={"ppo": 150_000, "recurrent-ppo": 60_000},
         settings=_SEASON,
         fitted=True,
         from_path=True,

@@ -8,6 +8,7 @@ top of the parabola through its three values, all together by as much of that as
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
@@ -57,18 +58,30 @@ def money_by_draw(spec: MarketSpec, paths: Array, *, seed: int, episodes: int) -
 
 
 def _money_by_draw(spec: MarketSpec, paths: Array, seed: int, episodes: int) -> Array:
+    markets = _markets(spec, len(paths), seed, episodes)
+    total = np.zeros((len(paths), len(markets)))
+    for draw, market in enumerate(markets):
+        market.reset()
+        for period in range(spec.market.horizon_periods):
+            price = np.repeat(paths[:, period], market.num_markets // len(paths), axis=0).astype(np.float32)
+            money = market.money(market.step(Action(price)), expected=True).sum(axis=1, dtype=np.float64)
+            total[:, draw] += spec.market.discount_factor**period * money.reshape(len(paths), -1).mean(axis=1)
+    return total
+
+
+@functools.lru_cache(maxsize=16)
+def _markets(spec: MarketSpec, paths: int, seed: int, episodes: int) -> list[Market]:
+    """A batch of markets for each posterior draw, with the same customers for each path; to make one takes longer than to
+    run it.
+    """
     simulated = spec.posterior is not None and spec.posterior.simulated
     batches = min(spec.num_draws, episodes, DRAWS) if simulated else 1
-    total = np.zeros((len(paths), batches))
-    for batch, numbers in enumerate(np.array_split(np.arange(episodes), batches)):
-        draws = DrawSchedule(batch, batches) if simulated else None
-        every = np.tile(numbers, len(paths))
-        market = Market(spec, num_markets=every.size, seed=seed, numbers=every, draws=draws)
-        for period in range(spec.market.horizon_periods):
-            price = np.repeat(paths[:, period], len(numbers), axis=0).astype(np.float32)
-            money = market.money(market.step(Action(price)), expected=True).sum(axis=1, dtype=np.float64)
-            total[:, batch] += spec.market.discount_factor**period * money.reshape(len(paths), -1).mean(axis=1)
-    return total
+    schedules = [DrawSchedule(batch, batches) if simulated else None for batch in range(batches)]
+    shared = [np.tile(numbers, paths) for numbers in np.array_split(np.arange(episodes), batches)]
+    return [
+        Market(spec, num_markets=numbers.size, seed=seed, numbers=numbers, draws=draws)
+        for numbers, draws in zip(shared, schedules, strict=True)
+    ]
 
 
 def best_path(spec: MarketSpec, starts: Iterable[Array], *, seed: int = 0, episodes: int = 1_000) -> PricePath:

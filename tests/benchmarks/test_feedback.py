@@ -10,6 +10,7 @@ from repricer.benchmarks.price_paths import best_path, mean_money
 from repricer.evaluation import exact_value
 from repricer.optimum import best_path as exact_path
 from repricer.scenarios import load_scenario
+from repricer.scenarios.periods import periods_of
 
 
 def test_a_search_from_fixed_prices_reaches_the_exact_path_of_a_season():
@@ -34,11 +35,11 @@ def test_a_path_is_tried_in_the_posterior_draws():
 @pytest.mark.parametrize(("between_seeds", "between_customers"), [(0.02, 0.01), (0.001, 0.1), (0.01, 0.0)])
 def test_intervals_of_a_gain_cover_it(between_seeds, between_customers):
     rng, other, covered = np.random.default_rng(0), np.full(100, 50.0), []
-    for _ in range(400):
+    for _ in range(2_000):
         own = other * (1.03 + between_seeds * rng.normal(size=(3, 1)) + between_customers * rng.normal(size=100))
         found = gain_over(own, other)
         covered.append(abs(found.mean - 0.03) <= found.half_width)
-    assert 0.92 <= np.mean(covered) <= 1
+    assert np.mean(covered) >= 0.925
 
 
 def test_a_gain_counts_where_it_is_large_and_no_chance():
@@ -50,7 +51,7 @@ def test_a_row_compares_what_was_learned_with_the_path(monkeypatch):
     quick = {"evaluations": 1, "validation_episodes": 64, "clone_episodes": 8, "clone_epochs": 2}
     market = FeedbackMarket(
         "two-weeks",
-        lambda: (load_scenario("incomplete-learning").with_changes(market={"horizon_periods": 2}), None),
+        lambda: (periods_of(load_scenario("incomplete-learning"), 0, 2), None),
         steps=dict.fromkeys(feedback.ALGORITHMS, 256),
         settings=dict.fromkeys(feedback.ALGORITHMS, quick | {"num_envs": 16, "n_steps": 8, "batch_size": 32}),
     )
