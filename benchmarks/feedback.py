@@ -1,5 +1,7 @@
 """What feedback earns beside the best path of prices by period: `repricer bench feedback`.
 
+`python -m repricer.benchmarks.feedback [MARKET ...]` prints the same table in Markdown.
+
 A path may be as good as any search can make it, but it does not look at what happens. Shown are what the best fixed
 prices, the shop's plan, the best path, PPO and recurrent PPO earn in an episode, and what could be earned by whoever
 knows the posterior draw, or the exact optimum. All meet the same test customers.
@@ -9,12 +11,14 @@ from __future__ import annotations
 
 import itertools
 import json
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
@@ -25,6 +29,7 @@ from ..optimum import best_path as exact_path
 from ..optimum import certainty_equivalent, solve
 from ..pricing import Policy, PricePath
 from ..scenarios import MarketSpec
+from .customers import markdown
 from .feedback_markets import MARKETS, FeedbackMarket
 from .price_paths import DRAWS, best_path, money_by_draw
 
@@ -230,3 +235,13 @@ COLUMNS = ("fixed", "plan", "path", "ppo", "recurrent-ppo", "informed")
 """Policies in the order of the table."""
 HEADINGS = ("market", "fitted", *COLUMNS, "ppo over path", "recurrent-ppo over path")
 """Its headings."""
+
+
+def main() -> None:
+    """Print the table in Markdown."""
+    rows = table(sys.argv[1:], Path("runs/feedback"), on_step=lambda step: print(step, file=sys.stderr))
+    print(markdown(pd.DataFrame([cells(row) for row in rows], columns=pd.Index(HEADINGS))))
+
+
+if __name__ == "__main__":
+    main()

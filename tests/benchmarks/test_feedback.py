@@ -50,8 +50,8 @@ def test_a_row_compares_what_was_learned_with_the_path(monkeypatch):
     monkeypatch.setattr(feedback, "EPISODES", 400)
     quick = {"evaluations": 1, "validation_episodes": 64, "clone_episodes": 8, "clone_epochs": 2}
     market = FeedbackMarket(
-        "two-weeks",
-        lambda: (periods_of(load_scenario("incomplete-learning"), 0, 2), None),
+        "twelve-customers",
+        lambda: (periods_of(load_scenario("incomplete-learning"), 0, 12), None),
         steps=dict.fromkeys(feedback.ALGORITHMS, 256),
         settings=dict.fromkeys(feedback.ALGORITHMS, quick | {"num_envs": 16, "n_steps": 8, "batch_size": 32}),
     )
