@@ -69,7 +69,7 @@ def gain_over(own: Array, other: Array) -> Gain:
     Components, Biometrics Bulletin 2(6).
 
     Args:
-        own: (S, C) money by training seed and customer set.
+        own: (S, C) money by training seed, two or more, and customer set.
         other: (C,) money of the other policy with the same customers.
 
     Example:
@@ -115,7 +115,7 @@ def row(
 
     Args:
         market: The market.
-        seeds: Trainings of each algorithm.
+        seeds: Trainings of each algorithm, two or more.
         runs: Folder that keeps the trainings; an interrupted one goes on there.
         on_step: Called with what is done next.
     """

@@ -55,7 +55,7 @@ def test_a_row_compares_what_was_learned_with_the_path(monkeypatch):
         steps=dict.fromkeys(feedback.ALGORITHMS, 256),
         settings=dict.fromkeys(feedback.ALGORITHMS, quick | {"num_envs": 16, "n_steps": 8, "batch_size": 32}),
     )
-    found = row(market, seeds=1)
+    found = row(market, seeds=2)
     # The exact optimum is the most, and no path is better than the best fixed price where all periods are alike.
     assert found["money"]["informed"] >= found["money"]["path"] == pytest.approx(found["money"]["fixed"])
     assert found["money"]["plan"] is None
