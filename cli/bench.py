@@ -23,6 +23,8 @@ _FAMILIES = (
     "endogenous-category, stockpiling, misspecified, regular-and-deal, nested-deals"
 )
 
+_INTERVALS = "Paired with the best path on the same test customers; 95% intervals over customers and training seeds."
+
 
 @click.group("bench", invoke_without_command=True)
 @seed_option
@@ -88,6 +90,27 @@ def light(runs: tuple[Path, ...], as_json: bool) -> None:
 
     rows = table(runs)
     output(as_json, {"rows": rows}, table_of(rows))
+
+
+@command.command("feedback")
+@click.argument("markets", nargs=-1)
+@click.option("--out", type=OUT, default="runs/feedback", show_default=True, help="Folder of the rows; resumes.")
+@json_option
+def feedback(markets: tuple[str, ...], out: Path, as_json: bool) -> None:
+    """Compare agents with the best path of prices by period, in MARKETS, or in all of the table.
+
+    A path does not look at what happens: what PPO and recurrent PPO earn beyond it is what feedback earns. Beside
+    them stand the best fixed prices, the shop's plan, and who knows more: the exact optimum, or the best path scaled
+    for each posterior draw.
+    """
+    from ..benchmarks.feedback import HEADINGS, cells
+    from ..benchmarks.feedback import table as table_of
+
+    rows = table_of(markets, out, on_step=lambda step: click.echo(step, err=True))
+    shown = figures_table(HEADINGS[:2], HEADINGS[2:], title="money of an episode", caption=_INTERVALS)
+    for row in rows:
+        shown.add_row(*cells(row))
+    output(as_json, {"rows": rows}, shown)
 
 
 @command.command("uplift")

@@ -56,7 +56,7 @@ class LogLogRegression(Forecaster):
         units = rows["demand"] if self.stores is None else rows["units"]
         known = (units > 0).to_numpy()
         if "stockout" in rows:
-            known &= ~rows["stockout"].fillna(False).astype(bool).to_numpy()
+            known = known & ~rows["stockout"].fillna(False).astype(bool).to_numpy()
         self.coefficients_ = _coefficients(rows[known], x[known], np.log(units[known].to_numpy(float)), self.products_)
         self.usual_ = _mean_log_price(history, ["product"]).groupby(history["product"]).first()
         self._update(history)

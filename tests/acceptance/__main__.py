@@ -9,6 +9,7 @@ import time
 from . import (  # noqa: F401  they register their checks
     agents,
     agents_algorithms,
+    agents_feedback,
     agents_fitted,
     agents_killed,
     agents_markets,

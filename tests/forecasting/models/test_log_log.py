@@ -60,6 +60,12 @@ def test_week_effects_keep_shocks_that_move_prices_out_of_the_elasticity(panel):
     assert LogLogRegression().fit(panel).coefficients_["price"].mean() == pytest.approx(OWN, abs=0.4)
 
 
+def test_sold_out_weeks_say_nothing_of_the_answer_to_prices(panel):
+    out = panel["price"] < panel["price"].quantile(0.2)
+    short = panel.assign(units=panel["units"].mask(out, 1.0), stockout=out)
+    assert LogLogRegression().fit(short).coefficients_["price"].mean() == pytest.approx(OWN, abs=0.4)
+
+
 def test_other_stores_make_the_forecast_better():
     stores = drawn(link=0.0, noise=0.5)
     panel = first_of(stores)
