@@ -258,7 +258,7 @@ class Validation(BaseCallback):
             "gain_se": _standard_error(gain),
         }
         if self._planned is not None:
-            over = objective - self._planned
+            over = objective[: self._planned.size] - self._planned  # of the market that the plan is of
             row |= {"over_plan": float(over.mean()), "over_plan_se": _standard_error(over)}
         if self._share < 1:
             by_draw = (objective - self._current).reshape(len(self._markets[0].truths), -1).mean(axis=1)

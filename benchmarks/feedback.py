@@ -180,7 +180,7 @@ def informed(spec: MarketSpec, path: PricePath) -> float | None:
     if not spec.num_draws:
         return None
     scales = np.array(list(itertools.product([1.0, *_SCALES], repeat=path.path.shape[-1])))
-    paths = np.clip(path.path * scales[:, None], spec.guardrails.low, spec.guardrails.high)
+    paths = np.clip(path.path.astype(np.float64) * scales[:, None], spec.guardrails.low, spec.guardrails.high)
     return float(money_by_draw(spec, paths, seed=seed_for("test"), episodes=_INFORMED_EPISODES).max(axis=0).mean())
 
 

@@ -136,7 +136,7 @@ def _parabolic_move(spec: MarketSpec, path: Array, moves: Array, best: float, se
     below, above = mean_money(spec, tried, seed=seed, episodes=episodes).reshape(2, -1) - best
     slope, bend = (above - below) / 2, -(above + below)
     top = np.clip(slope / np.where(bend > 0, bend, 1), -1, 1)
-    return np.tensordot(np.where(bend > 0, top, np.sign(slope)), moves, axes=1)
+    return np.einsum("k,ktn->tn", np.where(bend > 0, top, np.sign(slope)), moves)
 
 
 def _moved(spec: MarketSpec, path: Array, moves: Sequence[Array]) -> Array:

@@ -41,8 +41,9 @@ def lowered(level: Any) -> Any:
     """The level, at most one: customers take a dearer regular price for no reason to find a deal deeper.
 
     Example:
-        >>> float(lowered(0.9)), float(lowered(1.2))
-        (0.9, 1.0)
+        >>> import numpy as np
+        >>> lowered(np.array([0.9, 1.2])).tolist()
+        [0.9, 1.0]
     """
     return where(level < ONE, level, ONE)
 

@@ -53,7 +53,7 @@ def best_plan(spec: MarketSpec, risk: str = "mean") -> PricePath:
     Example:
         >>> from repricer import load_scenario
         >>> best_plan(load_scenario("stationary-logit")).path[0].tolist()
-        [9.0]
+        [11.0]
     """
     return path_of(spec, _found(spec, risk)[0], PLAN)
 

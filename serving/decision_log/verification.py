@@ -67,7 +67,7 @@ def verified(storage: Storage, head: str | Mapping[str, Any] | None = None) -> H
         fix = "restore a backup; of an archive, give the hash where its log goes on as --head"
         raise ChainError(f"decision log must hold the decision of every outcome; {got}; {fix}")
     starts = {table: start_of(table, storage.rows).rows for table in CHAINS}
-    ends = (part for table in CHAINS for part in tails[table])
+    ends: list[Any] = [part for table in CHAINS for part in tails[table]]
     found = Head(*ends, gone=starts[DECISIONS], outcomes_gone=starts[OUTCOMES])
     if isinstance(head, str):
         _check_known(storage, head, acts, tails)

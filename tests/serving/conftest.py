@@ -129,17 +129,17 @@ def dated(dated_path: Path) -> Bundle:
 def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often features are computed and the price rules are applied, by name."""
     counts: Counter[str] = Counter()
-    columns, steps = features._market_columns, Guardrails.apply
+    observation, steps = features.Observation, Guardrails.apply
 
-    def counting_columns(view: Any) -> Any:
+    def counting_observation(view: Any) -> Any:
         counts["features"] += 1
-        return columns(view)
+        return observation(view)
 
     def counting_steps(rules: Guardrails, action: Any, view: Any) -> Any:
         counts["price rules"] += 1
         return steps(rules, action, view)
 
-    monkeypatch.setattr(features, "_market_columns", counting_columns)
+    monkeypatch.setattr(features, "Observation", counting_observation)
     monkeypatch.setattr(Guardrails, "apply", counting_steps)
     return counts
 
