@@ -48,7 +48,7 @@ def test_the_document_holds_the_contract(comparison):
     found = document["uncertainty"]
     assert (found["draws"], found["own"], found["metric"]) == (40, "historical", "revenue")
     assert found["recommended"] == comparison.uncertainty.recommendation.policy
-    moved = {"regular", "regular-by-category", "deals", "deals+regular-by-category"}
+    moved = {"regular", "regular-by-category", "deals", "deals+regular-by-category", "plan"}
     moved |= {f"regular{step:+.0%}" for step in STEPS}
     assert {row["policy"] for row in found["candidates"]} - moved == {
         f"{policy}{blend}"
@@ -102,7 +102,8 @@ def test_ablations_and_rules_are_no_candidates(comparison):
     spec = comparison.spec
     names = [candidate.name for candidate in candidates(spec, [_learned(spec)])]
     assert names[:3] == ["historical", "regular", "learned"]
-    assert len(names) == 10 + len(STEPS) + 3
+    assert "plan" in names
+    assert len(names) == 10 + len(STEPS) + 4
     without = [candidate.name for candidate in candidates(replace(spec, history=None), [_learned(spec)])]
     assert without[:2] == ["regular", "learned"]
     rows = evaluate(spec, [_learned(spec), "myopic", Without(_learned(spec), "discount")], episodes=5).uncertainty
