@@ -19,7 +19,7 @@ from .presets import installed_preset, merged_blocks, nothing_lasts, preset_bloc
 from .presets.best_rule import BEST_RULE, best_rule
 
 STEADY = ("best-fixed", "regular")
-"""Base prices that never change; all others are rules that react to a rival."""
+"""Base prices that never change; others are a plan by period, or rules that react to a rival."""
 PRODUCT_WISE_FROM, _MOST_JOINT = 3, 8
 """From this number of products on, learning is product-wise by default; up to the second, not where stock binds."""
 # Share of a stock from which on it binds, if the best fixed prices are expected to sell so much.

@@ -71,21 +71,21 @@ def _found(spec: MarketSpec, risk: str) -> tuple[Plan, float]:
     if floor is None:
         return plan, 1.0
     value, shadow = PlanValue(floor, draws=search.draws), spec.products.shadow_cost
-    own = profit_of(value, search.value.planned)
-    if profit_of(value, plan) >= own:
+    own = _profit_of(value, search.value.planned)
+    if _profit_of(value, plan) >= own:
         return plan, 1.0
     low, high, kept = 1.0, _MOST, search.value.planned
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
         plan = search.best((middle - 1) * shadow)
-        if profit_of(value, plan) >= own:
+        if _profit_of(value, plan) >= own:
             high, kept = middle, plan
         else:
             low = middle
     return kept, high
 
 
-def profit_of(value: PlanValue, plan: Plan) -> float:
+def _profit_of(value: PlanValue, plan: Plan) -> float:
     """Mean profit of a plan in its own weeks, currency: that of a floor market's revenue less its costs."""
     price = np.asarray(plan.price, np.float64)
     return float(((price - value.spec.products.unit_cost) * value.units(plan)).sum())

@@ -20,6 +20,7 @@ from .register import MARKET, Place
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ...agents import Run
     from ...data import Tables
     from ...evaluation.uncertainty import Assessment
     from ...fitting import Zone
@@ -130,7 +131,6 @@ def fit_stage(cycle: Cycle, place: Place) -> Facts:
 def train_stage(cycle: Cycle, place: Place) -> Facts:
     """Learn prices in the market, or one policy for all parts of a catalogue."""
     from ...agents import train
-    from ...scenarios import floor_market
 
     market, *others = [each.folder / MARKET for each in spread(place.markets)]
     asked = msgspec.structs.asdict(cycle.config.train) | {"seed": cycle.config.seed, "out": place.run_folder}
@@ -139,15 +139,22 @@ def train_stage(cycle: Cycle, place: Place) -> Facts:
     # With its market, whose best fixed prices the search of `compare_stage` then finds already done.
     vars(place)["run"] = run
     priced = f"the products of all {len(place.parts)} parts" if others else f"all {len(run.base_price)} products"
-    floor = " at no less profit" * (floor_market(run.spec) is not None)
-    facts, best = run.facts, run.facts["best"]
-    gain = best["gain"] / best["best_fixed"]
-    than = f"{'below' if gain < 0 else 'above'} that of the best fixed prices{floor}, on validation customers"
+    facts = run.facts
     network = f"one network with {facts['weights']:,} weights prices {priced} ({facts['device']})"
     trained = f"{facts['steps']:,} steps in {facts['settings']['num_envs']} markets"
-    kept = f"kept the policy of step {best['steps']:,}: {run.spec.market.objective} {abs(gain):.2%} {than}"
-    lines = [f"PPO, product-wise: {network}", f"{trained}; {kept}"]
-    return {"lines": [*lines, beside_plan(facts)] if facts.get("beside_plan") else lines}
+    earned = beside_plan(facts) if facts.get("beside_plan") else _beside_fixed(run)
+    return {"lines": [f"PPO, product-wise: {network}", f"{trained}; {earned}"]}
+
+
+def _beside_fixed(run: Run) -> str:
+    """What the kept policy earns beside the best fixed prices, in a clause."""
+    from ...scenarios import floor_market
+
+    best = run.facts["best"]
+    gain = best["gain"] / best["best_fixed"]
+    floor = " at no less profit" * (floor_market(run.spec) is not None)
+    than = f"{'below' if gain < 0 else 'above'} that of the best fixed prices{floor}, on validation customers"
+    return f"kept the policy of step {best['steps']:,}: {run.spec.market.objective} {abs(gain):.2%} {than}"
 
 
 def compare_stage(cycle: Cycle, place: Place, timings: list[dict[str, Any]], tried: list[str]) -> Facts:
