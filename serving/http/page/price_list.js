@@ -31,6 +31,8 @@ export function made(tag, properties, ...children) {
 const money = (value) => value.toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 export const say = (text) => { $("#status-line").textContent = text; };
 const key = (row) => ({ zone: row.zone, product: row.product, week: row.week });
+// A decision names the row as it was shown: none decides on another one.
+const decided = (row, status, more) => ({ ...key(row), seen: row.seen, status, ...more });
 
 function expected(row, name, digits) {
   const [mean, low, high] = [row[`expected_${name}`], row[`${name}_low`], row[`${name}_high`]];
@@ -55,7 +57,7 @@ function decision(row, number) {
   return made(
     "td", { className: "decision" },
     made("p", { className: `status ${row.status}` }, `${row.status}${price}${by}${reason}`),
-    button("Approve", () => decide([{ ...key(row), status: "approved" }], number)),
+    button("Approve", () => decide([decided(row, "approved")], number)),
     button("Override", () => open(row, number, "overridden")),
     button("Postpone", () => open(row, number, "postponed")),
   );
@@ -175,7 +177,7 @@ async function save(event) {
   event.preventDefault(); // the dialog stays open while the decision is refused
   const { row, number, status } = deciding;
   const price = status === "overridden" ? { decided_price: Number($("#price").value) } : {};
-  const wrong = await decide([{ ...key(row), seen: row.seen, status, decision_reason: $("#reason").value, ...price }]);
+  const wrong = await decide([decided(row, status, { decision_reason: $("#reason").value, ...price })]);
   $("#wrong").textContent = wrong;
   if (wrong) return;
   $("#dialog").close();
@@ -197,7 +199,7 @@ $("#desk").addEventListener("submit", (event) => event.preventDefault());
 for (const id of ["search", "week", "status", "outside"]) $(`#${id}`).addEventListener("input", () => show());
 $("#more").addEventListener("click", () => show(true));
 $("#approve-shown").addEventListener("click", () => decide(
-  rows.filter((row) => row.status === "proposed").map((row) => ({ ...key(row), seen: row.seen, status: "approved" })),
+  rows.filter((row) => row.status === "proposed").map((row) => decided(row, "approved")),
 ));
 $("#make-live").addEventListener("click", makeLive);
 $("#dialog form").addEventListener("submit", save);

@@ -229,16 +229,19 @@ def test_a_large_question_does_not_hold_up_prices(one_path: Path) -> None:
     with limited_service(one_path) as (_, port, _log), ThreadPoolExecutor(1) as pool:
         caller = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
 
-        def ask() -> int:
+        def ask() -> tuple[int, float]:
+            started = time.perf_counter()
             caller.request("POST", "/v1/answer", text, {"content-type": "application/json"})
-            return caller.getresponse().status
+            return caller.getresponse().status, time.perf_counter() - started
 
         asked, slowest = pool.submit(ask), 0.0
         while not asked.done():
             slowest = max(slowest, health(port))
-        assert asked.result() == 422
+        status, took = asked.result()
+        assert status == 422
         caller.close()
-    assert slowest < 0.4, slowest  # 0.9 s in the event loop, 0.11 beside it
+    # Against the question's own time, so that a busy machine changes nothing: in the event loop health waits for all of it.
+    assert slowest < took / 2, (slowest, took)
 
 
 def test_the_policy_is_described_once(one_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
