@@ -16,14 +16,16 @@ from ..pricing import (
     EpsilonGreedy,
     FixedPrice,
     Policy,
+    PricePath,
     RandomPrice,
     ThompsonPrice,
     checked_policy,
     competitor,
 )
 from ..scenarios import MarketSpec
+from ..scenarios.planned_deals import planned_deals
 
-BEST_FIXED = "best-fixed"
+BEST_FIXED, REGULAR = "best-fixed", "regular"
 
 POLICY_NAMES = {
     "fixed:PRICE": "the same price for every product, in currency per unit",
@@ -82,7 +84,7 @@ def named_policy(name: str, spec: MarketSpec, *, seed: int = 0) -> Policy:
         "epsilon-greedy": lambda: EpsilonGreedy(
             best_fixed(spec, seed=seed), price_steps(spec), _number(name, argument), seed=seed
         ),
-        "regular": lambda: FixedPrice(spec.products.regular_price.astype(np.float32), name=name),
+        REGULAR: lambda: _regular(spec),
         "historical": lambda: None if spec.history is None else current_prices(spec),
         BEST_FIXED: lambda: best_fixed(spec, seed=seed),
         PLAN: lambda: None if spec.history is None else best_plan(spec),
@@ -104,6 +106,16 @@ def named_policy(name: str, spec: MarketSpec, *, seed: int = 0) -> Policy:
         needs, fix = _NEEDS.get(name, ("a scenario with competitors", "leave it out"))
         raise ValueError(f"policy {kind} needs {needs}; got {spec.name}; {fix}")
     return policy
+
+
+def _regular(spec: MarketSpec) -> Policy:
+    """The regular prices, of which no deal is announced."""
+    price = spec.products.regular_price.astype(np.float32)
+    deals = planned_deals(spec)
+    if deals is None:
+        return FixedPrice(price, name=REGULAR)
+    path = np.broadcast_to(price, deals.price.shape)
+    return PricePath(path, name=REGULAR, deal=np.zeros(path.shape, np.bool_))
 
 
 def _thompson(name: str, spec: MarketSpec, seed: int) -> Policy:

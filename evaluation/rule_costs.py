@@ -51,14 +51,14 @@ FROM_SALES = "_from_sales"
 """How the name of a rule ends that the fit took from the sales."""
 GROUPS = {
     "bounds": ("floor", "ceiling", *BOUNDS[:2], "floor_from_sales", "ceiling_from_sales"),
-    "changes": ("max_change", "max_changes", "direction", "frozen", "frozen_from_sales"),
+    "changes": ("max_change", "max_step", "max_changes", "direction", "frozen", "frozen_from_sales"),
     "relations": ("line_order", "price_gap", "pack_price"),
     "rivals": ("rival_price", "price_index"),
     "discounts": DISCOUNT_RULES,
 }
 """The rules that are also taken away together."""
 ALL = "all rules"
-_LIFTED: dict[str, dict[str, Any]] = {rule: {rule: None} for rule in (*BOUNDS[:2], "max_change")}
+_LIFTED: dict[str, dict[str, Any]] = {rule: {rule: None} for rule in (*BOUNDS[:2], "max_change", "max_step")}
 _LIFTED |= {
     "max_changes": {"max_changes": None, "change_window_periods": None},
     "direction": {"direction": "any"},
@@ -476,6 +476,9 @@ def _intervals(spec: MarketSpec, rival: Array) -> dict[str, tuple[Array, Array]]
             found[rule + suffix] = np.where(own, low, none), np.where(own, high, open_ended)
     if rules.max_change is not None:
         found["max_change"] = (start * (1 - rules.max_change), start * (1 + rules.max_change))
+    if rules.near_plan.size:
+        low, high = rules.step_range(np.zeros(1, np.intp), None)
+        found["max_step"] = (low[0], high[0])
     if rules.direction != "any":
         found["direction"] = direction_range(start, DIRECTIONS[rules.direction])
     if rules.rival_at_least is not None and rules.rival_at_most is not None:

@@ -17,6 +17,8 @@ from ..data.weeks import PERIODS, WEEK
 from .shop_rules import ShopRules, rules_in_words
 
 Array = NDArray[np.float64]
+# A relative move that limits nothing.
+_NO_STEP = 1e3
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Assumptions:
         price_widening: Fraction by which prices may leave the range that the shop mostly charged (the
             2% and 98% quantiles of the past year, by product), within `lowest_price` and
             `highest_price`, where that pays; None for these two bounds alone.
+        max_step: Largest relative move of a price from the one that is planned for its period; None for no such limit.
         max_change: Largest relative price change per week, or per day in a market of days.
         lead_time_weeks: Weeks from order to delivery.
         cover_quantile: The shop orders up to this quantile of demand over the lead time and one
@@ -58,7 +61,8 @@ class Assumptions:
     max_discount: float = 0.15
     lowest_price: float = 0.5
     highest_price: float = 1.3
-    price_widening: float | None = 0.2
+    price_widening: float | None = 0.0
+    max_step: float | None = 0.05
     max_change: float = 0.5
     lead_time_weeks: int = 1
     cover_quantile: float = 0.95
@@ -85,6 +89,11 @@ class Assumptions:
     def largest_change(self, products: pd.DataFrame) -> Array:
         """(N,) largest relative price change per week."""
         return self.rules.values("max_change", products, self.max_change)
+
+    def largest_step(self, products: pd.DataFrame) -> Array | None:
+        """(N,) largest relative move from the planned price; None where no product has a limit."""
+        found = self.rules.values("max_step", products, _NO_STEP if self.max_step is None else self.max_step)
+        return None if (found >= _NO_STEP).all() else found
 
     def cost_range(self, products: pd.DataFrame) -> Array:
         """(N, 2) lowest and highest unit cost over the regular price, for products without a known cost."""
@@ -134,6 +143,7 @@ class Assumptions:
             f"How the shop orders is not in the data: orders are placed {every}, up to the {self.cover_quantile:.0%} quantile of "
             f"forecast and past demand over {lead_time + 1} {period}s, and delivered after "
             f"{lead_time}; holding a unit costs {self.holding_cost_share:.1%} of its unit cost per week.",
+            *self._step_lines(products),
             f"Prices stay {self._range()}, and change by at most {percent(self.largest_change(products))} per {period}.",
             "Prices outside the range that the shop mostly charged (the 2% and 98% quantiles of the past year) are "
             "extrapolation.",
@@ -156,6 +166,15 @@ class Assumptions:
                 "The sales name no customers: there is one segment, without personal discounts or recommendations."
             )
         return tuple(said)
+
+    def _step_lines(self, products: pd.DataFrame) -> list[str]:
+        step = self.largest_step(products)
+        if step is None:
+            return []
+        return [
+            f"Each price stays within {percent(step)} of the one planned for its week, or of the regular price where a deal is "
+            "dropped or moved: small steps, as far as these sales carry them; --widen or the rule max_step allows more."
+        ]
 
     def _range(self) -> str:
         bounds = f"between {self.lowest_price:.0%} and {self.highest_price:.0%} of the regular price"

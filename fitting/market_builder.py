@@ -309,6 +309,7 @@ def _prices(models: ChargedPrices, names: tuple[str, ...], personal: bool, assum
         ceiling=ceiling,
         minimum_advertised_price=advertised if advertised.any() else None,
         max_change=assumptions.largest_change(models.products),
+        max_step=assumptions.largest_step(models.products),
         max_discount=assumptions.max_discount if personal else 0.0,
         frozen=tuple(np.array(names)[held_prices(models, assumptions)].tolist()),
         bounds_from_sales=tuple(np.array(names)[~own].tolist()),

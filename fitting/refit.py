@@ -36,6 +36,7 @@ _CUSTOMERS = ("names", "elasticity", "units", "affinity", "candidates")
 _PROTECTED = "protected"
 _SELECTED, _LSTM, _NETWORKS = "selected", "lstm", "networks"
 _COMMON, _EPSILON, _ARMA = "common", "epsilon", "arma"
+_EVIDENCE = ("proof_wape", "yardstick_wape", "placebo_effect", "placebo_p")
 _APART = ("assumptions", "priors", "period")
 _NO_NETWORKS = (
     "the record of the fit comes from an earlier version and holds no weights of the LSTM: its forecasts are those of the "
@@ -161,6 +162,7 @@ def refit(
     own = {"tables_sha256": zone_tables(tables, zone).fingerprint()}
     # Fits of earlier versions kept no spread.
     own |= {"proof_bias": record.get("proof_bias"), "proof_spread": record.get("proof_spread", 0.0)}
+    own |= {name: record[name] for name in _EVIDENCE if name in record}
     zones = 1 if zone is None else len(zone.stores)
     own |= past_fields(market, tables, funding_share=options.assumptions.funding_share, zones=zones)
     spec = market.spec.with_changes(history=own)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -81,6 +82,7 @@ def fit_to_folder(
     proof["fidelity"] = fidelity(fitted.proof, seed=seed) | {"benchmark_wape": held_out["moving-average"]}
     report["scores"] = _scores(report)
     held = {"proof_bias": proof["fidelity"]["bias"], "proof_spread": proof_spread(fitted.proof, seed)}
+    held |= _evidence(report)
     report["refit"] |= held
     spec = fitted.spec.with_changes(history=held)
     report["plan_beside_past"] = plan_beside_past(spec)
@@ -88,6 +90,15 @@ def fit_to_folder(
     save_scenario(fitted.proof, out / PROOF)
     write_json(out / "fit.json", without_nan(report))
     return report
+
+
+def _evidence(report: dict[str, Any]) -> dict[str, Any]:
+    """What speaks for or against the fit beside its proof, as the market keeps it."""
+    scores, placebo = report["scores"], report["identification_checks"]["lead_price"]["pooled"]
+    found = {"proof_wape": scores["forecast_wape"], "yardstick_wape": scores["log_log_wape"]}
+    if placebo["effect"] is not None:
+        found |= {"placebo_effect": placebo["effect"], "placebo_p": placebo["p_value"]}
+    return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
 def _forecaster(name: str, seed: int, shared: Path | None) -> Forecaster | None:

@@ -10,7 +10,10 @@ Each formula is of one product in one period, on numbers, numpy arrays or torch 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from .backend import ONE, ZERO, log, where
 
@@ -18,6 +21,44 @@ DEAL = 0.98
 """Below this share of the regular price, a price is a deal."""
 FUNDED = 1.005
 """The supplier pays for a deal up to this multiple of the price that was agreed on."""
+
+
+class Deals(NamedTuple):
+    """Which prices of a plan are deals, and the regular prices that they are deals from; (T, N) each.
+
+    Attributes:
+        on_deal: Whether a price is a deal.
+        regular: The plan's regular prices, currency per unit: in place of a deal's the nearest price without one, the earlier
+            first.
+    """
+
+    on_deal: NDArray[np.bool_]
+    regular: NDArray[np.float64]
+
+
+def deals_in(price: ArrayLike, regular_price: ArrayLike) -> Deals:
+    """The deals among the prices of a plan.
+
+    Args:
+        price: (T, N) planned prices, currency per unit.
+        regular_price: (N,) today's regular prices.
+
+    Example:
+        >>> deals = deals_in([[10.0], [8.0], [10.5]], [10.0])
+        >>> deals.on_deal.ravel().tolist(), deals.regular.ravel().tolist()
+        ([False, True, False], [10.0, 10.0, 10.5])
+    """
+    planned, regular = np.asarray(price, np.float64), np.asarray(regular_price, np.float64)
+    on_deal = planned < DEAL * regular
+    found = np.where(on_deal, np.nan, planned)
+    for rows in (range(1, len(found)), range(len(found) - 2, -1, -1)):
+        step = 1 if rows.step > 0 else -1
+        for t in rows:
+            found[t] = np.where(np.isnan(found[t]), found[t - step], found[t])
+    found = np.where(np.isnan(found), regular, found)
+    # A price below today's regular one may be above those of the periods around it: then it is no reduction.
+    on_deal = on_deal & (planned < found)
+    return Deals(on_deal, np.where(on_deal, found, planned))
 
 
 def regular_level(price: Any, usual: Any, level: Any, on_deal: Any) -> Any:

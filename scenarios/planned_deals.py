@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..pricing.backend import like, where
-from ..pricing.planned_deals import DEAL, FUNDED, lowered, regular_level, standing_share
+from ..pricing.planned_deals import DEAL, FUNDED, deals_in, lowered, regular_level, standing_share
 from .periods import planned_prices, simulated_prices
 from .sections import Array
 from .spec import MarketSpec
@@ -104,11 +104,7 @@ def planned_deals(spec: MarketSpec) -> PlannedDeals | None:
     if spec.reference_price is None and not lift.any() and not history.funding.any():
         return None
     price = simulated_prices(spec, planned_prices(spec))
-    on_deal = price < DEAL * regular
-    usual = _usual_prices(price, on_deal, regular)
-    # A price below today's regular one may be above those of the periods around it: then it is no reduction.
-    on_deal = on_deal & (price < usual)
-    usual = np.where(on_deal, usual, price)
+    on_deal, usual = deals_in(price, regular)
     feature, funding = (np.broadcast_to(part, shape) for part in (history.promotion, history.funding))
     depth = np.log(usual / price)
     count = np.maximum(on_deal.sum(axis=0), 1)
@@ -127,16 +123,6 @@ def planned_deals(spec: MarketSpec) -> PlannedDeals | None:
         funded_price=FUNDED * np.where(on_deal, price, usual * np.exp(-usual_depth)),
         lift=lift,
     )
-
-
-def _usual_prices(price: Array, on_deal: NDArray[np.bool_], regular: Array) -> Array:
-    """(T, N) prices, and in place of a deal's the nearest price without one: the earlier, else the later, else the regular one."""
-    found = np.where(on_deal, np.nan, price)
-    for rows in (range(1, len(price)), range(len(price) - 2, -1, -1)):
-        step = 1 if rows.step > 0 else -1
-        for t in rows:
-            found[t] = np.where(np.isnan(found[t]), found[t - step], found[t])
-    return np.where(np.isnan(found), regular, found)
 
 
 def stated_deals(spec: MarketSpec, price: Array) -> NDArray[np.bool_] | None:

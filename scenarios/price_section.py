@@ -35,6 +35,12 @@ class Prices:
         "N", "lowest list price before personal discounts, currency per unit; 0 is none", *MONEY, default=None
     )
     max_change: Array | None = array("N", "largest relative price change per period", *FACTOR, default=None)
+    max_step: Array | None = array(
+        "N",
+        "largest relative move from the planned price, or regular price where a deal is dropped",
+        *FACTOR,
+        default=None,
+    )
     direction: str = choice("in which direction list prices may move, from regular on", *DIRECTIONS)
     max_changes: int | None = scalar(
         "most changes of a product's price in change_window_periods, which it needs", 1, 1e3, default=None
@@ -162,6 +168,12 @@ class HistorySection:
     follows_demand_before: float | None = scalar("the same before the sales were seen", *SHARE, default=None)
     proof_bias: float | None = scalar("units simulated over sold in the held-out weeks, less 1", -1, default=None)
     proof_spread: float = scalar("standard error, in logs, of the units predicted for them", 0, default=0.0)
+    proof_wape: float | None = scalar("WAPE of the forecasts of the held-out weeks", 0, default=None)
+    yardstick_wape: float | None = scalar("that of a pooled log-log regression", 0, default=None)
+    placebo_effect: float | None = scalar(
+        "elasticity of units in the next period's price, which should be 0", default=None
+    )
+    placebo_p: float = scalar("p-value of that effect", *SHARE, default=1.0)
     unidentified: tuple[str, ...] | None = value(
         "products kept at their price as the sales tell of no response; none: not known", default=None
     )

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..pricing import ActionLayout, Guardrails, PriceEndings, PriceLadder
 from ..pricing.catalogue import Calendar
 from ..pricing.law import Law, prior_periods
+from ..pricing.planned_deals import deals_in
 from .card import card, headline
 from .checks import check_names, check_together
 from .description import MarketDescription
@@ -110,6 +111,7 @@ class MarketSpec(MarketDescription):
             given[key] = np.isin(names, given[key]) if given[key] else None
         if history is not None:
             given |= {"past_price": history.past_price, "planned_price": history.price}
+            given["planned_regular"] = deals_in(history.price, self.products.regular_price).regular
         if not prices.index_names:
             given |= {"index_weights": None, "index_at_most": None}
         given["names"] = [

@@ -26,8 +26,9 @@ _DRAWS, _ROUNDS = 32, (2, 3)
 # Relative steps of regular prices that are tried, around what was found so far.
 _COARSE, _FINE = (-0.15, -0.1, -0.05, 0.05, 0.1, 0.15), (-0.03, -0.02, -0.01, 0.01, 0.02, 0.03)
 _CHANGES = (*OPTIONS, Option(1.05), Option(1.1))
-# A deal that is made deeper must gain so many standard deviations over the draws.
-_CAUTION = 1.0
+# Share of the draws in which a change must gain: of a regular price, and of a deal. Where nothing is known, half of them
+# gain, and the price stays.
+_FAVOURED, _DEAL_FAVOURED = 0.7, 0.9
 # Halvings of the interval that the multiplier of a profit floor lies in, and its highest value.
 _HALVINGS, _MOST = 5, 4.0
 # Simulated episodes of each draw, in which plans are compared in the end.
@@ -40,10 +41,10 @@ def best_plan(spec: MarketSpec, risk: str = "mean") -> PricePath:
 
     Each product in turn takes the best of its regular prices, and each deal the best of what may become of it; products of
     different categories, whose customers are others, take turns together. Every change must earn more than the plan before
-    it, and one that makes a deal deeper more by a standard deviation over the draws. A second ascent starts at the best
-    fixed prices without deals. Of both and the shop's own plan, each category follows what earns most in simulated
-    markets, whose stock may run out. Where the market has a profit floor, the plan keeps it: unit costs are multiplied
-    until it does.
+    it on average, and in most draws: a deal is replaced only where 90% of them favour it. Where prices may leave the shop's
+    plan by more than a step, a second ascent starts at the best fixed prices without deals. Of both and the shop's own plan,
+    each category follows what earns most in simulated markets, whose stock may run out. Where the market has a profit
+    floor, the plan keeps it: unit costs are multiplied until it does.
 
     Args:
         spec: A market.
@@ -113,7 +114,7 @@ class _Search:
         self.extra_cost, own = extra_cost, self.value.planned
         self.start = self._money(own)
         found = [own, self._ascended(own)]
-        if self.spec.demand.family == "mnl":
+        if self.spec.demand.family == "mnl" and self.spec.guardrails.max_step is None:
             found.append(self._ascended(self._fixed()))
         earned = np.stack([self._simulated(plan) for plan in found])
         return picked(stacked(found), earned.argmax(axis=0)[self.spec.category_index])
@@ -149,7 +150,7 @@ class _Search:
                 plan = self._with_regular_prices(plan, steps)
                 for turn in calendar.turns(plan):
                     options = [calendar.changed(plan, turn, option) for option in _CHANGES]
-                    plan = self._best_of(plan, options, [option.factor < 1 for option in _CHANGES])
+                    plan = self._best_of(plan, options, _DEAL_FAVOURED)
                 if np.array_equal(before.price, plan.price):
                     break
         return self._allowed(plan)
@@ -159,11 +160,11 @@ class _Search:
         whole = np.ones(len(self.place), bool)
         for turn in (whole, *(self.place == k for k in range(self.place.max() + 1))):
             options = [stepped(self.spec, plan, np.where(turn, step, 0.0)) for step in steps]
-            plan = self._best_of(plan, options, [False] * len(options))
+            plan = self._best_of(plan, options, _FAVOURED)
         return plan
 
-    def _best_of(self, plan: Plan, options: Sequence[Plan], careful: Sequence[bool]) -> Plan:
-        """The plan, or the best option of each category where one is better; careful ones by more than their uncertainty."""
+    def _best_of(self, plan: Plan, options: Sequence[Plan], favoured: float) -> Plan:
+        """The plan, or the best option of each category that is better on average and in such a share of the draws."""
         tried = stacked([plan, *map(self._allowed, options)])
         money = self._money(tried)
         gain = money - money[:, :1]
@@ -173,7 +174,7 @@ class _Search:
             over = money - self.start[:, None]
             worst = np.array([[risk_value(rows, self.share) for rows in each.T] for each in np.moveaxis(over, 1, 0)])
             score = worst - worst[0]
-        score = score - _CAUTION * np.array([False, *careful])[:, None] * gain.std(axis=0)
+        score[1:][(gain[:, 1:] > 0).mean(axis=0) < favoured] = -np.inf
         return picked(tried, score.argmax(axis=0)[self.spec.category_index])
 
     def _money(self, plan: Plan) -> Array:
@@ -182,7 +183,10 @@ class _Search:
     def _allowed(self, plan: Plan) -> Plan:
         """The plan with prices of the price grid within the price rules, where it leaves the shop's own."""
         rules, own = self.spec.guardrails, self.value.planned.price
-        price = np.where(np.isclose(plan.price, own, rtol=1e-9), own, rules.nearest(plan.price))
+        wanted = plan.price
+        if rules.near_plan.size:
+            wanted = np.clip(wanted, *rules.step_range(np.arange(len(wanted)), plan.deal))
+        price = np.where(np.isclose(plan.price, own, rtol=1e-9), own, rules.nearest(wanted))
         if len(rules.kept_links) or rules.baskets[1].size:
             low, high = rules.low.astype(np.float64), rules.high.astype(np.float64)
             price = np.stack([self._tied(row, planned, low, high) for row, planned in zip(price, own, strict=True)])

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ...pricing import PricePath
 from ...pricing.planned_deals import DEAL
+from ...pricing.price_rules.guardrails import SAME
 from ...scenarios import MarketSpec, choice_model, goal_market
 from ...scenarios.planned_deals import Course, course_of, planned_deals
 from ...scenarios.sections import Array
@@ -147,12 +148,15 @@ def plan_policies(spec: MarketSpec) -> dict[str, PricePath]:
         >>> list(plan_policies(load_scenario("stationary-logit")))[:2]
         ['regular-8%', 'regular-5%']
     """
-    value = PlanValue(spec)
-    plans = {f"regular{step:+.0%}": stepped(spec, value.planned, step) for step in STEPS}
+    value, allowed = PlanValue(spec), spec.guardrails.max_step
+    # A larger step than the price rules allow would be a smaller one under its name.
+    steps = [step for step in STEPS if allowed is None or abs(step) <= np.max(allowed) * (1 + SAME)]
+    plans = {f"regular{step:+.0%}": stepped(spec, value.planned, step) for step in steps}
     money = np.stack([value.money(plan) for plan in (value.planned, *plans.values())])
-    best = np.array([0.0, *STEPS])[money.argmax(axis=0)][spec.category_index]
+    best = np.array([0.0, *steps])[money.argmax(axis=0)][spec.category_index]
     plans[BY_CATEGORY] = stepped(spec, value.planned, best)
-    if value.planned.deal.any():
+    # Near the plan, a deal is replaced only where the posterior favours it, as in `best_plan`.
+    if value.planned.deal.any() and allowed is None:
         for name, plan in ((DEALS, value.planned), (BOTH, plans[BY_CATEGORY])):
             plans[name] = Calendar(spec, plan).best(plan, value)
     return {name: path_of(spec, plan, name) for name, plan in plans.items()}

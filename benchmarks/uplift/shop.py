@@ -282,6 +282,7 @@ def fitted_files(paths: dict[str, Path], settings: StudySettings, seed: int, **o
     assumed: dict[str, Any] = {"max_discount": 0.0, "recommendation_lift": 0.0}
     if settings.bounds != "default":
         assumed |= {"lowest_price": 0.5, "highest_price": 1.3, "price_widening": _WIDENING[settings.bounds]}
+        assumed["max_step"] = None
     forecaster = candidates(seed=seed).get(settings.forecaster)
     assumptions = Assumptions(**assumed)
     options |= {"assumptions": assumptions, "seed": seed, "forecaster": forecaster}

@@ -215,7 +215,8 @@ def open_period(constants, before, lanes, clock, shared, parts, announced, given
     """
     sections, rivals, transition, period = constants.sections, constants.rivals, constants.transition, clock[PERIOD]
     current, segments = before[LIST_PRICE], constants.choice.quality.shape[0]
-    guard_prices(parts.price, current, shared.past, shared.rival_price, period, constants.rules, out.price, out.trail)
+    past, rival = shared.past, shared.rival_price
+    guard_prices(parts.price, announced, current, past, rival, period, constants.rules, out.price, out.trail)
     if scratch.by_price.shape[0] or parts.discount.shape[0]:
         pay(constants.rules, parts.discount, out.price, scratch.by_price, out.trail)
     out.rival_price[:] = shared.rival_price

@@ -38,15 +38,24 @@ _NONE, _ONE = np.int32(0), np.int32(1)
 _ZERO = np.float32(0)
 _DISCOUNTS = tuple(np.int32(BITS[rule]) for rule in DISCOUNT_RULES)
 _NUMBER, _GRID = np.int32(BITS["not_a_number"]), np.int32(BITS["price_ladder"])
-_FROZEN, _USED_UP, _DIRECTION, _CHANGE, _RIVAL, _LINKS, _INDEX = (
+_FROZEN, _USED_UP, _DIRECTION, _CHANGE, _STEP, _RIVAL, _LINKS, _INDEX = (
     int(CODES[rule])
-    for rule in ("frozen", "max_changes", "direction", "max_change", "rival_price", "line_order", "price_index")
+    for rule in (
+        "frozen",
+        "max_changes",
+        "direction",
+        "max_change",
+        "max_step",
+        "rival_price",
+        "line_order",
+        "price_index",
+    )
 )
 _BOUND = int(CODES[BOUNDS[0]])
 
 
 _PRICE_RULES = """
-low high grid steps tick leading order bound_low bound_high change planned frozen most_changes window direction
+low high grid steps tick leading order bound_low bound_high change planned near_plan planned_deal frozen most_changes window direction
 rival_product rival_at_least rival_at_most members member_start link_start small large share rule weights limit
 paid_low cap spread contrasts group_spread
 """
@@ -67,6 +76,8 @@ class PriceRules(namedtuple("PriceRules", _PRICE_RULES)):
         bound_high: (4, N) highest price.
         change: (N,) largest relative change.
         planned: (T, N) prices as far as which a price may change in any case, or (0, N) if none are planned.
+        near_plan: (2, 2, T, N) lowest and highest prices near the plan, without a deal and with one, or T = 0.
+        planned_deal: (T, N) whether a deal is planned, or (0, N).
         frozen: (N,) whether the price may not change, or (0,) if all may.
         most_changes: Largest number of changes within the window; 0 for no limit.
         window: Periods.
@@ -125,6 +136,8 @@ class PriceRules(namedtuple("PriceRules", _PRICE_RULES)):
             bound_high=np.array([high for _, high in bounds]),
             change=np.broadcast_to(np.float32(np.inf if rules.max_change is None else rules.max_change), sizes).copy(),
             planned=rules.planned_rows,
+            near_plan=rules.near_plan,
+            planned_deal=rules.planned_deal if rules.near_plan.size else np.empty((0, sizes[0]), np.bool_),
             frozen=np.empty(0, np.bool_) if rules.frozen is None else rules.frozen,
             most_changes=rules.max_changes or 0,
             window=rules.change_window_periods or 1,
@@ -150,11 +163,12 @@ class PriceRules(namedtuple("PriceRules", _PRICE_RULES)):
 
 
 @compiled
-def guard_prices(proposed, current, past, rival, period, rules, price, trail):
+def guard_prices(proposed, announced, current, past, rival, period, rules, price, trail):
     """Fill allowed prices and the rules that changed them.
 
     Args:
         proposed: (N, E) currency per unit.
+        announced: (N, E) above zero where a deal is announced; (0, E) where the plan says.
         current: (N, E) current prices.
         past: (H * N, E) past prices.
         rival: (R, E) rival prices as last seen.
@@ -168,7 +182,7 @@ def guard_prices(proposed, current, past, rival, period, rules, price, trail):
     grouped = rules.members.size > 0
     # With rules between products, the bounds of all of them are needed at once, else of one product at a time.
     lows, highs = np.empty((products if grouped else 1, markets)), np.empty((products if grouped else 1, markets))
-    rows = (proposed, current, past, near, period, rules, lows, highs, price, trail)
+    rows = (proposed, announced, current, past, near, period, rules, lows, highs, price, trail)
     # Constants, not a variable: each loop is compiled for its grid.
     if rules.grid == LADDER:
         _guard_rows(LADDER, *rows)
@@ -179,7 +193,7 @@ def guard_prices(proposed, current, past, rival, period, rules, price, trail):
     else:
         _guard_rows(NO_GRID, *rows)
     if grouped:
-        settle_groups(proposed, current, past, near, period, rules, lows, highs, price, trail)
+        settle_groups(proposed, announced, current, past, near, period, rules, lows, highs, price, trail)
 
 
 @compiled
@@ -194,7 +208,7 @@ def lowest_rivals(rival, rules, markets):
 
 
 @compiled
-def asked_range(code, grid, current, past, near, period, rules, n, e, price, low, high):
+def asked_range(code, grid, announced, current, past, near, period, rules, n, e, price, low, high):
     """The low and high ends of what a rule asks of product n in market e."""
     in_force = current[n, e]
     if code == _CHANGE:
@@ -203,6 +217,11 @@ def asked_range(code, grid, current, past, near, period, rules, n, e, price, low
     if code == _RIVAL:
         least, most = rival_range(near[n, e], rules.rival_at_least[n], rules.rival_at_most[n])
         return np.float64(least), np.float64(most)
+    if code == _STEP:
+        t = min(period[e], rules.near_plan.shape[2] - 1)
+        on_deal = announced[n, e] > _ZERO if announced.shape[0] else rules.planned_deal[t, n]
+        kind = 1 if on_deal else 0
+        return rules.near_plan[kind, 0, t, n], rules.near_plan[kind, 1, t, n]
     if code == _DIRECTION:
         least, most = direction_range(in_force, rules.direction)
         return np.float64(least), np.float64(most)
@@ -228,11 +247,11 @@ def planned_price(rules, period, n, e):
 
 
 @merged
-def _guard_rows(kind, proposed, current, past, near, period, rules, lows, highs, prices, trails):
+def _guard_rows(kind, proposed, announced, current, past, near, period, rules, lows, highs, prices, trails):
     """All products' prices and bounds, without one another; of bounds in one row, those of the last product stay."""
     # Whatever is taken from a structure is counted: once, not for every product.
     fixed = ((kind, rules.steps, rules.tick), rules.low, rules.high, rules.leading, rules.order)
-    seen = (proposed, current, past, near, period, rules)
+    seen = (proposed, announced, current, past, near, period, rules)
     for n in range(prices.shape[0]):
         row = min(n, lows.shape[0] - 1)
         _guard_row(kind, fixed, seen, n, lows[row], highs[row], prices[n], trails[n])
@@ -241,7 +260,8 @@ def _guard_rows(kind, proposed, current, past, near, period, rules, lows, highs,
 @merged
 def _guard_row(kind, fixed, seen, n, low, high, price, trail):
     """Product n's prices and bounds, (E,), without the other products."""
-    (grid, lowest, highest, leading, order), (proposed, current, past, near, period, rules) = fixed, seen
+    grid, lowest, highest, leading, order = fixed
+    proposed, announced, current, past, near, period, rules = seen
     least, most = np.float32(lowest[n]), np.float32(highest[n])
     outside = _NONE
     for e in range(price.size):
@@ -263,9 +283,8 @@ def _guard_row(kind, fixed, seen, n, low, high, price, trail):
             continue
         bit = _ONE << np.int32(code)
         for e in range(price.size):
-            asks = asked_range(
-                code, grid, current, past, near, period, rules, n, e, np.float64(price[e]), low[e], high[e]
-            )
+            asked = np.float64(price[e])
+            asks = asked_range(code, grid, announced, current, past, near, period, rules, n, e, asked, low[e], high[e])
             low[e], high[e] = narrowed(low[e], high[e], asks[0], asks[1], grid)
             after = np.float32(clip(np.float64(price[e]), low[e], high[e]))
             trail[e] |= bit if after != price[e] else _NONE
@@ -289,7 +308,7 @@ def changes(current, past, window, n, e):
 
 
 @compiled
-def settle_groups(proposed, current, past, near, period, rules, lows, highs, price, trail):
+def settle_groups(proposed, announced, current, past, near, period, rules, lows, highs, price, trail):
     """Put other prices, in place, where those of products by themselves break a link or a basket's limit."""
     for e in range(price.shape[1]):
         over = not affordable(price[:, e], rules.weights, rules.limit)
@@ -299,9 +318,8 @@ def settle_groups(proposed, current, past, near, period, rules, lows, highs, pri
             links = (rules.small[part], rules.large[part], rules.share[part], rules.rule[part])
             by = strongest_broken(members, links, e, price)
             if over or by < _INDEX:
-                settle_group(
-                    proposed, current, past, near, period, rules, members, links, e, lows, highs, price, trail, by
-                )
+                seen = (proposed, announced, current, past, near, period, rules)
+                settle_group(seen, members, links, e, lows, highs, price, trail, by)
 
 
 @compiled
@@ -317,8 +335,9 @@ def strongest_broken(members, links, e, price):
 
 
 @compiled
-def settle_group(proposed, current, past, near, period, rules, members, links, e, lows, highs, price, trail, by):
+def settle_group(seen, members, links, e, lows, highs, price, trail, by):
     """The prices of one group in one market, by `projection.settle`."""
+    proposed, announced, current, past, near, period, rules = seen
     size, grid = members.size, (rules.grid, rules.steps, rules.tick)
     least, most = np.zeros((rules.order.size, size)), np.zeros((rules.order.size, size))
     low, high, first_low, first_high = np.empty(size), np.empty(size), np.empty(size), np.empty(size)
@@ -336,7 +355,9 @@ def settle_group(proposed, current, past, near, period, rules, members, links, e
         for r in range(rules.order.size):
             code = rules.order[r]
             if code < _LINKS:
-                asks = asked_range(code, grid, current, past, near, period, rules, n, e, running, lower, upper)
+                asks = asked_range(
+                    code, grid, announced, current, past, near, period, rules, n, e, running, lower, upper
+                )
                 least[r, m], most[r, m] = asks
                 lower, upper = narrowed(lower, upper, asks[0], asks[1], grid)
                 running = clip(running, lower, upper)

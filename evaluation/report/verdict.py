@@ -20,6 +20,7 @@ from ..comparison import BASELINE, Comparison, Estimate, Row
 from ..figures import currency_of, known, number, percent
 from ..uncertainty import Assessment, costs_assumed
 from ..uncertainty.assessment import weeks_words
+from ..uncertainty.steps import going_on
 
 if TYPE_CHECKING:
     from ..fairness import GroupFigures
@@ -117,6 +118,8 @@ def explanations(comparison: Comparison, learned: str | None) -> list[str]:
         profit = found.gain(chosen.policy, objective="profit")
         than = f"{profit.more(currency, 'higher')} (90% interval {profit.interval(currency)})."
         sentences.append(f"Profit rests on unit costs that were assumed: over the range assumed, it is {than}")
+    if chosen.change and (further := going_on(comparison.spec)) is not None:
+        sentences.append(further.words())
     if chosen.floor is not None:
         sentences.append(f"Floor: {chosen.floor[0].lower()}{chosen.floor[1:]}")
     return [text for text in sentences if text]

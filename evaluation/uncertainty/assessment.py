@@ -17,11 +17,12 @@ from ...scenarios.fields import listed
 from ...scenarios.periods import planned_prices
 from ...scenarios.price_section import HistorySection
 from ..figures import currency_of
-from ..policies import BEST_FIXED
+from ..policies import BEST_FIXED, REGULAR
 from .draws import EPISODES, Z90, DrawComparison, Gain, Interval, charged_range, compare_draws, joint_outside
-from .recommendation import MEAN, REGULAR, RULE, Candidate, Recommendation, candidates, costs_assumed, recommend
+from .recommendation import MEAN, RULE, Candidate, Recommendation, candidates, costs_assumed, recommend
+from .steps import AtBounds, at_bounds
 
-_NOISE, _MOST_EPISODES, _SAME, _MOST = 0.25, 32, 0.005, 0.6
+_NOISE, _MOST_EPISODES, _SAME = 0.25, 32, 0.005
 _LARGE, _FEW_MOVES, _PRIOR = 0.2, 20, 0.5
 _VARY = "change regular prices in some stores for eight weeks"
 _TRIAL = "try the list in a few stores against others that keep their prices"
@@ -37,6 +38,8 @@ _WORDS = {
 }
 Rows = list[dict[str, Any]]
 _LEVEL = 0.05
+# A placebo's elasticity that is too small to matter, and how much worse than the yardstick forecasts may be.
+_PLACEBO, _WORSE = 0.1, 1.05
 
 
 @dataclass(frozen=True)
@@ -78,21 +81,9 @@ class Assessment:
         return self.recommended.policy
 
     def gain(self, policy: str, reference: str | None = None, objective: str | None = None) -> Gain:
-        """The gain of a policy or candidate over another, by default over the current prices and in `metric`.
-
-        Its variance holds the errors of the level of sales that the proof and the last account showed, as far as they
-        go beyond what was expected of them: these may fall on the prices that differ, and on their share alone.
-        """
+        """The gain of a policy or candidate over another, by default over the current prices and in `metric`."""
         reference = reference or self.recommendation.current
-        gain = self.compared.gain(policy, reference, objective=objective or self.metric, part="report")
-        paths, history = self.compared.prices, self.compared.spec.history
-        if history is None:
-            return gain
-        held_out = (float(np.log(max(1 + (history.proof_bias or 0.0), 1e-9))), history.proof_spread)
-        errors = (held_out, (history.account_error or 0.0, history.account_spread))
-        level = sum(max(error**2 - spread**2, 0.0) for error, spread in errors) ** 0.5
-        differ = float((np.abs(paths[policy] / paths[reference] - 1) > _SAME).mean())
-        return gain.widened(differ * min(level, _MOST))
+        return self.compared.gain(policy, reference, objective=objective or self.metric, part="report")
 
     @property
     def relative_gain(self) -> tuple[float, float, float] | None:
@@ -164,8 +155,10 @@ class Assessment:
             sentences = [self.doubt, "No change recommended: keep your current prices.", self._why_not()]
             return " ".join(filter(None, sentences))
         currency, objective = currency_of(spec), spec.market.objective
+        bounds = self.at_bounds
         gain, own = (self.gain(chosen.policy, objective=name) for name in (self.metric, objective))
         sentences = [
+            bounds.words() if bounds is not None and bounds.elsewhere else "",
             self.doubt,
             f"Recommended: {chosen.words}. Expected to earn {gain.more(currency)} {self.metric} than your current prices in "
             f"{weeks_words(spec, dates=True)} (90% interval {gain.interval(currency)}{self.chance(gain)}).",
@@ -179,7 +172,17 @@ class Assessment:
         each = (f"{name} {'+' * (part.mean > 0)}{part.amount(currency)}" for name, part in parts.items())
         assumed = " at the assumed unit costs" * costs_assumed(spec)
         sentences.append(f"Side by side: {', '.join(each)}{assumed}.")
+        if bounds is not None and not bounds.elsewhere:
+            sentences.append(bounds.words())
         return " ".join(filter(None, (*sentences, *self._dropped(), *self._ruled())))
+
+    @property
+    def at_bounds(self) -> AtBounds | None:
+        """Which recommended prices stand at a bound; None where the market is not fitted, or nothing changes."""
+        spec = self.compared.spec
+        if spec.history is None or not self.recommendation.change:
+            return None
+        return at_bounds(spec, self.compared.prices[self.recommendation.policy])
 
     def _why_not(self) -> str:
         promising = [standing for standing in self.recommendation.standings if standing.gain.mean > 0]
@@ -192,6 +195,8 @@ class Assessment:
         spec, price = self.compared.spec, self.compared.prices[self.recommendation.policy]
         plan = own_plan(spec)
         kept = price < DEAL * price.max(axis=0)
+        if spec.guardrails.near_plan.size:
+            kept = np.array([spec.guardrails.deals_of(t, row) for t, row in enumerate(price)])
         count, gone = int(plan.deal.sum()), plan.deal & ~kept
         if not gone.any():
             return []
@@ -236,6 +241,7 @@ class Assessment:
             "gain": {objective: gains(objective) for objective in ("revenue", "profit", "units")},
             "outside_share": self.outside(chosen.policy),
             "joint_outside_share": self.joint(chosen.policy),
+            "at_bounds": self.at_bounds and self.at_bounds._asdict(),
             "prices": self.prices(),
             "candidates": [standing.to_dict() for standing in chosen.standings],
         }
@@ -340,6 +346,8 @@ def doubts(spec: MarketSpec, gain: float | None, *, regular: bool = True) -> lis
         found.append((what, "train again, and wait for an account inside its interval"))
     if gain is None:
         return found
+    if history is not None:
+        found += _against_the_fit(history)
     moves = None if history is None else history.regular_moves
     if regular and moves is not None and moves < _FEW_MOVES:
         often = "never moved" if not moves else f"moved only {moves} time{'s' * (moves > 1)}"
@@ -350,6 +358,20 @@ def doubts(spec: MarketSpec, gain: float | None, *, regular: bool = True) -> lis
         found.append((what, _VARY))
     if gain > _LARGE:
         found.append((f"a gain above {_LARGE:.0%} is to be tested before it is relied on", _TRIAL))
+    return found
+
+
+def _against_the_fit(history: HistorySection) -> list[tuple[str, str]]:
+    """A placebo that shows an effect, and forecasts that are worse than a simple yardstick's."""
+    found = []
+    effect = history.placebo_effect
+    if effect is not None and history.placebo_p < _LEVEL and abs(effect) > _PLACEBO:
+        what = f"prices that were not yet charged seem to move sales (elasticity {effect:+.2f}, p = {history.placebo_p:.2f})"
+        found.append((f"{what}, so that prices followed something that these tables do not show", _VARY))
+    ours, yardstick = history.proof_wape, history.yardstick_wape
+    if ours is not None and yardstick is not None and ours > _WORSE * yardstick:
+        what = f"forecasts of the held-out weeks were {ours:.0%} off, those of a pooled regression {yardstick:.0%}"
+        found.append((what, "fit with `--forecaster log-log-regression`, or look for promotions that are missing"))
     return found
 
 

@@ -31,6 +31,8 @@ NORMAL = norm.ppf((np.arange(25) + 0.5) / 25)
 NORMAL = NORMAL / NORMAL.std()
 Z90 = 1.645
 _SAME = 1e-4
+# An error of the level of sales counts up to this share.
+_MOST_ERROR = 0.6
 DRAWS, EPISODES = 200, 4
 """Posterior draws and episodes per draw of a comparison, unless the caller says otherwise."""
 LEAST_TO_SPLIT = 40
@@ -132,39 +134,32 @@ class Gain:
             relative_draws=relative_draws,
         )
 
-    def widened(self, deviation: float) -> Gain:
-        """The gain with an independent error of the other policy's money, a share of it, added to its variance.
+    def with_level_error(self, deviation: float) -> Gain:
+        """The gain where the level of all sales is uncertain, too.
+
+        It scales the money of both policies alike, and so their difference: not what one earns relative to the other, nor
+        the chance of a loss.
 
         Args:
-            deviation: Standard deviation of the error.
+            deviation: Standard deviation of the error, as a share.
         """
         if not deviation:
             return self
-        error, size = deviation * NORMAL, abs(self.base)
 
-        def more(values: Floats, scale: float = 1.0) -> Floats:
-            # The quantiles of the sum, as many as there are draws.
-            return np.sort((values[:, None] + scale * error).ravel()).reshape(len(values), -1).mean(axis=1)
+        def further(ends: Interval) -> Interval:
+            low, high = (np.hypot(end - self.mean, Z90 * deviation * self.mean) for end in ends)
+            return float(self.mean - low), float(self.mean + high)
 
-        def further(ends: Interval, mean: float, scale: float = 1.0) -> Interval:
-            low, high = (np.hypot(end - mean, Z90 * scale * deviation) for end in ends)
-            return float(mean - low), float(mean + high)
-
-        draws, relative, shares = more(self.draws, size), self.relative, self.relative_draws
-        if relative is not None and shares is not None:
-            shares, mean = more(shares), relative["mean"]
-            ends = {name: further(relative[name], mean) for name in ("interval90", "interval90_realised")}
-            relative = {"mean": mean} | ends
+        # The quantiles of the product, as many as there are draws.
+        scaled = self.draws[:, None] * np.maximum(1 + deviation * NORMAL, 0.0)
+        draws = np.sort(scaled.ravel()).reshape(len(self.draws), -1).mean(axis=1)
         return replace(
             self,
-            interval90=further(self.interval90, self.mean, size),
-            interval90_realised=further(self.interval90_realised, self.mean, size),
-            loss_probability=float((draws < 0).mean()),
+            interval90=further(self.interval90),
+            interval90_realised=further(self.interval90_realised),
             cvar10=cvar(draws, TAIL),
-            parameter_variance=self.parameter_variance + (size * deviation) ** 2,
-            relative=relative,
+            parameter_variance=self.parameter_variance + (self.mean * deviation) ** 2,
             draws=draws,
-            relative_draws=shares,
         )
 
     @property
@@ -333,7 +328,7 @@ class DrawComparison:
     prices: dict[str, Floats]
 
     def gain(self, policy: str, reference: str, *, objective: str | None = None, part: Part = "all") -> Gain:
-        """The gain of a policy over another.
+        """The gain of a policy over another, by which candidates are judged and which every table prints.
 
         Args:
             policy: Name of the policy.
@@ -346,12 +341,31 @@ class DrawComparison:
         row = ("revenue", "profit", "units").index(objective or self.spec.market.objective)
         chosen = self._part(part)
         pair = (policy, reference)
-        return Gain.of(*(found[name][row][chosen] for found in (self.expected, self.realised) for name in pair))
+        money = (found[name][row][chosen] for found in (self.expected, self.realised) for name in pair)
+        return Gain.of(*money).with_level_error(level_error(self.spec))
 
     def _part(self, part: Part) -> slice:
         if part == "all" or len(self.draws) < LEAST_TO_SPLIT:
             return slice(None)
         return slice(0, None, 2) if part == "choose" else slice(1, None, 2)
+
+
+def level_error(spec: MarketSpec) -> float:
+    """Standard deviation of the errors of the level of sales that the proof and the last account showed, as a share, as far
+    as they go beyond what was expected of them.
+
+    Example:
+        >>> from repricer import load_scenario
+        >>> level_error(load_scenario("stationary-logit"))
+        0.0
+    """
+    history = spec.history
+    if history is None:
+        return 0.0
+    held_out = (float(np.log(max(1 + (history.proof_bias or 0.0), 1e-9))), history.proof_spread)
+    account = (history.account_error or 0.0, history.account_spread)
+    beyond = sum(max(error**2 - spread**2, 0.0) for error, spread in (held_out, account)) ** 0.5
+    return min(beyond, _MOST_ERROR)
 
 
 def compare_draws(

@@ -13,10 +13,10 @@ from ...agents.posterior.best_plan import PLAN, best_plan
 from ...agents.posterior.deals import BOTH, BY_CATEGORY, DEALS, STEPS, plan_policies
 from ...pricing import BlendedPrice, Policy
 from ...scenarios import MarketSpec
-from ..policies import BEST_FIXED, named_policy
+from ..policies import BEST_FIXED, REGULAR, named_policy
 from .draws import DrawComparison, Gain, compare_draws, cvar
 
-REGULAR, CURRENT = "regular", "historical"
+CURRENT = "historical"
 _WORDS = {
     "learned": "the learned prices",
     BEST_FIXED: "the best fixed prices",
@@ -224,8 +224,9 @@ def recommend(
     A candidate may be recommended if its expected gain over the current prices is large enough, its
     probability of a loss and its 5% quantile pass the rule, and it keeps the profit floor where one
     applies; none may where the proof of the market is too far off. Of these, the best by posterior
-    mean, or by CVaR, is recommended. The choice is made on half of the draws, so that the other
-    half gives an honest account of the choice (Smith and Winkler 2006, the optimizer's curse).
+    mean, or by CVaR, is recommended. The best is chosen on half of the draws, so that the other
+    half gives an honest account of the choice (Smith and Winkler 2006, the optimizer's curse); the rule
+    must hold on both, that of the printed interval among them.
 
     The floor applies where the objective is revenue and unit costs are assumed: expected profit at
     the dearest assumed costs must not fall below that of the current prices.
@@ -303,6 +304,13 @@ def tail_of(objective: str) -> float | None:
 def _standing(compared: DrawComparison, candidate: Candidate, current: str, tail: float | None) -> Standing:
     gain = compared.gain(candidate.name, current, part="choose")
     value = gain.mean if tail is None else cvar(gain.draws, tail)
+    halves = (gain, compared.gain(candidate.name, current, part="report"))
+    refused = next(filter(None, map(_refusal, halves)), "")
+    return Standing(candidate.name, candidate.words, gain, value, None, refused)
+
+
+def _refusal(gain: Gain) -> str:
+    """Why a gain does not pass the rule; empty where it does."""
     lost, less = gain.loss_probability, "less than the current prices"
     checks = (
         (gain.mean < 0, f"expected to earn {less}"),
@@ -317,8 +325,7 @@ def _standing(compared: DrawComparison, candidate: Candidate, current: str, tail
             f"more than a 5% chance of earning at least {-RULE.least_quantile:.0%} {less}",
         ),
     )
-    refused = next((why for applies, why in checks if applies), "")
-    return Standing(candidate.name, candidate.words, gain, value, None, refused)
+    return next((why for applies, why in checks if applies), "")
 
 
 def _order(standing: Standing) -> tuple[bool, float]:

@@ -38,6 +38,9 @@ class ProductRules:
         default=None,
     )
     max_change: float | None = scalar("largest relative price change per period", low=0, high=1e3, default=None)
+    max_step: float | None = scalar(
+        "largest relative move from the planned price of a period; large for none", low=0, high=1e3, default=None
+    )
     floor: float | None = scalar("lowest price, currency per unit", low=1e-9, high=1e9, default=None)
     ceiling: float | None = scalar("highest price, currency per unit", low=1e-9, high=1e9, default=None)
     minimum_advertised_price: float | None = scalar(

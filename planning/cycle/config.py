@@ -34,7 +34,10 @@ _FORECASTER = "one model for all products; selected: the best for each, by backt
 _OBJECTIVE = (
     "what prices maximise; by default profit where the tables give every unit cost and none is doubtful, else revenue"
 )
-_WIDEN = "how far prices may leave the range mostly charged, by default 0.2; free: 0.5 to 1.3 times the regular price"
+_WIDEN = (
+    "how far prices may leave the range mostly charged, beyond steps of 5% from the plan; free: 0.5 to 1.3 times the regular "
+    "price; by default neither range nor steps are left"
+)
 _BY = "stores of one market: all; those whose regular prices agree; or each by itself"
 _EPSILON = "cost of [privacy](privacy_learning.md) of segments and networks; by default they are exact"
 _SHARES = "shares of epsilon; by default counts 0.2, figures 0.27, units 0.18, network 0.35"
@@ -104,9 +107,11 @@ class FitSection(_Section, frozen=True):
             if rule is not None and getattr(self, name) is not None:
                 raise ValueError(f"{name} must be given once; got it beside the rules of the shop; remove one")
         names = ("currency", "weeks", "period", "forecaster", "promotions", "objective", "draws")
-        widening = 0.2 if self.widen is None else None if self.widen == "free" else self.widen
         own = {"holdout_weeks": self.holdout, "priors": None if priors is None else Priors.load(priors)}
-        own["assumptions"] = Assumptions.under(rules, price_widening=widening)
+        asked = {} if self.widen is None else {"price_widening": None if self.widen == "free" else self.widen}
+        # Whoever asks for more than what was charged asks for more than a small step, unless a rule names one.
+        steps = {} if self.widen is None else {"max_step": None}
+        own["assumptions"] = Assumptions.under(rules, **asked, **steps)
         return {name: getattr(self, name) for name in names} | own
 
     def parts(self, tables: Tables, rules: ShopRules, zone: Zone | None) -> dict[str, DataFrame]:

@@ -36,6 +36,7 @@ from .rule_formulas import (
     in_order,
     is_firm,
     rival_range,
+    step_ranges,
 )
 
 Array = NDArray[np.float64]
@@ -223,7 +224,7 @@ def _by_product(changed: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def check_settings(settings: Mapping[str, Any]) -> None:
     """Raise ValueError for a setting of price rules out of range, or one that lacks another."""
     allowed: dict[str, tuple[float, float]] = dict.fromkeys(("minimum_margin", "max_discount"), (0, 1))
-    allowed |= dict.fromkeys(("max_change", "tick", "max_segment_spread", "max_group_spread"), (0, np.inf))
+    allowed |= dict.fromkeys(("max_change", "max_step", "tick", "max_segment_spread", "max_group_spread"), (0, np.inf))
     allowed |= {"max_changes": (1, np.inf), "change_window_periods": (2, np.inf), "prior_price_periods": (1, np.inf)}
     for name, (least, below) in allowed.items():
         value = settings[name]
@@ -319,6 +320,8 @@ class Guardrails:
         past_price: (B, N) prices charged before the first period, oldest first, currency per unit; None where not known.
         planned_price: (T, N) prices that are planned anyway, currency per unit: a price may also change as far as
             they do, so that a reduction may end, or be made smaller; None for no plan.
+        planned_regular: (T, N) regular prices that are planned, from which planned deals are reductions; None for no plan.
+        max_step: (N,) largest share by which a price may leave the plan's, see `step_ranges`; None for no such rule.
         bounds_from_sales: (N,) products whose floor, ceiling and freeze come from the sales, not from a rule of the shop: a person
             may leave them.
         max_group_spread: largest difference between the average discounts of two protected groups, a fraction.
@@ -344,6 +347,7 @@ class Guardrails:
         paid_low: (N,) float32 lowest price after a personal discount.
         contrasts: (P, K) float32 contrasts of the groups, (0, 0) where no cap is set on them.
         planned_rows: (T, N) float32 planned prices as far as which a price may change, (0, N) where they do not matter.
+        near_plan: (2, 2, T, N) the ranges of `step_ranges`, with T = 0 where there is no such rule.
 
     Raises:
         ValueError: no price could satisfy all hard rules, or a setting is out of range.
@@ -380,6 +384,8 @@ class Guardrails:
     direction: str = "any"
     past_price: Array | None = None
     planned_price: Array | None = None
+    planned_regular: Array | None = None
+    max_step: Array | float | None = None
     bounds_from_sales: NDArray[np.bool_] | None = None
     max_group_spread: float = 1.0
     group_contrasts: Array | None = None
@@ -404,18 +410,22 @@ class Guardrails:
     paid_low: Prices = field(init=False, repr=False)
     contrasts: Prices = field(init=False, repr=False)
     planned_rows: Prices = field(init=False, repr=False)
+    near_plan: Array = field(init=False, repr=False)
 
     def __post_init__(self, names: Sequence[str]) -> None:
         check_settings(own := vars(self))  # it is frozen from here on
         if self.law is not None and not self.law.personal_prices:
             own["max_discount"] = 0.0
-        money = ("floor", "ceiling", "unit_cost", "minimum_advertised_price", "past_price", "planned_price")
+        money = ("floor", "ceiling", "unit_cost", "minimum_advertised_price", "past_price")
+        money += ("planned_price", "planned_regular")
         arrays = dict.fromkeys(money, np.float64) | dict.fromkeys(("frozen", "bounds_from_sales"), np.bool_)
         for name, kind in arrays.items():
             if own[name] is not None:
                 own[name] = np.atleast_1d(np.asarray(own[name], kind))
-        if self.max_change is not None:
-            own["max_change"] = np.broadcast_to(np.float64(self.max_change), self.floor.shape)
+        for name in ("max_change", "max_step"):
+            if own[name] is not None:
+                own[name] = np.broadcast_to(np.float64(own[name]), self.floor.shape)
+        own["near_plan"] = self._near_plan()
         called = [f"product '{name}'" for name in names] or [f"product {n + 1}" for n in range(self.floor.size)]
         check_links(self.lines, (*self.gaps, *self.packs), called)
         own["links"] = PriceLinks.of(self.lines, self.gaps, self.packs)
@@ -438,6 +448,12 @@ class Guardrails:
         bounds["contrasts"] = self.group_contrasts if capped else np.empty((0, 0))
         own.update({name: np.asarray(bound, np.float32) for name, bound in bounds.items()})
 
+    def _near_plan(self) -> Array:
+        if self.max_step is None or self.planned_price is None:
+            return np.empty((2, 2, 0, self.floor.size))
+        regular = self.planned_price if self.planned_regular is None else self.planned_regular
+        return step_ranges(self.planned_price, regular, np.asarray(self.max_step))
+
     def is_firm(self, rule: str) -> bool:
         """Whether a rule is law or hard."""
         return is_firm((PRIORITIES | dict(self.priority))[rule])
@@ -447,7 +463,7 @@ class Guardrails:
         used = {*BOUNDS, *(list(RULES)[code] for code in self.links.rule.tolist())}
         used |= {rule for rule in ("frozen", "max_changes", "max_change") if getattr(self, rule) is not None}
         others = {"direction": self.direction != "any", "rival_price": self.rival_at_most is not None}
-        others["price_index"] = bool(self.baskets[1].size)
+        others |= {"price_index": bool(self.baskets[1].size), "max_step": bool(self.near_plan.size)}
         used |= {rule for rule, given in others.items() if given}
         order = [rule for rule in in_order(self.priority) if rule in used]
         first = next((i for i, rule in enumerate(order) if rule not in (*BOUNDS, *LINKING)), len(order))
@@ -677,7 +693,7 @@ class Guardrails:
         """
         price, discount = np.asarray(action.price, dtype=np.float32), action.discount
         ranges: list[tuple[str, Array, Array]] = []
-        steps = [] if action.as_charged else list(self._price_steps(price, view, ranges))
+        steps = [] if action.as_charged else list(self._price_steps(price, action.deal, view, ranges))
         prices = [price.astype(np.float64), *(after for _, after in steps)]
         applied: list[tuple[str, Any, Any]] = list(zip((rule for rule, _ in steps), prices, prices[1:], strict=False))
         price = prices[-1].astype(np.float32)
@@ -710,9 +726,10 @@ class Guardrails:
         return closer_discount(discount, least, apart, discount.dtype.type(self.max_group_spread))
 
     def _price_steps(
-        self, asked: Prices, view: MarketView, ranges: list[tuple[str, Array, Array]]
+        self, asked: Prices, deal: NDArray[np.bool_] | None, view: MarketView, ranges: list[tuple[str, Array, Array]]
     ) -> Iterator[tuple[str, Array]]:
         """Each rule for list prices in turn, with the price after it; the ranges that rules ask for are added to a list."""
+        near = self.step_range(view.period, deal) if self.near_plan.size else None
         low, high = (np.broadcast_to(bound, asked.shape) for bound in (self.first_low, self.first_high))
         price, in_force = asked.astype(np.float64), view.list_price.astype(np.float64)
         proper = price = np.where((price > 0) & (price < LARGEST), price, np.clip(in_force, low, high))
@@ -721,7 +738,8 @@ class Guardrails:
             price = np.clip(price, *self.bounds[rule])
             yield rule, price
         for rule in self.order:
-            if (asks := self._range(rule, price, view, low, high)) is not None:
+            asks = near if rule == "max_step" else self._range(rule, price, view, low, high)
+            if asks is not None:
                 least, most = (np.asarray(end, np.float32).astype(np.float64) for end in asks)
                 ranges.append((rule, np.broadcast_to(least, price.shape), np.broadcast_to(most, price.shape)))
                 low, high = self._narrowed(low, high, least, most)
@@ -766,6 +784,39 @@ class Guardrails:
             stays, held = np.where(nearer, follows, in_force), view.changes >= self.max_changes
             return np.where(held, stays, 0), np.where(held, stays, np.inf)
         return None
+
+    def step_range(self, period: NDArray[np.integer], deal: NDArray[np.bool_] | None) -> tuple[Array, Array]:
+        """(E, N) lowest and highest prices near the plan.
+
+        Args:
+            period: (E,) number of the period.
+            deal: (E, N) whether a deal is announced; None where the plan says.
+        """
+        assert self.planned_price is not None, "the rule has a plan"
+        row = np.minimum(period, self.near_plan.shape[2] - 1)
+        steady, on_deal = self.near_plan[:, :, row]
+        if deal is None:
+            deal = self.planned_deal[row]
+        low, high = np.where(deal, on_deal, steady)
+        return low, high
+
+    def deals_of(self, period: int, price: Array) -> NDArray[np.bool_]:
+        """(N,) which prices of a list are deals: as planned where that keeps the rule on steps, else the other way.
+
+        Args:
+            period: Number of the period.
+            price: (N,) currency per unit.
+        """
+        planned = self.planned_deal[min(period, len(self.planned_deal) - 1)]
+        low, high = (end[0] for end in self.step_range(np.array([period]), planned))
+        near = (price >= low * (1 - SAME)) & (price <= high * (1 + SAME))
+        return np.where(near, planned, ~planned)
+
+    @cached_property
+    def planned_deal(self) -> NDArray[np.bool_]:
+        """(T, N) whether a deal is planned, of rules with a plan."""
+        assert self.planned_price is not None, "the rules have a plan"
+        return self.planned_price < (self.planned_price if self.planned_regular is None else self.planned_regular)
 
     def _planned(self, view: MarketView) -> Prices:
         """(E, N) or (1,) the planned prices of the view's periods, NaN for none."""

@@ -59,7 +59,8 @@ def allowed_path(
     allowed, steps, gave_way = np.zeros_like(wanted), [], []
     for t, asked in enumerate(wanted):
         in_force = np.where(rules.held, current[t], past[-1])
-        action = Action(asked[None].astype(np.float32))
+        deal = rules.deals_of(t, asked)[None] if rules.near_plan.size else None
+        action = Action(asked[None].astype(np.float32), deal=deal)
         made = rules.apply(action, _view(rules, catalogue, t, in_force, np.array(past)))
         # Seven digits: all that single precision holds.
         rounded = [float(f"{price:.7g}") for price in made.price[0].tolist()]
@@ -128,6 +129,8 @@ class Breach(NamedTuple):
 def breaches(rules: Guardrails, catalogue: Catalogue, wanted: Array, current: Array, before: Array) -> list[Breach]:
     """The prices of a path that leave the price rules, each judged after the prices asked for in the periods before.
 
+    Whoever states a price knows how far it is from the plan: that alone is worth no word, unless the shop made it firm.
+
     Args:
         rules: The price rules.
         catalogue: The products.
@@ -144,6 +147,8 @@ def breaches(rules: Guardrails, catalogue: Catalogue, wanted: Array, current: Ar
         ...     spec.guardrails, catalogue_of(spec), 1.2 * current, current, current[:1])][:2]
         [(0, ('max_change',)), (0, ('max_change',))]
     """
+    if not rules.is_firm("max_step"):
+        rules = replace(rules, max_step=None)
     allowed, steps, _ = allowed_path(rules, catalogue, wanted, current, before, charged=True)
     low, high = firm_bounds(rules)
     on_grid = rules.rounded(low, up=True), np.where(np.isinf(high), high, rules.rounded(high, up=False))

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..backend import ONE, ZERO, larger, smaller, where
+from ..planned_deals import DEAL
 from .grids import PriceGrid
 from .projection import MISSED, closed
 
@@ -33,6 +34,7 @@ RULES = {
     "paid_floor": "the price paid after the discount keeps the floor and the minimum margin",
     "rival_price": "the price stays within its shares of the lowest rival price that was last seen",
     "direction": "the price moves in one direction only, falling or rising, and else stays",
+    "max_step": "the price leaves the planned one, or the planned regular one where a deal is dropped, by at most this share",
     "line_order": "a product costs no less than the smaller products of its line",
     "price_gap": "a product costs at most its share of what another product costs",
     "pack_price": "a larger pack costs at most as much per unit of size as a smaller one",
@@ -53,7 +55,7 @@ ALWAYS = ("not_a_number", "price_ladder", *DISCOUNT_RULES)
 """The rules that can always be kept, whatever the others ask for, so that they have no rank."""
 PRIORITIES: dict[str, str | int] = dict.fromkeys((*BOUNDS, "line_order", "price_gap"), "hard")
 PRIORITIES |= {"frozen": 1, "max_changes": 2, "direction": 3, "max_change": 4}
-PRIORITIES |= {"pack_price": 5, "rival_price": 6, "price_index": 7}
+PRIORITIES |= {"pack_price": 5, "rival_price": 6, "price_index": 7, "max_step": 8}
 """The priority of each rule that can contradict others, unless the shop gives another: `law` and `hard` come before the
 ranks of soft rules, 1 before 2; of rules of one priority, the one that stands first here comes first."""
 DIRECTIONS = {"any": np.float32(0), "falling": np.float32(-1), "rising": np.float32(1)}
@@ -106,6 +108,30 @@ def change_range(in_force, planned, change):
     """The range that the largest change allows; planned: the price that is planned anyway, NaN for none."""
     least, most = in_force * (ONE - change), in_force * (ONE + change)
     return where(planned < least, planned, least), where(planned > most, planned, most)
+
+
+def step_ranges(planned: Array, regular: Array, step: Array) -> NDArray[np.float64]:
+    """(2, 2, T, N) the lowest and highest prices near a plan: where no deal is announced, and where one is.
+
+    Without a deal, prices stay near the plan's regular ones. A deal that is planned stays near its planned price, and a deal;
+    one that is moved to another period may have any price that is one.
+
+    Args:
+        planned: (T, N) planned prices, currency per unit.
+        regular: (T, N) planned regular prices.
+        step: (N,) the share by which prices may leave them.
+
+    Example:
+        >>> ranges = step_ranges(np.array([[10.0], [8.0]]), np.array([[10.0], [10.0]]), np.array([0.05]))
+        >>> ranges[0].round(2).tolist(), ranges[1].round(2).tolist()
+        ([[[9.5], [9.5]], [[10.5], [10.5]]], [[[0.0], [7.6]], [[9.8], [8.4]]])
+    """
+    steady = np.stack([regular * (1 - step), regular * (1 + step)])
+    deal = DEAL * regular
+    near = np.stack([planned * (1 - step), np.maximum(planned, np.minimum(planned * (1 + step), deal))])
+    on_deal = planned < regular
+    moved = np.stack([np.zeros_like(planned), deal])
+    return np.maximum(np.stack([steady, np.where(on_deal, near, moved)]), 0.0)
 
 
 def rival_range(rival, at_least, at_most):

@@ -40,12 +40,15 @@ MOST = 1e12
 # Parts of a catalogue that only some markets have: those with a posterior, dates, a second supplier, orders without delay.
 _OPTIONAL = ("elasticity_error", "level_error", "calendar", "max_express_units", "express_periods", "at_once")
 _PATH, _TABLE = "base_path", "base_table"
+_PATH_PARTS = {"price": "path", "promotion": "promotion", "deal": "deal"}
+"""What a document says of a path of base prices, and the fields of `PricePath` that hold it."""
 _BY_PRODUCT = ("category", "regular_price", "unit_cost", "max_order_units", "max_express_units", "express_periods")
 _COLUMNS = dict.fromkeys((*_BY_PRODUCT, "elasticity_error", "level_error"), "N")
 _COLUMNS |= {"segment_elasticity": "KN", "segment_units": "KN", "forecast_units": "TN", "at_once": "2N"}
 """The arrays of a catalogue, each with a letter an axis, as are those of the price rules."""
 _RULES = dict.fromkeys(("floor", "ceiling", "unit_cost", "max_change", "minimum_advertised_price", "frozen"), "N")
 _RULES |= dict.fromkeys(("rival_at_least", "rival_at_most", "bounds_from_sales"), "N")
+_RULES |= {"max_step": "N", "planned_regular": "TN"}
 _RULES |= {"past_price": "BN", "planned_price": "TN", "index_weights": "IN", "index_at_most": "I"}
 _RULES |= {"group_contrasts": "PK"}
 _PRICES = ("regular_price", "base_price", "price", "tables")
@@ -217,7 +220,7 @@ def catalogue_document(setup: PolicySetup) -> dict[str, Any]:
     if isinstance(setup.path, StockTable):
         document[_TABLE] = {"tables": [table.tolist() for table in setup.path.tables], "groups": setup.path.groups}
     elif setup.path is not None:
-        document[_PATH] = {"price": _plain(setup.path.path), "promotion": _plain(setup.path.promotion)}
+        document[_PATH] = {name: _plain(getattr(setup.path, own)) for name, own in _PATH_PARTS.items()}
     own = {name: _plain(getattr(setup, name)) for name in _Policy.__struct_fields__}
     return document | own | {"layout": asdict(setup.layout), "memory": setup.memory and setup.memory.shapes}
 
@@ -235,8 +238,10 @@ def setup_from(document: dict[str, Any], guardrails: dict[str, Any]) -> PolicySe
         raise refusal(GUARDRAILS, f"planned_price must have the forecast's {catalogue.horizon} periods; got others")
     path, promotes = None, layout.promote
     if _PATH in document:
-        prices = arrays(CATALOGUE, document[_PATH], {"price": "TN", "promotion": "TN"}, sizes, null=("promotion",))
-        path = PricePath(prices["price"], prices.get("promotion"))
+        shapes = dict.fromkeys(_PATH_PARTS, "TN")
+        prices = arrays(CATALOGUE, document[_PATH], shapes, sizes, null=("promotion", "deal"))
+        deal = None if prices.get("deal") is None else prices["deal"] > 0
+        path = PricePath(prices["price"], prices.get("promotion"), deal=deal)
         promotes = promotes or path.promotion is not None
     if _TABLE in document:
         path = _table(document[_TABLE], sizes["N"], max(1, len(catalogue.regimes)))

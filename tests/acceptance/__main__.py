@@ -33,6 +33,7 @@ from . import (  # noqa: F401  they register their checks
     field_value,
     fleet,
     instances,
+    lists,
     log_growth,
     loop,
     market,

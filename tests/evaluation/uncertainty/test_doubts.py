@@ -101,31 +101,30 @@ def test_revenue_units_and_profit_stand_side_by_side(sound):
     assert gains["units"] < 0 < gains["profit"]
 
 
-def test_the_interval_holds_what_proof_and_account_showed(sound):
-    plain = sound.gain("learned").relative["interval90"]
-    width = np.subtract(*plain[::-1])
+def test_errors_of_the_level_scale_plan_and_list_alike(sound):
+    plain = sound.gain("learned")
     for history in ({"proof_bias": -0.2}, account_fields(MISSED)):
         found = with_history(sound, **history).gain("learned")
-        low, high = found.relative["interval90"]
-        assert low < plain[0] - 0.1
-        assert high > plain[1] + 0.1
-        assert found.relative["mean"] == pytest.approx(sound.gain("learned").relative["mean"])
-        assert found.loss_probability > sound.gain("learned").loss_probability
+        assert found.relative == plain.relative
+        assert (found.mean, found.loss_probability) == (plain.mean, plain.loss_probability)
+        assert found.interval90[0] < plain.interval90[0]
+        assert found.interval90[1] > plain.interval90[1]
     same = with_history(sound, proof_bias=-0.2).gain("historical")
-    assert same.relative["interval90"] == (0, 0), "prices that do not differ gain nothing for sure"
+    assert same.interval90 == (0, 0), "prices that do not differ gain nothing for sure"
     inside = {"predicted": 150.0, "interval90": [118.0, 190.0], "realised": 160.0}
     kept = with_history(sound, **account_fields({"rows": [{"revenue": inside}]}))
-    assert np.subtract(*kept.gain("learned").relative["interval90"][::-1]) == pytest.approx(width)
+    assert kept.gain("learned").interval90 == plain.interval90
 
 
-def test_widening_adds_variances():
+def test_a_level_error_multiplies_the_gain():
     generator = np.random.default_rng(0)
     base = np.full((4000, 2), 100.0)
     gain = Gain.of(base + 5 + 3 * generator.normal(size=(4000, 1)), base, base, base)
-    found = gain.widened(0.04)
-    assert found.draws.std() == pytest.approx(5, rel=0.03)
-    assert found.relative["interval90"] == pytest.approx((0.05 - 1.645 * 0.05, 0.05 + 1.645 * 0.05), abs=0.004)
-    assert found.parameter_variance == pytest.approx(25, rel=0.05)
+    found = gain.with_level_error(0.4)
+    expected = np.hypot(3, 5 * 0.4)
+    assert found.interval90 == pytest.approx((5 - 1.645 * expected, 5 + 1.645 * expected), abs=0.3)
+    assert found.draws.std() == pytest.approx(np.hypot(expected, 3 * 0.4), rel=0.03)
+    assert found.loss_probability == gain.loss_probability
 
 
 def plan_shop(factor=1.0, deals=0.0):
@@ -248,3 +247,17 @@ def test_regular_prices_that_rules_do_not_allow_are_named(sound):
     assert "The price rules do not allow every regular price: small 2.00 to 1.90." in str(found)
     chosen = replace(sound, recommendation=replace(sound.recommendation, policy="regular"))
     assert "price rules" not in str(chosen)
+
+
+def test_a_failed_placebo_and_worse_forecasts_than_the_yardstick_are_doubts(sound):
+    def words(**history):
+        return with_history(sound, **history).doubt
+
+    assert words(placebo_effect=-0.44, placebo_p=0.002, proof_wape=0.3, yardstick_wape=0.4).startswith(
+        "Not yet reliable, as prices that were not yet charged seem to move sales (elasticity -0.44, p = 0.00)"
+    )
+    assert words(proof_wape=0.572, yardstick_wape=0.465).startswith(
+        "Not yet reliable, as forecasts of the held-out weeks were 57% off, those of a pooled regression 46%; to settle it, fit "
+    )
+    assert words(placebo_effect=-0.02, placebo_p=0.002, proof_wape=0.47, yardstick_wape=0.465) == ""
+    assert words(placebo_effect=-0.44, placebo_p=0.2) == ""

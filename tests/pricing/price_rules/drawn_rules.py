@@ -28,6 +28,7 @@ SWITCHES = (
     "rival_price",
     "price_index",
     "planned_price",
+    "max_step",
 )
 MOST = 80.0
 """No price of these rule sets is higher."""
@@ -88,6 +89,11 @@ def drawn_set(rng: np.random.Generator, grid: str, on: set[str]) -> dict[str, An
         "planned_price": rng.uniform(0.3, 40, (1, PRODUCTS)),
     }
     rules |= {rule: value for rule, value in choices.items() if rule in on}
+    if "max_step" in on:
+        rules["planned_price"] = planned = choices["planned_price"]
+        on_deal = rng.random(planned.shape) < 0.4
+        rules["planned_regular"] = planned * np.where(on_deal, rng.uniform(1.03, 1.6, planned.shape), 1.0)
+        rules["max_step"] = rng.choice([0.0, 0.05, 0.5], rng.choice([1, PRODUCTS]))
     if "max_changes" in on:
         rules["change_window_periods"] = WINDOW
     levels: list[str | int] = ["law", "hard", 1, 2, 3, 9]
@@ -139,6 +145,13 @@ def asked_for(rules: Guardrails, rule: str, view: MarketView) -> tuple[np.ndarra
         if rules.planned_price is not None and rules.direction == "any":
             least, most = np.minimum(least, rules.planned_price), np.maximum(most, rules.planned_price)
         return least, most
+    if rule == "max_step":
+        planned = rules.planned_price[0] + np.zeros_like(now)
+        most = planned * (1 + rules.max_step)
+        on_deal = planned < rules.planned_regular
+        # A deal stays one.
+        highest = np.maximum(planned, 0.98 * rules.planned_regular)
+        return planned * (1 - rules.max_step), np.where(on_deal, np.minimum(most, highest), most)
     if rule == "rival_price":
         rival = view.competitor_price.astype(np.float64)
         there = np.isfinite(rival)

@@ -52,8 +52,10 @@ def compiled_prices(rules, view, asked):
     for i in range(len(past)):
         past[i] += np.where(i < view.changes.T, np.float32(i + 1), view.changes.T.astype(np.float32))
     trail, period = np.zeros(price.shape, np.uint32), np.zeros(price.shape[1], np.int64)
+    nothing = np.empty((0, price.shape[1]), np.float32)
     args = (
         asked.price.T.copy(),
+        nothing if asked.deal is None else asked.deal.T.astype(np.float32),
         view.list_price.T.copy(),
         past.reshape(-1, price.shape[1]),
         view.competitor_price.T.copy(),
@@ -130,6 +132,23 @@ def test_the_stronger_rule_is_kept_and_the_weaker_missed_by_the_least():
     # Every rule had something to do.
     assert min(counts[rule] for rule in PRICE_RULES) >= 3
     assert sum(count for name, count in counts.items() if name.startswith("gave way")) > 100
+
+
+def test_what_is_announced_says_which_range_a_step_leaves():
+    plan = {"planned_price": [[10.0, 8.0, 10.0, 8.0]], "planned_regular": [[10.0] * 4], "max_step": 0.05}
+    rules = Guardrails(floor=[0.5] * 4, ceiling=[60.0] * 4, unit_cost=[0.1] * 4, **plan)
+    view = drawn_state(np.random.default_rng(1), 2)
+    deal = np.array([[False, True, True, False], [False, False, False, False]])
+    for asked, allowed in ((1.0, [[9.5, 7.6, 1.0, 9.5], [9.5] * 4]), (50.0, [[10.5, 8.4, 9.8, 10.5], [10.5] * 4])):
+        action = Action(np.full((2, 4), np.float32(asked)), deal=deal)
+        np.testing.assert_allclose(rules.apply(action, view).price, allowed, rtol=1e-6)
+        np.testing.assert_array_equal(compiled_prices(rules, view, action)[0], rules.apply(action, view).price)
+    # Where the policy says nothing, the plan says what a deal is; what the shop plans itself is charged.
+    usual = rules.apply(Action(np.full((2, 4), np.float32(50.0))), view)
+    np.testing.assert_allclose(usual.price[0], [10.5, 8.4, 10.5, 8.4], rtol=1e-6)
+    assert usual.rules(0, 1) == ["max_step"]
+    charged = Action(np.full((2, 4), np.float32(50.0)), as_charged=True)
+    assert (rules.apply(charged, view).price == 50).all()
 
 
 def test_rules_come_by_priority_and_then_in_their_order():
