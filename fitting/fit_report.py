@@ -25,8 +25,9 @@ from .shop_rules import ShopRules
 from .split import Split, grid_of
 
 _NAMED, _PRIOR_DRAWS = 3, 2_000
-# Below this share of the regular price a price is a deal.
 _SHOWN_WEEKS, _SHOWN_PRODUCTS = 78, 6
+# Weeks on either side among which those without a deal have the usual unit cost.
+_AROUND_WEEKS = 8
 
 
 def fit_report(market: FittedSplit, customers: Customers) -> dict[str, Any]:
@@ -163,7 +164,7 @@ def past_fields(market: FittedSplit, tables: Tables, *, funding_share: float = 0
         found["past_rival_price"] = rival[-market.spec.sizes["B"] :]
     return found | {
         **basket_columns(split),
-        "funding": _funding(split, tables, funding_share),
+        "funding": _funding(split, tables, funding_share, market.spec.products.unit_cost),
         "regular_moves": sum(row["moves"] for row in told),
         "prior_share": float(np.mean([row["relative_prior_share"] for row in told])),
         "zones": zones,
@@ -178,10 +179,16 @@ def _booked_costs(split: Split, unit_cost: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(booked), booked, unit_cost)
 
 
-def _funding(split: Split, tables: Tables, share: float) -> np.ndarray:
-    """(T, N) what suppliers pay for a unit sold on a planned deal."""
+def _funding(split: Split, tables: Tables, share: float, unit_cost: np.ndarray) -> np.ndarray:
+    """(T, N) what suppliers pay for a unit sold on a planned deal.
+
+    That is what the tables say of the deal, or of the same weeks a year before; else what the unit costs of these weeks say;
+    else the share of a reduction by which they mostly fell.
+    """
     price, regular, ids = split.grid("price"), split.grid("regular_price"), split.products["product"]
-    paid, rows = np.fmax(share, _funded_share(split)) * (regular - price), tables.promotions
+    usual = np.fmax(share, _funded_share(split)) * (regular - price)
+    fell = _own_cost_fall(split)
+    paid, rows = np.where(fell > 0, np.minimum(fell * unit_cost, regular - price), usual), tables.promotions
     if rows is not None and "funding" in rows:
         first = rows["start_date"]
         last = rows.get("end_date", pd.Series(pd.NaT, rows.index)).fillna(first + pd.Timedelta(days=6))
@@ -190,6 +197,26 @@ def _funding(split: Split, tables: Tables, share: float) -> np.ndarray:
                 here = rows[(first < week + split.period) & (last >= week)].groupby("product")["funding"].mean()
                 paid[t] = here.reindex(ids).fillna(pd.Series(paid[t], ids)).to_numpy()
     return np.where(price < DEAL * regular, paid, 0.0)
+
+
+def _own_cost_fall(split: Split) -> np.ndarray:
+    """(T, N) the share by which a product's unit cost lay below its usual one in the same week a year ago, if it was on deal
+    then, as the planned deals are mostly those of a year ago; 0 elsewhere.
+    """
+    shape = split.grid("price").shape
+    first = -YEAR_WEEKS * split.per_week
+    columns, ids = ("price", "regular_price"), split.products["product"]
+    if "unit_cost" not in split.past or len(grid_of(split.past, "price", ids)) < -first:
+        return np.zeros(shape)
+    price, regular = (grid_of(split.past, name, ids) for name in columns)
+    cost = pd.DataFrame(grid_of(split.past, "unit_cost", ids))
+    deal = price < DEAL * regular
+    around = 2 * _AROUND_WEEKS * split.per_week + 1
+    usual = cost.where(~deal).rolling(around, center=True, min_periods=1).median()
+    fall = np.where(deal, 1 - cost / usual, 0.0)[first:][: shape[0]]
+    found = np.zeros(shape)
+    found[: len(fall)] = np.clip(np.nan_to_num(fall), 0.0, 1.0)
+    return found
 
 
 def _funded_share(split: Split) -> np.ndarray:

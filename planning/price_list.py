@@ -258,7 +258,7 @@ _MOST_SEARCHED, _COST_DRAWS = 200, 50
 
 
 def beyond_the_comparison(
-    policy: Policy, comparison: Comparison, seed: int, rows: list[PriceRow], folder: Path
+    policy: Policy, comparison: Comparison, seed: int, rows: list[PriceRow], folder: Path, *, costs: bool = True
 ) -> dict[str, Any]:
     """What a report says of a policy besides its earnings, as `ReportData` takes it: stress tests, rules and what they cost,
     the rows of the price list, its key-value items and basket index, and prices by protected group where the market has
@@ -266,6 +266,7 @@ def beyond_the_comparison(
 
     Args:
         folder: Of the market, as for `price_image.kept_items`.
+        costs: Whether to search what each price rule costs, which takes as long as all else together.
     """
     from msgspec.structs import asdict
 
@@ -278,7 +279,7 @@ def beyond_the_comparison(
     rules = surrogate_tree(policy, spec, max_depth=_RULES_DEPTH, seed=seed)
     found = comparison.uncertainty
     current = product_figures(spec, found.candidates[0].policy, seed=seed) if rows and found else None
-    searched = spec.num_draws and spec.sizes["N"] <= _MOST_SEARCHED and has_closed_form(spec)
+    searched = costs and spec.num_draws and spec.sizes["N"] <= _MOST_SEARCHED and has_closed_form(spec)
     own = {"stress": stress, "price_list": [asdict(row) for row in rows], "current": current}
     own |= {"rule_costs": rule_costs(spec, draws=min(_COST_DRAWS, spec.num_draws), seed=seed) if searched else None}
     own |= asdict(image_of_list(folder, [(spec, rows)]))

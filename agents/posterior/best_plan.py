@@ -15,7 +15,7 @@ from ...envs import Market, seed_for
 from ...pricing import PricePath
 from ...scenarios import MarketSpec, floor_market
 from ...scenarios.sections import Array
-from .deals import AFTER, OPTIONS, Calendar, Option, Plan, PlanValue, path_of, picked, stacked, stepped
+from .deals import AFTER, DROPPED, OPTIONS, Calendar, Option, Plan, PlanValue, path_of, picked, stacked, stepped
 from .money import PosteriorMoney, draws_of
 from .prices import best_prices, risk_value, worst_share
 
@@ -41,8 +41,9 @@ def best_plan(spec: MarketSpec, risk: str = "mean") -> PricePath:
 
     Each product in turn takes the best of its regular prices, and each deal the best of what may become of it; products of
     different categories, whose customers are others, take turns together. Every change must earn more than the plan before
-    it on average, and in most draws: a deal is replaced only where 90% of them favour it. Where prices may leave the shop's
-    plan by more than a step, a second ascent starts at the best fixed prices without deals. Of both and the shop's own plan,
+    it on average, and in most draws: a deal is replaced only where 90% of them favour it. Near the shop's plan no deal is
+    dropped; where prices may leave it by more than a step, a second ascent starts at the best fixed prices without deals. Of
+    both and the shop's own plan,
     each category follows what earns most in simulated markets, whose stock may run out. Where the market has a profit
     floor, the plan keeps it: unit costs are multiplied until it does.
 
@@ -106,6 +107,8 @@ class _Search:
         self.lowest = lowest if charged is None else np.maximum(lowest, charged)
         category = spec.category_index
         self.place = np.array([int((category[:n] == c).sum()) for n, c in enumerate(category)])
+        self.near = bool(spec.guardrails.near_plan.size)
+        self.changes = [option for option in _CHANGES if not (self.near and option == DROPPED)]
         self.extra_cost: Array | float = 0.0
         self.start = np.zeros((1, 1))
 
@@ -114,7 +117,7 @@ class _Search:
         self.extra_cost, own = extra_cost, self.value.planned
         self.start = self._money(own)
         found = [own, self._ascended(own)]
-        if self.spec.demand.family == "mnl" and self.spec.guardrails.max_step is None:
+        if self.spec.demand.family == "mnl" and not self.near:
             found.append(self._ascended(self._fixed()))
         earned = np.stack([self._simulated(plan) for plan in found])
         return picked(stacked(found), earned.argmax(axis=0)[self.spec.category_index])
@@ -149,7 +152,7 @@ class _Search:
                 before = plan
                 plan = self._with_regular_prices(plan, steps)
                 for turn in calendar.turns(plan):
-                    options = [calendar.changed(plan, turn, option) for option in _CHANGES]
+                    options = [calendar.changed(plan, turn, option) for option in self.changes]
                     plan = self._best_of(plan, options, _DEAL_FAVOURED)
                 if np.array_equal(before.price, plan.price):
                     break
@@ -184,7 +187,7 @@ class _Search:
         """The plan with prices of the price grid within the price rules, where it leaves the shop's own."""
         rules, own = self.spec.guardrails, self.value.planned.price
         wanted = plan.price
-        if rules.near_plan.size:
+        if self.near:
             wanted = np.clip(wanted, *rules.step_range(np.arange(len(wanted)), plan.deal))
         price = np.where(np.isclose(plan.price, own, rtol=1e-9), own, rules.nearest(wanted))
         if len(rules.kept_links) or rules.baskets[1].size:

@@ -33,7 +33,9 @@ class Option(NamedTuple):
     moved: int = 0
 
 
-OPTIONS = (Option(), Option(0.95), Option(0.9), Option(moved=-2), Option(moved=-1), Option(moved=1), Option(moved=2))
+DROPPED = Option()
+"""What becomes of a deal that is dropped."""
+OPTIONS = (DROPPED, Option(0.95), Option(0.9), Option(moved=-2), Option(moved=-1), Option(moved=1), Option(moved=2))
 """What is tried for a deal besides keeping it."""
 
 
@@ -182,6 +184,8 @@ class Calendar:
         self.spec = spec
         self.lowest = spec.guardrails.low if lowest is None else lowest
         self.free = np.flatnonzero(~spec.guardrails.held)
+        # Near the shop's plan, a deal keeps its depth wherever it goes, and goes where none is planned.
+        self.planned = own_plan(spec).deal if spec.guardrails.near_plan.size else None
         # The price of a period without the deal: that of the nearest one before, else after.
         usual = pd.DataFrame(np.where(plan.deal, np.nan, plan.price)).ffill().bfill()
         self.usual = usual.fillna(pd.Series(spec.products.regular_price)).to_numpy()
@@ -229,6 +233,8 @@ class Calendar:
 
     def _reprice(self, new: Plan, n: int, here: NDArray[np.intp], factor: float) -> None:
         """Make a deal deeper, or shallower as long as it is one."""
+        if self.planned is not None and not self.planned[here, n].all():
+            return
         price = factor * new.price[here, n]
         if factor < 1:
             new.price[here, n] = np.maximum(price, np.minimum(self.lowest[n], new.price[here, n]))
@@ -240,6 +246,8 @@ class Calendar:
         there = here + by
         beside = plan.deal[np.setdiff1d(there, here).clip(0, len(plan.deal) - 1), n]
         if by and (there[0] < 0 or there[-1] >= len(plan.price) or beside.any()):
+            return
+        if by and self.planned is not None and self.planned[there, n].any():
             return
         kept = [part[here, n].copy() for part in (plan.price, plan.feature)]
         new.price[here, n], new.feature[here, n], new.deal[here, n] = self.usual[here, n], 0.0, False

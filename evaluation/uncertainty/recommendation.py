@@ -91,7 +91,8 @@ def candidates(
     """
     current = current_prices(spec)
     found = [Candidate(current, _WORDS["current"])]
-    if current.name != REGULAR:
+    # Near the plan, deals stay.
+    if current.name != REGULAR and not spec.guardrails.near_plan.size:
         found.append(Candidate(named_policy(REGULAR, spec), _WORDS[REGULAR]))
     several = len(learned) > 1
     named = [(policy, _WORDS["learned"] + f" ({policy.name})" * several) for policy in learned]

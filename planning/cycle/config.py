@@ -39,6 +39,7 @@ _WIDEN = (
     "price; by default neither range nor steps are left"
 )
 _BY = "stores of one market: all; those whose regular prices agree; or each by itself"
+_COSTS = "whether report and page show what each price rule costs; `repricer rules cost` finds it later, too"
 _EPSILON = "cost of [privacy](privacy_learning.md) of segments and networks; by default they are exact"
 _SHARES = "shares of epsilon; by default counts 0.2, figures 0.27, units 0.18, network 0.35"
 _TESTED = "folders of price experiments, whose weeks are among the sales"
@@ -136,6 +137,7 @@ class EvaluateSection(_Section, frozen=True):
 
     episodes: Annotated[Count, Meta(description="test markets, one episode each")] = 1000
     draws: Annotated[Count, Meta(description="posterior draws to compare over")] = 200
+    rule_costs: Annotated[bool, Meta(description=_COSTS)] = False
 
 
 class AccountSection(_Section, frozen=True):

@@ -171,18 +171,21 @@ def compare_stage(cycle: Cycle, place: Place, timings: list[dict[str, Any]], tri
     policies += [Without(learned, "discount")] * (run.spec.prices.max_discount > 0)
     policies += [Without(learned, "recommendation")] * (run.spec.recommendation is not None)
     draws = min(asked.draws, run.spec.num_draws) or None
-    policies += ["historical", "regular", "myopic"]
+    policies += ["historical", "plan", "regular", "myopic"]
     how = {"episodes": asked.episodes, "seed": seed, "draws": draws, "risk": cycle.config.train.risk}
     comparison = evaluate(run.spec, policies, **how)
     document, found = comparison.to_dict(), given(comparison.uncertainty)
     write_json(folder / COMPARISON, document)
     rows, listed = write_lists(cycle, place, found)
-    shown = beyond_the_comparison(learned, comparison, seed, rows, folder / MARKET)
+    shown = beyond_the_comparison(learned, comparison, seed, rows, folder / MARKET, costs=asked.rule_costs)
+    beside = (folder / LISTS[0]).with_suffix(RULES_BESIDE)
     if shown["rule_costs"] is not None:
-        write_json((folder / LISTS[0]).with_suffix(RULES_BESIDE), msgspec.to_builtins(shown["rule_costs"]))
+        write_json(beside, msgspec.to_builtins(shown["rule_costs"]))
     shown["fit"] = fit_report(folder / MARKET)
     write_report(folder / REPORT, ReportData(comparison, run=run, learned=learned.name, timings=timings, **shown))
     lines = [f"report: {folder / REPORT}", listed, *to_vary(found, tried)]
+    if shown["rule_costs"] is None:
+        lines.append(f"what each price rule costs: repricer rules cost {folder / MARKET} --out {beside}")
     gained = {"verdict": verdict(comparison, learned.name), "gain": found.relative_gain}
     return {"comparison": document, **gained, "lines": lines}
 

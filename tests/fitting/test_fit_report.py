@@ -34,10 +34,23 @@ def test_funding_is_that_of_the_week_else_of_a_year_before_else_a_share_of_the_r
     split = Split(pd.DataFrame({"product": ["a", "b"]}), future, future, future)
     days = [weeks[0], weeks[0] - pd.Timedelta(weeks=52), weeks[1] - pd.Timedelta(weeks=52), weeks[2]]
     paid = pd.DataFrame({"start_date": days, "product": "a", "funding": [0.3, 0.1, 0.2, 0.4]})
-    found = _funding(split, Tables(future, promotions=paid), 0.5)
+    found = _funding(split, Tables(future, promotions=paid), 0.5, np.ones(2))
     assert found[:, 0].tolist() == [0.3, 0.2, 0.0], "the third week has no deal"
     assert found[:, 1].tolist() == [0.25, 0.25, 0.0]
-    assert not _funding(split, Tables(future), 0.0).any()
+    assert not _funding(split, Tables(future), 0.0, np.ones(2)).any()
+
+
+def test_a_planned_deal_costs_what_the_same_deal_cost_a_year_ago_relative_to_then():
+    """A deal at 1.49 was planned at the usual cost of 2.02: the supplier had sold it for a third less."""
+    weeks = pd.date_range("2023-01-02", periods=56, freq="7D")
+    deal = np.arange(56) % 52 == 1
+    past = pd.DataFrame({"week": weeks, "product": "a", "regular_price": 2.5, "price": np.where(deal, 1.5, 2.5)})
+    past["unit_cost"] = np.where(deal, 1.0, 1.6)
+    past.loc[40:, "unit_cost"] *= 1.25
+    known, ahead = past[:52], past[52:]
+    split = Split(pd.DataFrame({"product": ["a"]}), known, ahead, past)
+    found = _funding(split, Tables(past), 0.0, np.array([2.0]))
+    assert found.ravel().tolist() == [0.0, 0.75, 0.0, 0.0]
 
 
 def test_past_weeks_cost_what_was_booked_and_todays_cost_where_nothing_was():
