@@ -15,6 +15,7 @@ from . import (  # noqa: F401  they register their checks
     agents_markets,
     agents_unseen,
     alerts,
+    client,
     competition,
     container,
     customers,

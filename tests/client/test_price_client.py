@@ -218,9 +218,12 @@ def test_what_is_wrong_is_refused_by_the_service_and_at_hand_alike(
 
 
 def test_a_service_without_a_log_is_refused_with_what_to_do(one_path: Path, state: dict[str, Any]) -> None:
-    with serving(create_app(one_path)) as url, PriceClient(url, one_path) as client:
-        with pytest.raises(RefusedError, match="start the service with --log"):
-            client.price(state)
+    with (
+        serving(create_app(one_path)) as url,
+        PriceClient(url, one_path) as client,
+        pytest.raises(RefusedError, match="start the service with --log"),
+    ):
+        client.price(state)
 
 
 @pytest.mark.parametrize(
