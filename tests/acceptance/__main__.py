@@ -57,6 +57,7 @@ from . import (  # noqa: F401  they register their checks
     shops,
     shops_gains,
     shops_others,
+    simulation,
     trust_answers,
     trust_federated,
     trust_fraud,

@@ -26,6 +26,7 @@ from repricer.serving.bundle.files import MANIFEST, SIGNATURE, open_seal, read_f
 from repricer.serving.decision_log.storage import PATIENCE, LogError, _Job
 from repricer.serving.http.app import ServiceSettings, create_app
 from sqlalchemy import text
+from sqlalchemy.util import LRUCache
 
 NAMES = ("one", "two")
 BUNDLES = 5
@@ -33,6 +34,10 @@ _NOON = dt.datetime(2024, 3, 4, 12, tzinfo=dt.UTC)
 """When a world begins, by a clock that is right."""
 _OWNER: contextvars.ContextVar[Instance | None] = contextvars.ContextVar("owner", default=None)
 """The instance whose code runs; None outside of all."""
+
+
+_STATEMENTS: Any = LRUCache(500)
+"""Compiled once for all worlds."""
 
 
 class Crashed(BaseException):
@@ -113,6 +118,7 @@ class VirtualLog(DecisionLog):
     def __init__(self, world: World, owner: Instance | None) -> None:
         super().__init__(world.log_path)
         self._jobs.put(None)  # its thread ends
+        self.engine._compiled_cache = _STATEMENTS
         self._world, self._owner, self._queue = world, owner, list[Any]()
 
     def submit(self, work: Any) -> Future[Any]:
@@ -141,7 +147,8 @@ class VirtualLog(DecisionLog):
             job.done.set_running_or_notify_cancel()
         if done:
             self._commit(done)
-        self._world.note_switches(self)
+        if any("record_switches" in getattr(job.work, "__qualname__", "") for job in jobs):
+            self._world.note_switches(self)
         if ends and self._owner:
             self._owner.crash()
             return
@@ -377,7 +384,7 @@ class World:
             patch.setattr("repricer.serving.http.app.DecisionLog", self.opened)
             patch.setattr("repricer.serving.http.bundles.load_bundle", _loaded)
             # Pauses for others, who have none here; and no power fails.
-            patch.setattr("repricer.serving.decision_log.log._PAUSE", 0)
+            patch.setattr("repricer.serving.decision_log.log.time", SimpleNamespace(sleep=lambda _: None))
             patch.setattr("repricer.serving.decision_log.storage._PRAGMAS", ("journal_mode = WAL", "synchronous = OFF"))
             yield
 
