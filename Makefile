@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 DOCS_STAMP := $(VENV)/docs-installed
-PACKAGES := agents cli data envs evaluation fitting forecasting jobs optimum planning pricing privacy profiles scenarios serving
+PACKAGES := agents cli client data envs evaluation fitting forecasting jobs optimum planning pricing privacy profiles scenarios serving
 
 .PHONY: demo test check format acceptance bench docs release image clean help
 

@@ -26,8 +26,8 @@ def with_text(text: str, files: str = "*.py") -> list[str]:
     ]
 
 
-# Those of `serving` need a bundle beside them: tests/serving/test_examples.py runs them.
-MODULES = [module for module in with_text(">>> ") if not module.startswith("repricer.serving.")]
+# Those of `serving` and `client` need a bundle beside them: tests/serving/test_examples.py runs them.
+MODULES = [module for module in with_text(">>> ") if not module.startswith(("repricer.serving.", "repricer.client."))]
 ROOMS = with_text("__all__ = [", "__init__.py")
 
 

@@ -261,6 +261,7 @@ class Deployment:
             "former": None if former is None else {"bundle": former},
             "canary": None if slots.canary is None else slots.canary.facts,
             **{"fallback": slots.fallback.policy.name, "holdout": slots.holdout, "kill_switch": slots.killed},
+            "seed": self._draws.seed,
             "certificate": self.positions.certificate,
             **{"outside_training_range": slots.drift.shares, "alarms": slots.drift.alarms},
         }

@@ -64,6 +64,7 @@ class Draws:
     """
 
     def __init__(self, seed: int) -> None:
+        self.seed = seed
         self._key, self._numbers = seed.to_bytes(8, "big"), itertools.count()
 
     def arm(self, slots: Slots, state: State) -> str:

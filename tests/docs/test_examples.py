@@ -126,7 +126,7 @@ def test_the_examples_of_the_serving_page_run(tmp_path, capsys):
     run = repricer.train("stationary-logit", algo="ppo", steps=2_000, settings=small)
     repricer.export(run, tmp_path / "bundle")
     found = blocks("docs/serving.md", "python")
-    assert len(found) == 6
+    assert len(found) == 7
     exec("\n".join(found), {})
     assert "pinned" in capsys.readouterr().out
 
@@ -167,9 +167,7 @@ def test_links_between_pages_lead_somewhere(page):
 
 @pytest.mark.parametrize("page", LINKED)
 def test_the_files_that_a_page_names_exist(page):
-    rooms = (
-        "agents|benchmarks|cli|data|docs|envs|evaluation|fitting|forecasting|pricing|profiles|scenarios|serving|tests"
-    )
+    rooms = "agents|benchmarks|cli|client|data|docs|envs|evaluation|fitting|forecasting|pricing|profiles|scenarios|serving|tests"
     for named in re.findall(rf"`((?:{rooms})/[\w./-]*)`", text_of(page)):
         made_up = ("NAME", "ALGO")
         assert (ROOT / named).exists() or any(word in named for word in made_up), named

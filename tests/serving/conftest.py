@@ -24,34 +24,36 @@ PRODUCTS = ("anchovy", "biscuit", "cider")
 SEGMENTS = ("thrifty", "loyal")
 
 
+TABLE: dict[str, Any] = {
+    "name": "test-market",
+    "version": 2,
+    "assumptions": ["the slot's lift was assumed"],
+    "market": {"horizon_periods": 8, "objective": "profit"},
+    "products": {
+        "names": PRODUCTS,
+        "regular_price": [2.0, 3.0, 5.0],
+        "unit_cost": [1.0, 1.0, 2.0],
+        "category": ("food", "food", "drink"),
+    },
+    "arrivals": {"rate": 20.0, "segments": SEGMENTS, "segment_share": 0.5},
+    "demand": {"quality": 3.0, "price_sensitivity": [[1.0] * 3, [0.5] * 3]},
+    "recommendation": {"lift": 0.5, "candidates": [[1, 1, 0], [0, 1, 1]]},
+    "prices": {
+        "floor": [1.0, 1.5, 3.0],
+        "ceiling": [4.0, 6.0, 9.0],
+        "tick": 0.05,
+        "minimum_margin": 0.2,
+        "max_change": 0.15,
+        "max_discount": 0.3,
+        "max_segment_spread": 0.1,
+    },
+}
+"""The market of most tests of the service."""
+
+
 @pytest.fixture(scope="session")
 def spec() -> MarketSpec:
-    return spec_from_table(
-        {
-            "name": "test-market",
-            "version": 2,
-            "assumptions": ["the slot's lift was assumed"],
-            "market": {"horizon_periods": 8, "objective": "profit"},
-            "products": {
-                "names": PRODUCTS,
-                "regular_price": [2.0, 3.0, 5.0],
-                "unit_cost": [1.0, 1.0, 2.0],
-                "category": ("food", "food", "drink"),
-            },
-            "arrivals": {"rate": 20.0, "segments": SEGMENTS, "segment_share": 0.5},
-            "demand": {"quality": 3.0, "price_sensitivity": [[1.0] * 3, [0.5] * 3]},
-            "recommendation": {"lift": 0.5, "candidates": [[1, 1, 0], [0, 1, 1]]},
-            "prices": {
-                "floor": [1.0, 1.5, 3.0],
-                "ceiling": [4.0, 6.0, 9.0],
-                "tick": 0.05,
-                "minimum_margin": 0.2,
-                "max_change": 0.15,
-                "max_discount": 0.3,
-                "max_segment_spread": 0.1,
-            },
-        }
-    )
+    return spec_from_table(TABLE)
 
 
 def make_run(spec: MarketSpec, *, product_wise: bool) -> Run:

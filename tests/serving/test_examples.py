@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from repricer import serving
+from repricer import client, serving
 from repricer.serving.bundle.files import own_key_paths
 
 MODULES = [
     module.name
-    for module in pkgutil.walk_packages(serving.__path__, f"{serving.__name__}.")
+    for room in (serving, client)
+    for module in pkgutil.walk_packages(room.__path__, f"{room.__name__}.")
     if ">>> " in Path(importlib.util.find_spec(module.name).origin).read_text(encoding="utf-8")
 ]
 

@@ -1,0 +1,138 @@
+"""Faults that the service had, or might get, put back: the simulation must find each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from repricer.pricing import Guardrails
+from repricer.serving.decision_log import maintenance, replies
+from repricer.serving.decision_log.outcomes import Report
+from repricer.serving.decision_log.storage import Storage, start_of
+from repricer.serving.decision_log.tables import DECISIONS
+from repricer.serving.http.deployment import Deployment
+from repricer.serving.http.switchboard import DeploymentError, Positions
+from sqlalchemy import func, select
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+def _older_start(patch: pytest.MonkeyPatch) -> None:
+    start = Deployment._start
+
+    def as_it_was(self: Deployment, killed: bool) -> None:
+        self._bundles.check_update = lambda *_: None
+        try:
+            start(self, killed)
+        finally:
+            del self._bundles.check_update
+
+    patch.setattr(Deployment, "_start", as_it_was)
+
+
+def _toggle(patch: pytest.MonkeyPatch) -> None:
+    def rolled_back(self: Positions, target: str | None = None) -> Any:
+        if self.former is None:
+            raise DeploymentError("rollback needs a former bundle; got none; reload a newer one first")
+        return [("bundle", self.former)]
+
+    patch.setattr(Positions, "rolled_back", rolled_back)
+
+
+def _rotation_by_highest(patch: pytest.MonkeyPatch) -> None:
+    def older(storage: Storage, days: float) -> int:
+        d = DECISIONS.c
+        start = start_of(DECISIONS, storage.rows).rows
+        return (
+            maintenance._one(storage.rows, select(func.max(d.id)).where(d.time < maintenance._ago(days))) or start
+        ) - start
+
+    patch.setattr(maintenance, "older", older)
+
+
+def _certificate_survives(patch: pytest.MonkeyPatch) -> None:
+    activated = Positions._activated
+
+    def as_it_was(self: Positions, digest: str) -> Positions:
+        return replace(activated(self, digest), certificate=self.certificate)
+
+    patch.setattr(Positions, "_activated", as_it_was)
+
+
+def _retry_recorded_twice(patch: pytest.MonkeyPatch) -> None:
+    """What an answer of 503 left unsettled is recorded again."""
+    patch.setattr("repricer.serving.decision_log.log.kept", lambda *_: None)
+    patch.setattr("repricer.serving.http.prices.kept", lambda *_, **__: None)
+    keep = replies.keep
+
+    def kept_anew(writing: Any, reply: Any) -> None:
+        writing.do(replies.delete(replies.REPLIES).where(replies.REPLIES.c.id == reply.request_id))
+        keep(writing, reply)
+
+    patch.setattr("repricer.serving.decision_log.log.keep", kept_anew)
+
+
+def _answered_before_commit(patch: pytest.MonkeyPatch) -> None:
+    async def at_once(_: Any) -> None:
+        return None
+
+    patch.setattr("repricer.serving.http.prices.committed", at_once)
+
+
+def _outcome_twice(patch: pytest.MonkeyPatch) -> None:
+    know = Report._know
+    patch.setattr(Report, "_know", lambda self, _, reports: know(self, lambda _: (), reports))
+
+
+def _kill_switch_at_start_only(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Deployment, "_catch_up", lambda _: None)
+
+
+def _fallback_without_rules(patch: pytest.MonkeyPatch) -> None:
+    apply = Guardrails.apply
+
+    def unguarded(self: Guardrails, action: Any, view: Any) -> Any:
+        return replace(apply(self, action, view), price=action.price)
+
+    patch.setattr(Guardrails, "apply", unguarded)
+
+
+def _taken_back_at_start(patch: pytest.MonkeyPatch) -> None:
+    """A bundle that was seen before takes over where it lies at the path of an instance that starts."""
+
+    def started(self: Positions, digest: str, killed: bool, share: float) -> Any:
+        return [("bundle", digest)] if digest != self.active else []
+
+    patch.setattr(Positions, "started", started)
+
+
+def _switch_in_memory(patch: pytest.MonkeyPatch) -> None:
+    """A kill switch takes effect where it is thrown, and is not recorded where the log refuses it."""
+    throw = Deployment.throw
+
+    def thrown(self: Deployment, decide: Any, by: str, reason: str = "") -> Any:
+        try:
+            return throw(self, decide, by, reason)
+        except OSError:
+            transitions = decide(self.positions)
+            self._put(self.positions.after(transitions), self._switched(self.positions.after(transitions)))
+            return transitions
+
+    patch.setattr(Deployment, "throw", thrown)
+
+
+FAULTS: Mapping[str, Plant] = {
+    "a start activates an older bundle": _older_start,
+    "a rollback is a toggle": _toggle,
+    "a start activates a bundle that was taken back": _taken_back_at_start,
+    "rotation deletes up to the highest old row": _rotation_by_highest,
+    "a certificate survives a change of bundle": _certificate_survives,
+    "a retry after a 503 is recorded twice": _retry_recorded_twice,
+    "a price is answered before it is on disk": _answered_before_commit,
+    "an outcome counts twice": _outcome_twice,
+    "the kill switch is followed at the start only": _kill_switch_at_start_only,
+    "a switch that is not recorded is thrown": _switch_in_memory,
+    "prices leave the price rules": _fallback_without_rules,
+}

@@ -1,0 +1,92 @@
+"""Seeds of the simulation, from their start to their violations: `python -m repricer.tests.serving.simulation.runs
+--first 7 --count 1` replays seed 7.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import itertools
+import logging
+import multiprocessing
+import os
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import pytest
+from repricer.scenarios import spec_from_table
+from repricer.serving import export
+from repricer.serving.bundle.files import own_key_paths
+from repricer.tests.serving.conftest import TABLE, make_run
+
+from .actions import story
+from .checker import violations
+from .faults import FAULTS
+from .world import World, newer_bundles
+
+_PIECE = 20
+"""Seeds that a process runs before it reports."""
+
+
+def run(seed: int, bundles: list[Path], fault: str | None = None) -> list[str]:
+    """What a seed violates; the same seed gives the same history.
+
+    Args:
+        seed: Draws all that happens.
+        bundles: As `newer_bundles` makes them.
+        fault: One of `FAULTS`, put back.
+    """
+    found = list[str]()
+
+    async def checked(world: World) -> None:
+        await story(world)
+        found.extend(violations(world))
+
+    with tempfile.TemporaryDirectory(prefix="simulation-") as folder, pytest.MonkeyPatch.context() as patch:
+        if fault is not None:
+            FAULTS[fault](patch)
+        World(seed, bundles, Path(folder)).live(checked)
+    return found
+
+
+@functools.cache
+def own_bundles() -> list[Path]:
+    """Bundles of the market of the tests, made once a process."""
+    folder = Path(tempfile.mkdtemp(prefix="simulation-bundles-"))
+    path = export(make_run(spec_from_table(TABLE), product_wise=True), folder / "bundle")
+    return newer_bundles(path, own_key_paths(path)[0], folder)
+
+
+def broken(first: int, count: int) -> Iterator[tuple[int, list[str]]]:
+    """Seeds that violate something, with what, searched by a process a core."""
+    bundles = own_bundles()
+    pieces = [range(at, min(at + _PIECE, first + count)) for at in range(first, first + count, _PIECE)]
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(os.cpu_count(), context) as pool:
+        for found in pool.map(_piece, pieces, itertools.repeat(bundles)):
+            yield from found
+
+
+def _piece(seeds: range, bundles: list[Path]) -> list[tuple[int, list[str]]]:
+    logging.disable(logging.CRITICAL)
+    found = [(seed, run(seed, bundles)) for seed in seeds]
+    return [(seed, lines) for seed, lines in found if lines]
+
+
+def main() -> None:
+    """Search some seeds."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--count", type=int, default=20_000)
+    arguments = parser.parse_args()
+    count = 0
+    for seed, lines in broken(arguments.first, arguments.count):
+        count += 1
+        print(f"seed {seed}:", *lines, sep="\n  ", flush=True)
+    print(f"{count} of {arguments.count} seeds violate something")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,440 @@
+"""A virtual world around the real service: two instances, with their routes, deployment and decision log on one SQLite
+file. Only the clock, the order in which things happen, the storage's failures and the network are virtual, drawn from a
+seed: the same seed gives the same history.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import datetime as dt
+import functools
+import json
+import tempfile
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from repricer.serving import Bundle, DecisionLog, load_bundle
+from repricer.serving.bundle.files import MANIFEST, SIGNATURE, open_seal, read_files, read_private_key, seal, sha256
+from repricer.serving.decision_log.storage import PATIENCE, LogError, _Job
+from repricer.serving.http.app import ServiceSettings, create_app
+from sqlalchemy import text
+from sqlalchemy.util import LRUCache
+
+NAMES = ("one", "two")
+BUNDLES = 5
+_NOON = dt.datetime(2024, 3, 4, 12, tzinfo=dt.UTC)
+"""When a world begins, by a clock that is right."""
+_OWNER: contextvars.ContextVar[Instance | None] = contextvars.ContextVar("owner", default=None)
+"""The instance whose code runs; None outside of all."""
+
+
+_STATEMENTS: Any = LRUCache(500)
+"""Compiled once for all worlds."""
+
+
+class Crashed(BaseException):
+    """The process ended here; nothing of it handles that."""
+
+
+class VirtualLoop(asyncio.BaseEventLoop):
+    """An event loop whose time passes only where nothing is left to do, and whose threads are callbacks.
+
+    Args:
+        random: Draws how long a thread takes.
+    """
+
+    def __init__(self, random: Random) -> None:
+        super().__init__()
+        self._random, self._now, self._selector = random, 0.0, self
+
+    def time(self) -> float:
+        """Seconds since the world began."""
+        return self._now
+
+    def select(self, timeout: float | None) -> list[Any]:
+        """Let time pass until the next callback."""
+        assert timeout is not None, "everything waits for something that never comes"
+        self._now += timeout
+        return []
+
+    def _process_events(self, event_list: Any) -> None:
+        pass
+
+    def _write_to_self(self) -> None:
+        pass
+
+    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
+        """Do it later, in one piece."""
+        future = self.create_future()
+
+        def work() -> None:
+            if future.done():
+                return
+            try:
+                result = func(*args)
+            except BaseException as error:
+                if not future.done():
+                    future.set_exception(error)
+            else:
+                if not future.done():
+                    future.set_result(result)
+
+        self.call_later(self._random.uniform(0, 0.02), work)
+        return future
+
+
+class _Awaited(Future):
+    """A job's result; who waits for it in a thread has it committed now, or is told that storage does not answer."""
+
+    def __init__(self, log: VirtualLog) -> None:
+        super().__init__()
+        self._log = log
+
+    def result(self, timeout: float | None = None) -> Any:
+        if not self.done():
+            self._log.write()
+            self._log.check_running()
+        if not self.done():
+            raise LogError("the decision log does not answer") if timeout is None else TimeoutError
+        return super().result()
+
+
+class VirtualLog(DecisionLog):
+    """The decision log of one process, which commits when the world says so.
+
+    Args:
+        world: Where it is.
+        owner: Whose it is; None for a command.
+    """
+
+    def __init__(self, world: World, owner: Instance | None) -> None:
+        super().__init__(world.log_path)
+        self._jobs.put(None)  # its thread ends
+        self.engine._compiled_cache = _STATEMENTS
+        self._world, self._owner, self._queue = world, owner, list[Any]()
+
+    def submit(self, work: Any) -> Future[Any]:
+        world, job = self._world, _Job(work, _Awaited(self))
+        if self._is_stalled and world.now - self._owner.stalled_since > PATIENCE:
+            raise LogError("the decision log has not answered")
+        if self._is_stalled and world.random.random() < 0.5:
+            job.done.set_running_or_notify_cancel()  # storage has it, and may write it later
+        self._queue.append(job)
+        world.loop.call_later(world.random.uniform(0, 0.01), self.write)
+        return job.done
+
+    def write(self) -> None:
+        """Commit what waits, unless storage stalls; the process may end right after."""
+        if self._is_stalled or not self._queue or (self._owner and not self._owner.is_up):
+            return
+        waiting, self._queue = self._queue, []
+        jobs = [job for job in waiting if job.done.running() or job.done.set_running_or_notify_cancel()]
+        if self._owner and self._owner.is_full:
+            for job in jobs:
+                job.done.set_exception(LogError("disk full"))
+            return
+        ends = self._owner is not None and self._world.random.random() < self._world.crash_after_commit
+        done = [_Job(job.work, Future()) for job in jobs]
+        for job in done:
+            job.done.set_running_or_notify_cancel()
+        if done:
+            self._commit(done)
+        if any("record_switches" in getattr(job.work, "__qualname__", "") for job in jobs):
+            self._world.note_switches(self)
+        if ends and self._owner:
+            self._owner.crash()
+            return
+        for job, own in zip(jobs, done, strict=True):
+            error = own.done.exception()
+            if error is None:
+                job.done.set_result(own.done.result())
+            else:
+                job.done.set_exception(error)
+
+    def check_running(self) -> None:
+        """Raise Crashed where the process has ended."""
+        if self._owner is not None and not self._owner.is_up:
+            raise Crashed
+
+    def rows(self, query: Any) -> Iterator[dict[str, Any]]:
+        if self._is_stalled:
+            raise LogError("the decision log does not answer")
+        return super().rows(query)
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    @property
+    def _is_stalled(self) -> bool:
+        return self._owner is not None and self._owner.stalled_since is not None
+
+
+class Instance:
+    """One service, which may end at any time.
+
+    Args:
+        world: Where it is.
+        name: Its name.
+    """
+
+    def __init__(self, world: World, name: str) -> None:
+        self.world, self.name, self.path = world, name, world.folder / f"bundle-{name}"
+        self.clock = dt.timedelta()
+        """How far its clock is off."""
+        self.stalled_since: float | None = None
+        self.is_full, self.is_up = False, False
+        self.cut_off: list[list[float]] = []
+        """Spans of time in which it could not use its log."""
+        self._tasks = dict[asyncio.Task[Any], None]()
+        self.log: VirtualLog | None = None
+        self.app: Any = None
+
+    def put(self, bundle: int) -> None:
+        """Put a bundle at its path, which is a link."""
+        if self.path.is_symlink():
+            self.path.unlink()
+        self.path.symlink_to(self.world.bundles[bundle])
+
+    def start(self) -> None:
+        """Start it; a start that the log refuses is none."""
+        assert not self.is_up
+        _OWNER.set(self)
+        self.is_up = True
+        settings = ServiceSettings(rate=1e6, burst=1e6, fallback="regular", seed=3)
+        try:
+            self.app = create_app(self.path, log=self.world.log_path, settings=settings)
+        except (Crashed, ValueError, OSError):
+            self.crash()
+        else:
+            self.run(self.app.state.deployment.follow(None))
+        finally:
+            _OWNER.set(None)
+
+    def crash(self) -> None:
+        """End it: what it has not written is lost."""
+        self.is_up, self.app = False, None
+        for task in list(self._tasks):
+            task.cancel()
+        self._tasks.clear()
+        if self.log is not None:
+            self.log.close()
+            self.log = None
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run something as a part of it."""
+        owner = _OWNER.get()
+        _OWNER.set(self)
+        task = self.world.loop.create_task(work)
+        _OWNER.set(owner)
+        self._tasks[task] = None
+        task.add_done_callback(lambda done: (self._tasks.pop(done, None), done.cancelled() or done.exception()))
+        return task
+
+    def cut(self, is_cut: bool) -> None:
+        """Note that it cannot use its log, or can again."""
+        if is_cut:
+            self.cut_off.append([self.world.now, float("inf")])
+        elif self.cut_off:
+            self.cut_off[-1][1] = self.world.now
+
+    async def respond(self, method: str, path: str, body: Any, key: str | None) -> tuple[int, Any]:
+        """What it answers to a request, through all of its routes."""
+        payload = b"" if body is None else json.dumps(body).encode()
+        headers = [(b"host", b"prices"), (b"content-type", b"application/json")]
+        headers.append((b"content-length", str(len(payload)).encode()))
+        if key is not None:
+            headers.append((b"idempotency-key", key.encode()))
+        scope = {"type": "http", "method": method, "path": path, "headers": headers, "http_version": "1.1"}
+        sent = list[dict[str, Any]]()
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": payload, "more_body": False}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        await self.app(scope | {"query_string": b""}, receive, send)
+        return sent[0]["status"], json.loads(sent[1]["body"])
+
+
+@dataclass
+class Asked:
+    """A request for prices, and what its caller got."""
+
+    key: str
+    units: float
+    """Units on hand, by which the log tells one request from all others."""
+    market: str
+    sent: float
+    acknowledged: float = float("inf")
+    answers: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass
+class History:
+    """What callers, operators and the clerk saw."""
+
+    asked: list[Asked] = field(default_factory=list)
+    sold: dict[tuple[str, str], float] = field(default_factory=dict)
+    """Units that were reported and acknowledged, by request id and product."""
+    maybe_sold: dict[tuple[str, str], float] = field(default_factory=dict)
+    """Units that were reported."""
+    switched: dict[int, float] = field(default_factory=dict)
+    """When each row of the switches was committed."""
+    erased: set[str] = field(default_factory=set)
+    rotated: set[str] = field(default_factory=set)
+    """Request ids that rotation took."""
+    too_young: list[str] = field(default_factory=list)
+    """Those of them that were too young for it."""
+    heads: list[dict[str, Any]] = field(default_factory=list)
+    """Ends of the log as they were noted."""
+    refused: list[str] = field(default_factory=list)
+    """What `verify` complained of."""
+
+
+class World:
+    """Two instances on one log, and everything around them.
+
+    Args:
+        seed: Draws all that happens.
+        bundles: Folders of bundles, each newer than the one before.
+        folder: An empty folder for the log.
+    """
+
+    def __init__(self, seed: int, bundles: list[Path], folder: Path) -> None:
+        self.random, self.bundles, self.folder = Random(seed), bundles, folder
+        self.loop, self.log_path, self.history = VirtualLoop(self.random), folder / "log.db", History()
+        self.digests = [sha256((path / MANIFEST).read_bytes()) for path in bundles]
+        self.crash_after_commit = self.random.choice([0.0, 0.01])
+        self.instances = [Instance(self, name) for name in NAMES]
+        self.bundle: Bundle = _loaded(bundles[0])
+
+    @property
+    def now(self) -> float:
+        """Seconds since the world began."""
+        return self.loop.time()
+
+    def wall(self, instance: Instance | None = None) -> dt.datetime:
+        """The time by the clock of an instance; by a right one without."""
+        off = dt.timedelta() if instance is None else instance.clock
+        return _NOON + dt.timedelta(seconds=self.now) + off
+
+    def opened(self, _: Any) -> VirtualLog:
+        """The log of the instance that starts."""
+        owner = _OWNER.get()
+        log = VirtualLog(self, owner)
+        if owner is not None:
+            owner.log = log
+        return log
+
+    @contextlib.contextmanager
+    def command(self) -> Iterator[VirtualLog]:
+        """The log as a command opens it."""
+        with contextlib.closing(VirtualLog(self, None)) as log:
+            yield log
+
+    def note_switches(self, log: VirtualLog) -> None:
+        """Note when switches were committed."""
+        with log.engine.connect() as connection:
+            last = connection.execute(text("SELECT max(id) FROM switches")).scalar() or 0
+        for number in range(len(self.history.switched) + 1, last + 1):
+            self.history.switched[number] = self.now
+
+    async def ask(self, instance: Instance, method: str, path: str, body: Any, key: str | None = None) -> Any:
+        """Send a request over the network, which may lose it or its answer. Raises OSError."""
+        random = self.random
+        await asyncio.sleep(random.uniform(0, 0.02))
+        is_lost, is_answer_lost = random.random() < 0.03, random.random() < 0.05
+        if is_lost or not instance.is_up:
+            raise ConnectionError
+        answering = instance.run(instance.respond(method, path, body, key))
+        await asyncio.wait([answering])
+        if answering.cancelled() or answering.exception() is not None:
+            if not answering.cancelled() and not isinstance(answering.exception(), Crashed):
+                raise AssertionError("the service failed") from answering.exception()
+            raise ConnectionError
+        await asyncio.sleep(random.uniform(0, 0.02))
+        if is_answer_lost:
+            raise ConnectionError
+        return answering.result()
+
+    @contextlib.contextmanager
+    def patched(self) -> Iterator[None]:
+        """The service's clocks, log and loaded bundles are the world's."""
+        world = self
+
+        class Clock(dt.datetime):
+            @classmethod
+            def now(cls, tz: Any = None) -> dt.datetime:
+                return world.wall(_OWNER.get()).astimezone(tz)
+
+        days = SimpleNamespace(datetime=Clock, timedelta=dt.timedelta, UTC=dt.UTC, timezone=dt.timezone)
+        with pytest.MonkeyPatch.context() as patch:
+            for module in ("decision_log.chain", "decision_log.replies", "decision_log.maintenance", "http.deployment"):
+                patch.setattr(f"repricer.serving.{module}.dt", days)
+            patch.setattr("repricer.serving.http.deployment.time", SimpleNamespace(monotonic=self.loop.time))
+            patch.setattr("repricer.serving.http.app.DecisionLog", self.opened)
+            patch.setattr("repricer.serving.http.bundles.load_bundle", _loaded)
+            # Pauses for others, who have none here; and no power fails.
+            patch.setattr("repricer.serving.decision_log.log.time", SimpleNamespace(sleep=lambda _: None))
+            patch.setattr("repricer.serving.decision_log.storage._PRAGMAS", ("journal_mode = WAL", "synchronous = OFF"))
+            yield
+
+    def live(self, story: Callable[[World], Coroutine[Any, Any, None]]) -> None:
+        """Let a story happen."""
+        with self.patched():
+            try:
+                self.log_path.touch(0o600)
+                self.log_path.write_bytes(_empty_log())
+                self.loop.run_until_complete(story(self))
+            finally:
+                for instance in self.instances:
+                    instance.crash()
+                for task in asyncio.all_tasks(self.loop):
+                    task.cancel()
+                self.loop.run_until_complete(asyncio.sleep(0))
+                self.loop.close()
+
+
+_BUNDLES = dict[str, Bundle]()
+
+
+def _loaded(path: Any, **_: Any) -> Bundle:
+    """A bundle, verified once for all worlds."""
+    digest = sha256((Path(path) / MANIFEST).read_bytes())
+    if digest not in _BUNDLES:
+        _BUNDLES[digest] = load_bundle(path)
+    return _BUNDLES[digest]
+
+
+@functools.cache
+def _empty_log() -> bytes:
+    """A log without rows, made once: to make its tables takes as long as many requests."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "log.db"
+        DecisionLog(path).close()
+        return path.read_bytes()
+
+
+def newer_bundles(path: Path, key: Path, folder: Path) -> list[Path]:
+    """Copies of a bundle, each made a day after the one before."""
+    files = read_files(path)
+    facts, signer = open_seal(files, None), read_private_key(key)
+    content = {name: data for name, data in files.items() if name not in (MANIFEST, SIGNATURE)}
+    first, made = dt.datetime.fromisoformat(facts["created"]), list[Path]()
+    for number in range(BUNDLES):
+        out = folder / f"bundle-{number}"
+        out.mkdir()
+        created = (first + dt.timedelta(days=number)).isoformat()
+        for name, data in seal(content, {**facts, "created": created}, signer).items():
+            (out / name).write_bytes(data)
+        made.append(out)
+    return made
