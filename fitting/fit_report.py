@@ -14,6 +14,7 @@ from ..data.panel.regular_prices import upper_envelope
 from ..data.weeks import WEEK, YEAR_WEEKS
 from ..forecasting import MarketPaths, MarketTrend, PriceResponse
 from ..pricing.planned_deals import DEAL
+from ..scenarios.sections import Products
 from .customers import Customers, records
 from .demand import CONTROL, PROMOTION, FittedDemand, LastingResponse, Priors, SalesGrids, cross_elasticities
 from .fit_split import FittedSplit
@@ -147,7 +148,9 @@ def past_fields(market: FittedSplit, tables: Tables, *, funding_share: float = 0
     ends = [end for end in (weeks, weeks - year + length, weeks - year) if length <= end <= weeks]
     spans = [slice(end - length, end) for end in ends]
     deal = np.where(np.isfinite(price), price < DEAL * regular, np.nan)
-    profit = revenue - units * _booked_costs(split, market.spec.products.unit_cost)
+    products = market.spec.products
+    revenue = products.net(revenue)
+    profit = revenue - units * _booked_costs(split, products.unit_cost)
     found: dict[str, Any] = {
         "past_units": [np.nansum(units[span], axis=0) for span in spans],
         "past_revenue": [np.nansum(revenue[span], axis=0) for span in spans],
@@ -163,7 +166,7 @@ def past_fields(market: FittedSplit, tables: Tables, *, funding_share: float = 0
         found["past_rival_price"] = rival[-market.spec.sizes["B"] :]
     return found | {
         **basket_columns(split),
-        "funding": _funding(split, tables, funding_share),
+        "funding": _funding(split, tables, funding_share, products),
         "regular_moves": sum(row["moves"] for row in told),
         "prior_share": float(np.mean([row["relative_prior_share"] for row in told])),
         "zones": zones,
@@ -178,10 +181,11 @@ def _booked_costs(split: Split, unit_cost: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(booked), booked, unit_cost)
 
 
-def _funding(split: Split, tables: Tables, share: float) -> np.ndarray:
-    """(T, N) what suppliers pay for a unit sold on a planned deal."""
+def _funding(split: Split, tables: Tables, share: float, products: Products) -> np.ndarray:
+    """(T, N) what suppliers pay for a unit sold on a planned deal, without VAT."""
     price, regular, ids = split.grid("price"), split.grid("regular_price"), split.products["product"]
-    paid, rows = np.fmax(share, _funded_share(split)) * (regular - price), tables.promotions
+    paid = np.fmax(share, _funded_share(split, products)) * products.net(regular - price)
+    rows = tables.promotions
     if rows is not None and "funding" in rows:
         first = rows["start_date"]
         last = rows.get("end_date", pd.Series(pd.NaT, rows.index)).fillna(first + pd.Timedelta(days=6))
@@ -192,14 +196,14 @@ def _funding(split: Split, tables: Tables, share: float) -> np.ndarray:
     return np.where(price < DEAL * regular, paid, 0.0)
 
 
-def _funded_share(split: Split) -> np.ndarray:
-    """(N,) the share of a reduction by which the unit costs of the sales fell with it; 0 where they did not."""
+def _funded_share(split: Split, products: Products) -> np.ndarray:
+    """(N,) the share of a reduction, without VAT, by which the unit costs of the sales fell with it; 0 where they did not."""
     if "unit_cost" not in split.past:
         return np.zeros(len(split.products))
     columns, ids = ("price", "regular_price", "unit_cost"), split.products["product"]
     price, regular, cost = (grid_of(split.past, name, ids) for name in columns)
     deal, fell = price < DEAL * regular, upper_envelope(cost, split.per_week) - cost
-    depth = np.where(deal, regular - price, 0.0).sum(axis=0)
+    depth = np.where(deal, products.net(regular - price), 0.0).sum(axis=0)
     usual = np.nan_to_num(np.nanmean(np.where(deal, np.nan, fell), axis=0))
     on_deal = np.where(deal, fell - usual, 0.0).sum(axis=0)
     return np.clip(on_deal / np.where(depth > 0, depth, 1.0), 0.0, 1.0) * (depth > 0)

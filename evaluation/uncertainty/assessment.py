@@ -16,6 +16,7 @@ from ...scenarios import MarketSpec
 from ...scenarios.fields import listed
 from ...scenarios.periods import planned_prices
 from ...scenarios.price_section import HistorySection
+from ...scenarios.sections import Array, Products
 from ..figures import currency_of
 from ..policies import BEST_FIXED
 from .draws import EPISODES, Z90, DrawComparison, Gain, Interval, charged_range, compare_draws, joint_outside
@@ -375,17 +376,17 @@ def plan_beside_past(spec: MarketSpec) -> Rows:
     history, calendar = spec.history, spec.calendar
     if history is None or history.past_units is None or history.past_revenue is None or history.past_deals is None:
         return []
-    value, cost = PlanValue(spec, recommended=False), spec.products.unit_cost
+    value, products = PlanValue(spec, recommended=False), spec.products
     unit = calendar.unit if calendar else "weeks"
     units, price = value.units(value.planned), value.planned.price
-    margin = price - cost + history.funding
-    planned = _row("the plan", units, units * price, units * margin, value.planned.deal)
+    margin = products.net(price) - products.unit_cost + history.funding
+    planned = _row("the plan", products, units, units * products.net(price), units * margin, value.planned.deal)
     names = (f"the last {spec.market.horizon_periods} {unit}", f"the same {unit} a year ago", "a year before the last")
     booked = history.past_profit
     if booked is None:  # a market of an earlier version
-        booked = history.past_revenue - history.past_units * cost
+        booked = history.past_revenue - history.past_units * products.unit_cost
     spans = zip(names, history.past_units, history.past_revenue, booked, history.past_deals, strict=False)
-    rows = [planned, *(_row(*span) for span in spans)]
+    rows = [planned, *(_row(name, products, *span) for name, *span in spans)]
     if len(rows) < len(names) + 1:
         return rows
     last, ago, before = rows[1:]
@@ -443,14 +444,15 @@ def past_lines(rows: Rows, currency: str) -> list[str]:
     ]
 
 
-def _row(weeks: str, units: Any, revenue: Any, profit: Any, deals: Any) -> dict[str, Any]:
+def _row(weeks: str, products: Products, units: Array, revenue: Array, profit: Array, deals: Array) -> dict[str, Any]:
     sold, taken = float(np.sum(units)), float(np.sum(revenue))
+    charged = float(np.sum(revenue * (1 + products.vat)))
     return {
         "weeks": weeks,
         "units": sold,
         "revenue": taken,
         "profit": float(np.sum(profit)),
-        "average_price": taken / max(sold, 1e-12),
+        "average_price": charged / max(sold, 1e-12),
         "on_deal": float(np.mean(deals)),
     }
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from ...data.schema import HIGHEST_VAT
 from ...privacy.encryption import kept_file
 from ...serving.documents import Name, read, toml_table
 from ..market_folder import ForecasterName
@@ -30,6 +31,10 @@ _FOLDERS = {"allowed": "a list of folders"}
 
 
 _AT_ONCE = "products in a market, see [parts](scale.md#a-whole-catalogue); by default 1000, by day 140"
+_VAT = (
+    "value added tax in all prices, a share of the price without it, such as 0.19; by default the column vat of the product "
+    "table, else none"
+)
 _FORECASTER = "one model for all products; selected: the best for each, by backtest"
 _OBJECTIVE = (
     "what prices maximise; by default profit where the tables give every unit cost and none is doubtful, else revenue"
@@ -77,6 +82,9 @@ class FitSection(_Section, frozen=True):
     forecaster: Annotated[ForecasterName, Meta(description=_FORECASTER)] = "selected"
     promotions: Annotated[bool, Meta(description="decide on displays and mailers, which tables must record")] = False
     objective: Annotated[Literal["revenue", "profit"] | None, Meta(description=_OBJECTIVE)] = None
+    vat: Annotated[
+        Annotated[float, Meta(ge=0, le=HIGHEST_VAT, extra={"fix": "write 19% as 0.19"})] | None, Meta(description=_VAT)
+    ] = None
     widen: Annotated[Annotated[float, Meta(ge=0, le=1e6)] | Literal["free"] | None, Meta(description=_WIDEN)] = None
     priors: Annotated[str | None, Meta(description="TOML file of [priors](can_i_believe_it.md) for the fit")] = None
     draws: Annotated[int, Meta(ge=2, le=10_000, description="posterior draws")] = 200
@@ -106,7 +114,7 @@ class FitSection(_Section, frozen=True):
         names = ("currency", "weeks", "period", "forecaster", "promotions", "objective", "draws")
         widening = 0.2 if self.widen is None else None if self.widen == "free" else self.widen
         own = {"holdout_weeks": self.holdout, "priors": None if priors is None else Priors.load(priors)}
-        own["assumptions"] = Assumptions.under(rules, price_widening=widening)
+        own["assumptions"] = Assumptions.under(rules, price_widening=widening, vat=self.vat)
         return {name: getattr(self, name) for name in names} | own
 
     def parts(self, tables: Tables, rules: ShopRules, zone: Zone | None) -> dict[str, DataFrame]:
