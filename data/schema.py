@@ -59,9 +59,7 @@ _NOT_NEGATIVE = pa.Check.ge(0, error="must be 0 or more")
 # A mistyped year would extend the weekly panel over centuries.
 _PLAUSIBLE = pa.Check.in_range("1990-01-01", "2099-12-31", error="must lie between 1990 and 2099")
 _SHARE = pa.Check.in_range(0, 1, error="must lie between 0 and 1")
-HIGHEST_VAT = 0.5
-"""No country takes more value added tax, of the price without it; a larger number is a percentage."""
-_RATE = pa.Check.in_range(0, HIGHEST_VAT, error=f"must lie between 0 and {HIGHEST_VAT:g}: write 19% as 0.19")
+_RATE = pa.Check.in_range(0, 1, include_max=False, error="must be 0 or more and below 1: write 19% as 0.19")
 
 EVENTS = ("view", "cart", "rating", "review")
 HOLIDAY, COMPETITOR_PRICE = "holiday", "competitor_price"

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from ...data.schema import HIGHEST_VAT
 from ...privacy.encryption import kept_file
 from ...serving.documents import Name, read, toml_table
 from ..market_folder import ForecasterName
@@ -83,7 +82,7 @@ class FitSection(_Section, frozen=True):
     promotions: Annotated[bool, Meta(description="decide on displays and mailers, which tables must record")] = False
     objective: Annotated[Literal["revenue", "profit"] | None, Meta(description=_OBJECTIVE)] = None
     vat: Annotated[
-        Annotated[float, Meta(ge=0, le=HIGHEST_VAT, extra={"fix": "write 19% as 0.19"})] | None, Meta(description=_VAT)
+        Annotated[float, Meta(ge=0, lt=1, extra={"fix": "write 19% as 0.19"})] | None, Meta(description=_VAT)
     ] = None
     widen: Annotated[Annotated[float, Meta(ge=0, le=1e6)] | Literal["free"] | None, Meta(description=_WIDEN)] = None
     priors: Annotated[str | None, Meta(description="TOML file of [priors](can_i_believe_it.md) for the fit")] = None
