@@ -16,8 +16,9 @@ from repricer.agents.posterior.deals import PlanValue, own_plan
 from repricer.agents.posterior.prices import best_prices
 from repricer.envs import Market, catalogue_of, rollout
 from repricer.envs.adapters.learner_view import LearnerView
-from repricer.evaluation import solve, what_if
+from repricer.evaluation import solve, upper_bound, what_if
 from repricer.evaluation.competition import _Game
+from repricer.evaluation.policies import named_policy
 from repricer.evaluation.rule_costs import rule_costs
 from repricer.evaluation.uncertainty.assessment import plan_beside_past
 from repricer.fitting.price_search import PriceSearch, shadow_cost
@@ -254,8 +255,12 @@ def test_rivals_are_played_without_our_vat() -> None:
 
 @pytest.mark.parametrize("name", ["stationary-logit", "three-stocks", "gallego-van-ryzin"])
 def test_no_solver_takes_vat_for_revenue(name: str) -> None:
-    assert solve(load_scenario(name)) is not None
-    assert solve(load_scenario(name).with_changes(products={"vat": RATE})) is None
+    plain = load_scenario(name)
+    spec = plain.with_changes(products={"vat": RATE})
+    assert solve(plain) is not None and upper_bound(plain) is not None
+    assert solve(spec) is None and upper_bound(spec) is None
+    with pytest.raises(ValueError, match="an exact solver, whose prices hold no VAT; got"):
+        named_policy("optimum", spec)
 
 
 def test_a_scenario_keeps_its_rates_and_one_of_an_earlier_version_has_none(taxed: MarketSpec, tmp_path) -> None:
