@@ -114,7 +114,7 @@ def priced_rows(
     assert calendar is not None, "the market has a calendar"
     simulated = simulated_prices(spec, price)
     listed = _Charged(policy.name, policy, simulated, spec.guardrails.paid_low)
-    figures = product_figures(spec, listed, seed=seed).bringing(price - simulated)
+    figures = product_figures(spec, listed, seed=seed).bringing(products.net(price - simulated))
     guardrails, periods = spec.guardrails, prior_periods(calendar.period_days)
     lowest, prior = pd.DataFrame(price).rolling(periods).min().shift(1).to_numpy(), None
     if guardrails.law is not None and guardrails.law.states_prior:
