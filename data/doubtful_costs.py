@@ -148,6 +148,7 @@ def _named(products: pl.DataFrame) -> str:
     """The first products with their cost and price."""
     rows = products.head(_NAMED).select("product", "cost", "price", "rate").iter_rows()
     named = ", ".join(
-        f"{product}: cost {cost:.4g}, price {price:.4g}{' without VAT' * (rate > 0)}" for product, cost, price, rate in rows
+        f"{product}: cost {cost:.4g}, price {price:.4g}{' without VAT' * (rate > 0)}"
+        for product, cost, price, rate in rows
     )
     return named + (f" and {len(products) - _NAMED} more" if len(products) > _NAMED else "")

@@ -331,7 +331,7 @@ def leftovers(spec: MarketSpec, rows: Sequence[StockRow], terms: Terms) -> list[
 
 
 def _filled(spec: MarketSpec, n: int, row: StockRow, terms: Terms) -> Leftover:
-    rules, regular = spec.guardrails, float(spec.products.regular_price[n])
+    rules, _regular = spec.guardrails, float(spec.products.regular_price[n])
     what, allow = f"of {row.product!r} must be", "the lowest that the price rules allow"
     usual, soft = float(rules.low[n]), rules.bounds_from_sales is not None and rules.bounds_from_sales[n]
     # A floor that comes from the sales is no reason to refuse a manager's price.

@@ -366,7 +366,8 @@ def plan_beside_past(spec: MarketSpec) -> Rows:
 
     Returns:
         Rows with `weeks`, `units`, `revenue`, `profit`, `average_price` and `on_deal`; none where the market does not know
-        its past. The last row is what the past gives; its name says how.
+        its past. Where prices hold VAT, the average price holds it, the money does not, and the plan's row says `vat`, the
+        highest rate. The last row is what the past gives; its name says how.
 
     Example:
         >>> from repricer import load_scenario
@@ -381,6 +382,8 @@ def plan_beside_past(spec: MarketSpec) -> Rows:
     units, price = value.units(value.planned), value.planned.price
     margin = products.net(price) - products.unit_cost + history.funding
     planned = _row("the plan", products, units, units * products.net(price), units * margin, value.planned.deal)
+    if products.vat.any():
+        planned["vat"] = float(products.vat.max())
     names = (f"the last {spec.market.horizon_periods} {unit}", f"the same {unit} a year ago", "a year before the last")
     booked = history.past_profit
     if booked is None:  # a market of an earlier version
@@ -434,7 +437,8 @@ def past_lines(rows: Rows, currency: str) -> list[str]:
     """
     if not rows:
         return []
-    lines = [f"the plan beside the past, of the products that are priced (money in {currency}):"]
+    money = f"money in {currency}" + ", without the VAT that prices hold" * ("vat" in rows[0])
+    lines = [f"the plan beside the past, of the products that are priced ({money}):"]
     width = max(len(row["weeks"]) for row in rows)
     lines.append(f"  {'':{width}} {'units':>12} {'revenue':>14} {'profit':>14} {'average price':>14} {'on deal':>8}")
     return lines + [

@@ -41,7 +41,15 @@ MOST = 1e12
 # or VAT.
 _OPTIONAL = ("elasticity_error", "level_error", "calendar", "max_express_units", "express_periods", "at_once", "vat")
 _PATH, _TABLE = "base_path", "base_table"
-_BY_PRODUCT = ("category", "regular_price", "unit_cost", "max_order_units", "max_express_units", "express_periods", "vat")
+_BY_PRODUCT = (
+    "category",
+    "regular_price",
+    "unit_cost",
+    "max_order_units",
+    "max_express_units",
+    "express_periods",
+    "vat",
+)
 _COLUMNS = dict.fromkeys((*_BY_PRODUCT, "elasticity_error", "level_error"), "N")
 _COLUMNS |= {"segment_elasticity": "KN", "segment_units": "KN", "forecast_units": "TN", "at_once": "2N"}
 """The arrays of a catalogue, each with a letter an axis, as are those of the price rules."""

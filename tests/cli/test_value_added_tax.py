@@ -40,7 +40,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         document("data", "import", "--sales", "sales.csv", "--products", "products.csv", "--out", "tables")
         weeks = ("--weeks", 4, "--holdout", 8, "--draws", 8)
         document("fit", "tables", "--out", "market", "--plan", "plan.csv", "--rule", "minimum_margin=0.2", *weeks)
-    document("prices", "market", "--out", "prices.csv", "--draws", 4)
+    Path("said.txt").write_text(run("prices", "market", "--out", "prices.csv", "--draws", 4).stdout, encoding="utf-8")
     document("train", "market", "--out", "run", "--steps", 1000)
     document("export", "run", "--out", "bundle", "--policy", "learned")
     yield folder
@@ -98,6 +98,11 @@ def test_the_list_has_shelf_prices_and_what_they_earn_without_vat(shop: Path, ma
         assert most - 0.05 * units - 5.0 <= float(row["expected_profit"]) <= most + 0.005 * (1 + net) + 1e-5 * units
 
 
+def test_the_list_says_that_money_is_without_vat(shop: Path) -> None:
+    said = (shop / "said.txt").read_text(encoding="utf-8")
+    assert "(money in currency, without the VAT that prices hold):" in said
+
+
 def test_what_if_earns_each_unit_its_price_without_vat_less_its_cost(shop: Path) -> None:
     Path("asked-prices.csv").write_text("product,price\na,4.19\nf,3.0\n", encoding="utf-8")
     run("what-if", "market", "--prices", "asked-prices.csv", "--out", "asked.csv")
@@ -125,11 +130,15 @@ def test_one_rate_may_be_given_once(shop: Path) -> None:
     """The column and an option of another rate, or a column with a gap, are refused in a line."""
     said = document("fit", "tables", "--out", "other", "--vat", 0.07, code=2)
     must = "vat must be the same for the fit and in the product table; got 0.07 and 0.19 for"
-    assert must in said and said.count("\n") <= 1
+    assert must in said
+    assert said.count("\n") <= 1
     said = document("fit", "tables", "--out", "other", "--vat", 19, code=2)
     assert "write 19% as 0.19" in said
     text = ("data", "check", "--sales", "sales.csv", "--products", "products.csv", "--vat", "0.07")
-    assert "vat must be the same for the import and in the product table; got 0.07 and 0.19 for 'a'" in run(*text, code=2).output
+    assert (
+        "vat must be the same for the import and in the product table; got 0.07 and 0.19 for 'a'"
+        in run(*text, code=2).output
+    )
     without = [line.rpartition(",")[0] for line in Path("products.csv").read_text(encoding="utf-8").splitlines()]
     Path("bare.csv").write_text("\n".join(without), encoding="utf-8")
     document("data", "import", "--sales", "sales.csv", "--products", "bare.csv", "--vat", 0.07, "--out", "taxed")

@@ -212,7 +212,9 @@ def test_each_product_has_its_rate_and_the_demand_of_its_shelf_price(make_shop) 
     vat, price = np.array([0.19, 0.07, 0.0]), np.array([4.1, 5.2, 2.9], np.float32)
     plain = make_shop(stock=None, prices={"max_discount": 0.0})
     spec = plain.with_changes(products={"vat": vat})
-    found, without = (Market(each, num_markets=200, seed=4).step(Action(np.tile(price, (200, 1)))) for each in (spec, plain))
+    found, without = (
+        Market(each, num_markets=200, seed=4).step(Action(np.tile(price, (200, 1)))) for each in (spec, plain)
+    )
     np.testing.assert_array_equal(found.units, without.units)
     np.testing.assert_array_equal(found.paid, without.paid)
     net = price / (1 + vat)
@@ -226,7 +228,9 @@ def test_what_rules_cost_is_without_vat(make_shop) -> None:
     rng = np.random.default_rng(5)
     posterior = Posterior(draws=4, sensitivity=np.exp(rng.normal(0, 0.2, (4, 3))))
     prices = {"tick": 0.05, "max_discount": 0.0, "ceiling": [4.2, 9.0, 6.0]}
-    plain = replace(make_shop(stock=None, reference_price=None, recommendation=None, prices=prices), posterior=posterior)
+    plain = replace(
+        make_shop(stock=None, reference_price=None, recommendation=None, prices=prices), posterior=posterior
+    )
     spec = plain.with_changes(products={"vat": RATE})
     shelf = plain.with_changes(products={"unit_cost": spec.products.shelf_cost})
     found, there = (rule_costs(each) for each in (spec, shelf))
@@ -250,15 +254,18 @@ def test_rivals_are_played_without_our_vat() -> None:
     spec = plain.with_changes(products={"vat": RATE, "unit_cost": plain.products.unit_cost / (1 + RATE)})
     price = np.array([[1.5, 1.6]])
     (ours, theirs), (mine, yours) = _Game(spec, 0).profit(price)[0], _Game(plain, 0).profit(price)[0]
-    assert ours == pytest.approx(mine / (1 + RATE)) and theirs == pytest.approx(yours)
+    assert ours == pytest.approx(mine / (1 + RATE))
+    assert theirs == pytest.approx(yours)
 
 
 @pytest.mark.parametrize("name", ["stationary-logit", "three-stocks", "gallego-van-ryzin"])
 def test_no_solver_takes_vat_for_revenue(name: str) -> None:
     plain = load_scenario(name)
     spec = plain.with_changes(products={"vat": RATE})
-    assert solve(plain) is not None and upper_bound(plain) is not None
-    assert solve(spec) is None and upper_bound(spec) is None
+    assert solve(plain) is not None
+    assert upper_bound(plain) is not None
+    assert solve(spec) is None
+    assert upper_bound(spec) is None
     with pytest.raises(ValueError, match="an exact solver, whose prices hold no VAT; got"):
         named_policy("optimum", spec)
 
