@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Price = TypeVar("Price", bound=NDArray[np.floating])
 
-
-def without_vat(price: Price, vat: NDArray[np.floating] | None) -> Price:
+def without_vat(price: NDArray[Any], vat: NDArray[np.floating] | None) -> NDArray[Any]:
     """What the shop keeps of shelf prices, or of sums of them.
 
     Args:
