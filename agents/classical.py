@@ -371,7 +371,8 @@ def _maximise(spec: MarketSpec, period: int, price: Array, reference: Array, gri
 
     def money(truth: MarketSpec, rows: Array) -> Array:
         units = [w * expected_units(truth, period, rows, regime=z, **given).sum(axis=1) for z, w in regimes]
-        kept = (1 - returned) * (rows - counts * truth.products.unit_cost) - counts * returned * handling
+        margin = truth.products.net(rows) - counts * truth.products.unit_cost
+        kept = (1 - returned) * margin - counts * returned * handling
         return kept * np.sum(units, axis=0)
 
     for _ in range(_SWEEPS):

@@ -13,7 +13,7 @@ from rich.table import Table
 from ..atomic import write_new, write_whole
 from ..planning.shop_files import Layout, import_files
 from ..privacy.encryption import ENDING, secret
-from ._options import FILE, OUT, emit, json_option, show, tables_options
+from ._options import FILE, OUT, Number, emit, json_option, show, tables_options
 from ._tables import file_options, given_tables, mapping_option, scratch_folder
 from .alarms import command as alarms
 from .budget import command as budget
@@ -34,6 +34,13 @@ _without_flagged = click.option(
 )
 
 
+_vat = click.option(
+    "--vat",
+    type=Number(min=0, max=1, max_open=True),
+    help="Value added tax in all prices, of the price without it, such as 0.19: the column vat of the products.",
+)
+
+
 @click.group("data")
 def command() -> None:
     """Check, import and summarise a shop's tables."""
@@ -46,15 +53,14 @@ for _one in (alarms, budget, decrypt, encrypt, erase, rotate, sentiment):
 @command.command()
 @file_options
 @mapping_option
+@_vat
 @_without_flagged
 @json_option
 @click.pass_context
-def check(
-    context: click.Context, paths: dict[str, Source], mapping: Layout | None, without_flagged: bool, as_json: bool
-) -> None:
+def check(context: click.Context, paths: dict[str, Source], mapping: Layout | None, as_json: bool, **how: Any) -> None:
     """Report what an import would keep and reject; exit code 2 if it would reject a row."""
     key = secrets.token_bytes(32)
-    report = import_files(paths, mapping, key, scratch_folder(), without_flagged=without_flagged)
+    report = import_files(paths, mapping, key, scratch_folder(), **how)
     if as_json:
         emit(report.to_dict())
     else:
@@ -67,6 +73,7 @@ def check(
 @mapping_option
 @click.option("--out", type=OUT, required=True, help="New folder for the clean tables.")
 @click.option("--key-file", type=OUT, help="Secret for the pseudonyms; created if missing [default: OUT.key].")
+@_vat
 @_without_flagged
 @click.option(
     "--update",

@@ -15,19 +15,22 @@ a variance of log units per line from which that can be seen.
 _NAMED = 3
 
 
-def doubtful_costs(sales: pl.LazyFrame, products: pl.LazyFrame | None = None) -> list[str]:
+def doubtful_costs(sales: pl.LazyFrame, products: pl.LazyFrame | None = None, vat: float = 0.0) -> list[str]:
     """A sentence on each kind of unit costs that can hardly be meant: line totals, costs of cases, costs above the price.
+
+    Costs are compared with prices without VAT.
 
     Args:
         sales: Canonical sale lines.
         products: Canonical products; their unit costs count where the lines give none.
+        vat: Value added tax in the prices of products of which these give none.
 
     Example:
         >>> rows = {"product": ["milk"] * 3, "units": [1.0, 2.0, 1.0], "price_paid": 2.0, "unit_cost": 15.6}
         >>> doubtful_costs(pl.LazyFrame(rows))[0].split("; ")[0]
         'unit costs of 1 of 1 products are 7.8 times the price or more, as those of a case would be (milk: cost 15.6, price 2)'
     """
-    lines = _costed(sales, products)
+    lines = _costed(sales, products, vat)
     if lines is None:
         return []
     by_product = _figures(lines)
@@ -77,34 +80,47 @@ def missing_costs(sales: pl.LazyFrame, products: pl.LazyFrame | None = None) -> 
     ]
 
 
-def _costed(sales: pl.LazyFrame, products: pl.LazyFrame | None) -> pl.LazyFrame | None:
-    """Sold lines with `unit_cost`: their own, else that of the product table; None where neither gives any."""
+def _costed(sales: pl.LazyFrame, products: pl.LazyFrame | None, vat: float = 0.0) -> pl.LazyFrame | None:
+    """Sold lines with `price`, without VAT, and `unit_cost`: their own, else that of the product table; None where neither
+    gives any.
+    """
     text = pl.col("product").cast(pl.String)
     lines = sales.filter(pl.col("units") > 0).with_columns(text)
     own = "unit_cost" in lines.collect_schema()
-    listed = products is not None and "unit_cost" in products.collect_schema()
-    if not (own or listed):
+    listed = set[str]() if products is None else {"unit_cost", "vat"} & {*products.collect_schema()}
+    if not own and "unit_cost" not in listed:
         return None
-    columns = ["product", "units", "price_paid"]
-    lines = lines.select(
-        *columns, pl.col("unit_cost").cast(pl.Float64) if own else pl.lit(None, pl.Float64).alias("unit_cost")
+    unknown = pl.lit(None, pl.Float64)
+    cost = pl.col("unit_cost").cast(pl.Float64)
+    lines = lines.select("product", "units", "price_paid", unit_cost=cost if own else unknown)
+    if products is None:
+        lines = lines.with_columns(cost_listed=unknown, rate=unknown)
+    else:
+        by_product = {
+            "cost_listed": cost if "unit_cost" in listed else unknown,
+            "rate": pl.col("vat").cast(pl.Float64) if "vat" in listed else unknown,
+        }
+        lines = lines.join(products.select(text, **by_product).unique("product"), on="product", how="left")
+    rate = pl.col("rate").fill_null(vat)
+    return lines.select(
+        "product",
+        "units",
+        rate,
+        price=pl.when(rate > 0).then(pl.col("price_paid") / (1 + rate)).otherwise(pl.col("price_paid")),
+        unit_cost=pl.coalesce("unit_cost", "cost_listed"),
     )
-    if products is None or not listed:
-        return lines
-    table = products.select(text, listed=pl.col("unit_cost").cast(pl.Float64)).unique("product")
-    joined = lines.join(table, on="product", how="left")
-    return joined.select(*columns, pl.coalesce("unit_cost", "listed").alias("unit_cost"))
 
 
 def _figures(lines: pl.LazyFrame) -> pl.DataFrame:
-    """By product, with a known cost and price: usual `cost` and `price`, share of lines `above`, and what a regression of
+    """By product, with a known cost and price: usual `cost` and `price`, `rate` of VAT, share of lines `above`, and what a regression of
     log costs on log units needs.
     """
-    cost, price = pl.col("unit_cost"), pl.col("price_paid")
+    cost, price = pl.col("unit_cost"), pl.col("price")
     x, y = pl.col("units").log(), cost.log()
     known = lines.filter((cost > 0) & (price > 0))
     sums = {"n": pl.len(), "x": x.sum(), "y": y.sum(), "xx": (x * x).sum(), "xy": (x * y).sum(), "yy": (y * y).sum()}
-    found = known.group_by("product").agg(cost=cost.median(), price=price.median(), above=(cost > price).mean(), **sums)
+    usual = {"cost": cost.median(), "price": price.median(), "rate": pl.col("rate").first()}
+    found = known.group_by("product").agg(above=(cost > price).mean(), **usual, **sums)
     return found.collect(engine="streaming").sort("product")
 
 
@@ -130,6 +146,9 @@ def _line_totals(by_product: pl.DataFrame) -> str | None:
 
 def _named(products: pl.DataFrame) -> str:
     """The first products with their cost and price."""
-    rows = products.head(_NAMED).select("product", "cost", "price").iter_rows()
-    named = ", ".join(f"{product}: cost {cost:.4g}, price {price:.4g}" for product, cost, price in rows)
+    rows = products.head(_NAMED).select("product", "cost", "price", "rate").iter_rows()
+    named = ", ".join(
+        f"{product}: cost {cost:.4g}, price {price:.4g}{' without VAT' * (rate > 0)}"
+        for product, cost, price, rate in rows
+    )
     return named + (f" and {len(products) - _NAMED} more" if len(products) > _NAMED else "")

@@ -55,6 +55,7 @@ _NAMES: dict[str, set[str]] = {
     "name": {"productname", "description", "bezeichnung", "artikelbezeichnung", "signal"},
     "text": {"description", "longtext", "beschreibung", "artikeltext"},
     "unit_cost": {"cost", "purchaseprice", "einkaufspreis", "ek", "costprice", "cogs"},
+    "vat": {"vatrate", "taxrate", "mwst", "mwstsatz", "ust", "umsatzsteuer", "tva", "iva", "btw"},
     "event": {"eventtype", "action", "type"},
     "value": {"rating", "stars", "score", "wert", "count"},
     "on_hand": {"stock", "onhand", "inventory", "bestand", "lagerbestand", "stocklevel"},

@@ -14,6 +14,7 @@ from ..atomic import whole_folder
 from ..privacy.pseudonyms import Pseudonyms
 from .doubtful_costs import doubtful_costs, missing_costs
 from .doubtful_products import doubtful_products
+from .doubtful_vat import doubtful_vat
 from .incoming import IncomingTable, to_pandas
 from .mapping import TableMapping
 from .panel.context import kinds_in_words
@@ -34,7 +35,9 @@ _LOOKED_AT = [
         "product",
         "units",
         "price_paid",
+        "regular_price",
         "unit_cost",
+        "vat",
         "category",
         "name",
         "customer",
@@ -54,6 +57,7 @@ def import_tables(
     *,
     key: bytes,
     mapping: Mapping[str, TableMapping] | None = None,
+    vat: float | None = None,
     progress: Progress = lambda _name, _share: None,
 ) -> tuple[Tables, ImportReport]:
     """Read, check and clean a shop's tables.
@@ -74,6 +78,7 @@ def import_tables(
             or Parquet files, folders of them, or URLs; see `data.sources.parts.parts_of`.
         key: Secret for the pseudonyms, at least 16 bytes; see `pseudonymise`.
         mapping: How the files are laid out, by table; see `load_mapping`. Canonical by default.
+        vat: Value added tax in all prices, a share of the price without it, for the column `vat` of the products.
         progress: Called with the name of a table and the share of it that has been read.
 
     Returns:
@@ -81,7 +86,8 @@ def import_tables(
 
     Raises:
         DataError: A whole file is unusable: unknown table, missing file, unreadable file, no rows,
-            a missing column, no good row, or a column with personal data.
+            a missing column, no good row, or a column with personal data; or the products say another `vat`, or there
+            are none to say it of.
 
     Example:
         >>> import tempfile
@@ -100,7 +106,7 @@ def import_tables(
         done[name] = SCHEMAS[name].validate(to_pandas(columns), lazy=True, inplace=True)
         return to_polars(done[name], _LOOKED_AT).lazy()
 
-    report = _import(_incoming(paths, mapping, key), take, progress)
+    report = _import(_incoming(paths, mapping, key), take, progress, vat)
     return Tables(**done), report
 
 
@@ -110,6 +116,7 @@ def import_folder(
     *,
     key: bytes,
     mapping: Mapping[str, TableMapping] | None = None,
+    vat: float | None = None,
     progress: Progress = lambda _name, _share: None,
     update: bool = False,
     without_flagged: bool = False,
@@ -124,6 +131,7 @@ def import_folder(
         folder: The folder to write; a new one, unless `update` is set.
         key: Secret for the pseudonyms, as for `import_tables`.
         mapping: How the files are laid out, by table.
+        vat: Value added tax in all prices, as for `import_tables`.
         progress: Called with the name of a table and the share of it that has been read.
         update: Whether to keep FOLDER.parts, and to read only files that are new or have changed
             since the last import into `folder`, which is replaced.
@@ -148,7 +156,7 @@ def import_folder(
 
     def write(unfinished: Path) -> ImportReport:
         writer = FolderWriter(unfinished)
-        report = _import(tables, writer.table, progress)
+        report = _import(tables, writer.table, progress, vat)
         if without_flagged and report.flagged:
             report = writer.leave_out(report)
         writer.account(report)
@@ -229,8 +237,10 @@ def _weight(table: IncomingTable) -> float:
     return sum(part.size * of[part.kind] if part.kind in of else float("inf") for part in table.parts)
 
 
-def _import(tables: dict[str, IncomingTable], take: Take, progress: Progress) -> ImportReport:
+def _import(tables: dict[str, IncomingTable], take: Take, progress: Progress, vat: float | None) -> ImportReport:
     """Read the tables, and give the clean rows of each to `take`, in order, some at a time."""
+    if vat is not None:
+        take = _taxed(take, vat)
     lines = dict[str, pl.LazyFrame]()
     for name, table in tables.items():
         table.read(lambda share, name=name: progress(name, share))
@@ -238,6 +248,10 @@ def _import(tables: dict[str, IncomingTable], take: Take, progress: Progress) ->
         again = table.finish(known, lambda share, name=name: progress(f"{name} again, by day", share))
         lines[name] = take(name, again)
     made = _product_table(tables, take, lines)
+    if vat is not None and "products" not in lines:
+        raise DataError(
+            f"vat is kept in the product table; got {vat:g} and no products; give the table, or the rate to repricer fit"
+        )
     ordered = {name: tables[name] for name in SCHEMAS if name in tables}
     rejects = {name: table.rejects for name, table in ordered.items()}
     every_reject = pd.concat([rows.assign(table=name) for name, rows in rejects.items()], ignore_index=True)
@@ -256,9 +270,25 @@ def _import(tables: dict[str, IncomingTable], take: Take, progress: Progress) ->
     )
 
 
+def _taxed(take: Take, vat: float) -> Take:
+    """Keeps the rows of a table, those of the products with a rate of VAT."""
+
+    def with_vat(rows: pl.DataFrame) -> pl.DataFrame:
+        if "vat" in rows and len(other := rows.filter(pl.col("vat") != vat)):
+            product, rate = other.select("product", "vat").row(0)
+            must = f"vat must be the same for the import and in the product table; got {vat:g} and {rate:g} for '{product}'"
+            raise DataError(f"{must}; remove one of them")
+        return rows.with_columns(vat=pl.lit(vat, pl.Float64))
+
+    def taxed(name: str, frames: Iterator[pl.DataFrame]) -> pl.LazyFrame:
+        return take(name, map(with_vat, frames) if name == "products" else frames)
+
+    return taxed
+
+
 def _doubts(lines: dict[str, pl.LazyFrame]) -> Iterator[str]:
     """What can hardly be meant of costs, stores and products, and how kinds of promotions count, now that all rows are there."""
-    for find in (doubtful_costs, missing_costs, doubtful_products):
+    for find in (doubtful_costs, missing_costs, doubtful_vat, doubtful_products):
         yield from (f"sales: {note}" for note in find(lines["sales"], lines.get("products")))
     if (kinds := kinds_in_words(lines.get("promotions"))) is not None:
         yield f"promotions: {kinds}"

@@ -59,6 +59,7 @@ _NOT_NEGATIVE = pa.Check.ge(0, error="must be 0 or more")
 # A mistyped year would extend the weekly panel over centuries.
 _PLAUSIBLE = pa.Check.in_range("1990-01-01", "2099-12-31", error="must lie between 1990 and 2099")
 _SHARE = pa.Check.in_range(0, 1, error="must lie between 0 and 1")
+_RATE = pa.Check.in_range(0, 1, include_max=False, error="must be 0 or more and below 1: write 19% as 0.19")
 
 EVENTS = ("view", "cart", "rating", "review")
 HOLIDAY, COMPETITOR_PRICE = "holiday", "competitor_price"
@@ -85,7 +86,7 @@ SCHEMAS: dict[str, pa.DataFrameSchema] = {
             "Price of one unit before any discount; price_paid if it is not given. Where it is above price_paid "
             "in no row, a fit takes the highest price of the weeks around for it, and lower ones as reductions."
         ),
-        unit_cost=_money("Cost of one unit to the shop at that time."),
+        unit_cost=_money("Cost of one unit to the shop at that time, without VAT."),
         category=_text("Group of products that are substitutes: makes the product table where no file gives one."),
         customer=_id("Customer; a pseudonym once imported."),
         store=_id("Store of the sale."),
@@ -98,7 +99,14 @@ SCHEMAS: dict[str, pa.DataFrameSchema] = {
         category=_text("Group of products that are substitutes.", needed=True),
         name=_text("Name for display."),
         text=_text("Description; its words may tell of demand for new products."),
-        unit_cost=_money("Cost of one unit to the shop."),
+        unit_cost=_money("Cost of one unit to the shop, without VAT."),
+        vat=_column(
+            "float64",
+            "Value added tax that the prices of all tables hold, of the price without it: 0.19 for 19%. Costs and funding are "
+            "without it, and so are all figures of money.",
+            "share",
+            _RATE,
+        ),
     ),
     "customers": _table(
         "One row per customer; further columns that are allowed are kept as traits (age, income, ...).",
@@ -148,7 +156,7 @@ SCHEMAS: dict[str, pa.DataFrameSchema] = {
         ),
         discount=_share("Discount as a share of the regular price; in weeks to come the planned one."),
         store_share=_share("Share of the shop's stores, in a row that names no store; 1 if missing."),
-        funding=_money("What the supplier pays for each unit sold in the promotion.", _NOT_NEGATIVE),
+        funding=_money("What the supplier pays for each unit sold in the promotion, without VAT.", _NOT_NEGATIVE),
     ),
     "plan": _table(
         "One row per product and week after the sales that the shop has planned already.",

@@ -26,7 +26,8 @@ class Episodes:
 
     Attributes:
         policy: Name of the policy.
-        revenue: (E,) currency per episode.
+        revenue: (E,) currency per episode, without VAT.
+        charged: (E,) the same with the VAT that prices hold.
         profit: (E,) currency per episode.
         objective: (E,) revenue or profit as the scenario has it, discounted where the scenario
             discounts.
@@ -55,6 +56,7 @@ class Episodes:
 
     policy: str
     revenue: NDArray[np.float64]
+    charged: NDArray[np.float64]
     profit: NDArray[np.float64]
     objective: NDArray[np.float64]
     units: NDArray[np.float64]
@@ -71,9 +73,9 @@ class Episodes:
 
     @property
     def average_transaction_price(self) -> float:
-        """Revenue over units, all episodes together; NaN if nothing was sold."""
+        """Revenue over units, with the VAT that customers pay, all episodes together; NaN if nothing was sold."""
         units = self.units.sum()
-        return float(self.revenue.sum() / units) if units else float("nan")
+        return float(self.charged.sum() / units) if units else float("nan")
 
 
 def rollout(
@@ -125,7 +127,8 @@ def rollout(
     return Episodes(policy=policy.name, **totals, **means)
 
 
-_TOTALS = ("revenue", "profit", "objective", "units", "lost", "price_changes", "price_variance", "at_bound", "stockout")
+_TOTALS = ("revenue", "charged", "profit", "objective", "units", "lost", "price_changes", "price_variance")
+_TOTALS += ("at_bound", "stockout")
 _MEANS = ("price_path", "paid_path", "stock_path", "units_path", "shown")
 
 
@@ -158,6 +161,7 @@ def _run(market: Market, policy: Policy, expected: bool, watch: Watch | None) ->
             watch(view, outcome)
         for name in ("revenue", "profit", "units", "lost"):
             sums[name] += getattr(outcome, name).sum(axis=1, dtype=np.float64)
+        sums["charged"] += (outcome.revenue * (1 + spec.products.vat)).sum(axis=1, dtype=np.float64)
         money = market.money(outcome, expected=expected).sum(axis=1, dtype=np.float64)
         sums["objective"] += spec.market.discount_factor**t * money
         price = outcome.list_price

@@ -23,6 +23,7 @@ from ..agents import League
 from ..agents.networks import one_thread
 from ..envs import OWN, MultiSellerMarket, Outcome, expected_units, rival_units, rollout, seed_for
 from ..pricing import MarketView, Policy
+from ..pricing.value_added_tax import without_vat
 from ..scenarios import MarketSpec
 from ..scenarios.sections import Competitors
 
@@ -266,7 +267,9 @@ class _Game:
         self.spec, self.period, self.sellers = spec, period, tuple(dict.fromkeys((OWN_SELLER, *of_rivals)))
         self.seller = np.array([0] * len(products.names) + list(map(self.sellers.index, of_rivals)), np.intp)
         self.category = np.append(spec.category_index, spec.category_index[spec.competitor_product])
-        self.cost = np.append(products.unit_cost, rivals.unit_cost)
+        # A rival's costs are in its shelf prices, whatever VAT these hold.
+        self.cost = np.append(products.shelf_cost, rivals.unit_cost)
+        self.vat = np.append(products.vat, np.zeros(len(rivals.names)))
         self.regular = np.append(products.regular_price, rivals.regular_price)
         self.low = np.append(spec.guardrails.low.astype(np.float64), rivals.floor)
         self.high = np.append(spec.guardrails.high.astype(np.float64), rivals.ceiling)
@@ -276,7 +279,7 @@ class _Game:
         own, rival = np.split(price, [len(self.spec.products.names)], axis=1)
         ours = expected_units(self.spec, self.period, own, rival_price=rival).sum(axis=1)
         units = np.concatenate([ours, rival_units(self.spec, self.period, own, rival)], axis=1)
-        return (price - self.cost) * units
+        return without_vat((price - self.cost) * units, self.vat)
 
     def by_seller(self, price: Array) -> Array:
         """(S,) expected profit of each seller at prices (J,)."""

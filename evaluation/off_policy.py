@@ -313,7 +313,7 @@ def predicted_money(log: PriceLog, *asked: Array) -> list[Array]:
             predicted = _response(logged[seen], log.units[seen, n], [row[held_out] for row in rows])
             for out, mean in zip(units, predicted, strict=True):
                 out[held_out, n] = np.minimum(mean, np.maximum(log.view.on_hand[held_out, n], 0))
-    return [(price - cost) * out for price, out in zip(asked, units, strict=True)]
+    return [(log.spec.products.net(price) - cost) * out for price, out in zip(asked, units, strict=True)]
 
 
 def _rows(log: PriceLog, own: NDArray[np.intp], price: Array) -> Array:

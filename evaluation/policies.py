@@ -53,7 +53,7 @@ _ONE_STOCK = "stock that is never replenished, of one product or of several with
 _NEEDS = {
     "historical": ("a scenario fitted on data", "leave it out"),
     "plan": ("a scenario fitted on data", "take best-fixed"),
-    "optimum": ("a market with an exact solver", "leave it out"),
+    "optimum": ("a market with an exact solver, whose prices hold no VAT", "leave it out"),
     "certainty-equivalent": (_ONE_STOCK, "take myopic"),
 }
 AGAINST_RIVALS = ("undercut", "match", "two-bound", "cycle", "edgeworth")

@@ -158,7 +158,7 @@ def _regimes(catalogue: Catalogue, names: NDArray) -> NDArray[np.intp]:
 def _money(spec: MarketSpec, units: Array, paid: Array) -> Array:
     """(D, N) objective from units and prices paid (currency per unit), where nothing else counts."""
     if spec.market.objective == "revenue" and spec.returns is None:
-        return units * paid
+        return units * spec.products.net(paid)
     stock = spec.stock
     due = ("order_cost", "holding_cost", "lost_sale_cost", "backlog_cost", "salvage_value")
     also = [name for name in due if np.any(getattr(stock, name))]
@@ -167,7 +167,7 @@ def _money(spec: MarketSpec, units: Array, paid: Array) -> Array:
     if also:
         must = "log must have a column money where the objective counts more than units, prices and unit costs"
         raise ValueError(f"{must}; got {spec.name} with {', '.join(also)} and no such column; add it")
-    return units * (paid - spec.products.unit_cost)
+    return units * (spec.products.net(paid) - spec.products.unit_cost)
 
 
 def _ordered(spec: MarketSpec, table: pd.DataFrame) -> pd.DataFrame:

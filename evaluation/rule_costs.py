@@ -349,7 +349,7 @@ class _Shop:
         for draw in self.draws if draws is None else draws:
             units = course_units(spec, draw, simulated, course, discount)
             kept = units * (1 - returned)
-            revenue = kept * paid
+            revenue = kept * spec.products.net(paid)
             profit = revenue - kept * draw.products.unit_cost
             profit = profit - units * (handling - saved[:, None] - course.funding[:, :, None])
             own = revenue - kept * goal.products.unit_cost

@@ -319,7 +319,7 @@ def _zone(spec: MarketSpec, tried: Array, numbers: Sequence[int]) -> dict[str, A
         units = course_units(spec, draw, price, course).sum(axis=2)
         alone = sum((turn * (units[2 + j] - units[0]) for j, turn in enumerate(turns)), np.zeros(tried.shape))
         units, kept = units[:2], units[:2] * (1 - returned)
-        revenue = kept * paths[:2]
+        revenue = kept * spec.products.net(paths[:2])
         profit = revenue - kept * draw.products.unit_cost - units * handling + units * course.funding[:2]
         found = (units, revenue, profit)
         for name, values in zip(MEASURES, found, strict=True):
@@ -359,7 +359,7 @@ def _warnings(zone: str, spec: MarketSpec, tried: Array, source: str) -> list[st
     """What speaks against prices to try, in lines. Raises ValueError where one leaves a firm rule."""
     planned, catalogue, rules = planned_prices(spec), catalogue_of(spec), spec.guardrails
     found = breaches(rules, catalogue, tried, planned, rules.prices_before(spec.products.regular_price))
-    cost = spec.products.unit_cost * (spec.market.objective == "profit")
+    cost = spec.products.shelf_cost * (spec.market.objective == "profit")
     simulated = simulated_prices(spec, tried)
     course = course_of(spec, simulated, stated_deals(spec, simulated))
 

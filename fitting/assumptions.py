@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..data import Tables
 from ..data.doubtful_costs import doubtful_costs
 from ..data.weeks import PERIODS, WEEK
+from ..scenarios.fields import listed as named
 from .shop_rules import ShopRules, rules_in_words
 
 Array = NDArray[np.float64]
@@ -45,8 +46,10 @@ class Assumptions:
         holding_cost_share: Weekly cost of a unit on hand as a share of its unit cost.
         promotion_cost_share: Cost of a week's display and mailer as a share of the product's usual
             weekly revenue.
-        funding_share: What suppliers pay of a planned reduction, as a share of it, where the promotions of the tables have
+        funding_share: What suppliers pay of a planned reduction, as a share of it without VAT, where the promotions of the tables have
             no `funding`.
+        vat: Value added tax that all prices hold, a share of the price without it; None where the product table says it, or
+            prices hold none. Unit costs never hold it, and what is assumed of them is a share of the price without it.
         rules: The shop's own rules, which win over all of these for the products that they speak of.
 
     Example:
@@ -69,6 +72,7 @@ class Assumptions:
     holding_cost_share: float = 0.005
     promotion_cost_share: float = 0.05
     funding_share: float = 0.0
+    vat: float | None = None
     rules: ShopRules = field(default_factory=ShopRules)
 
     @classmethod
@@ -104,6 +108,25 @@ class Assumptions:
         given_by_rules = self.rules.values("unit_cost_share", products, np.full(2, self.unit_cost_share))
         return given_by_rules.mean(axis=1)
 
+    def vat_of(self, products: pd.DataFrame) -> Array:
+        """(N,) value added tax in the price of each product, a share of the price without it.
+
+        Args:
+            products: The products, with their `vat` where the tables know it.
+
+        Raises:
+            ValueError: It is given twice and differs, or for some of the products only.
+        """
+        listed = products.reindex(columns=["vat"])["vat"].astype(float)
+        if self.vat is None:
+            return _complete(products, listed)
+        other = products.loc[listed.notna() & (listed != self.vat)]
+        if len(other):
+            product, rate = other.iloc[0]["product"], float(other.iloc[0]["vat"])
+            must = f"vat must be the same for the fit and in the product table; got {self.vat:g} and {rate:g} for '{product}'"
+            raise ValueError(f"{must}; remove one of them")
+        return np.full(len(products), self.vat)
+
     def lines(
         self,
         products: pd.DataFrame,
@@ -127,6 +150,8 @@ class Assumptions:
         lead_time = self.lead_time_weeks * (WEEK // PERIODS[period])
         every = "daily" if period == "day" else "weekly"
         unknown = products[unit_costs(products).isna()]
+        vat = self.vat_of(products)
+        without = " without value added tax" if vat.any() else ""
         said = []
         if unidentified:
             said.append(
@@ -136,8 +161,13 @@ class Assumptions:
         if len(unknown):
             said.append(
                 f"The tables give no unit cost for {len(unknown)} of {len(products)} products: assumed is "
-                f"{percent(self.cost_share(unknown))} of the regular price, and {percent(self.cost_range(unknown))} in the "
+                f"{percent(self.cost_share(unknown))} of the regular price{without}, and {percent(self.cost_range(unknown))} in the "
                 "posterior draws."
+            )
+        if vat.any():
+            said.append(
+                f"Prices hold value added tax of {percent(vat)}; unit costs, revenue, margins, profit, what suppliers pay and all "
+                "other money are without it."
             )
         said += [
             f"How the shop orders is not in the data: orders are placed {every}, up to the {self.cover_quantile:.0%} quantile of "
@@ -200,12 +230,22 @@ def unit_costs(products: pd.DataFrame) -> pd.Series:
     return products.reindex(columns=["unit_cost"])["unit_cost"]
 
 
-def cost_doubts(tables: Tables, products: pd.DataFrame) -> list[str]:
+def _complete(products: pd.DataFrame, listed: pd.Series) -> Array:
+    """(N,) the rates that the tables give, 0 where they give none at all. Raises ValueError where some are missing."""
+    missing = products.loc[listed.isna(), "product"]
+    if 0 < len(missing) < len(products):
+        must = "vat of the product table must be there for each product, 0 where the price holds none"
+        raise ValueError(f"{must}; got none for {named(list(missing))}; add it")
+    return listed.fillna(0.0).to_numpy()
+
+
+def cost_doubts(tables: Tables, products: pd.DataFrame, vat: float | None = None) -> list[str]:
     """Why the unit costs of some products can hardly be meant; none where the products bring their own.
 
     Args:
         tables: The tables that give the costs.
         products: The products of the market; those with a `unit_cost` of their own need none of the tables.
+        vat: Value added tax of all products, where the product table does not say it.
 
     Example:
         >>> cost_doubts(tables, pd.DataFrame({"product": ["tea"]}))  # doctest: +SKIP
@@ -214,7 +254,7 @@ def cost_doubts(tables: Tables, products: pd.DataFrame) -> list[str]:
     needed = products.loc[unit_costs(products).isna(), "product"]
     lines = tables.sale_lines(["product", "units", "price_paid", "unit_cost"])
     own = lines.filter(pl.col("product").cast(pl.String).is_in(list(needed)))
-    return doubtful_costs(own, tables.lines("products", ["product", "unit_cost"]))
+    return doubtful_costs(own, tables.lines("products", ["product", "unit_cost", "vat"]), vat or 0.0)
 
 
 def percent(shares: Any) -> str:

@@ -97,8 +97,8 @@ def fit(
         tables: Imported tables, or the folder that `repricer data import` wrote them to. If the
             sales name no customers, the market has one segment and no personal discounts or
             recommendations.
-        products: The products to price: columns `product`, `category` and, where known, `name` and
-            `unit_cost`. By default the best sellers, as `choose_products` selects them.
+        products: The products to price: columns `product`, `category` and, where known, `name`,
+            `unit_cost` and `vat`. By default the best sellers, as `choose_products` selects them.
         name: Name of the market; by default the folder's, or "market".
         weeks: Length of the market in weeks, 12 by default and 4 by day; it begins after the data.
             Its current prices are those of the table `plan`, and else the shop's usual pattern,
@@ -156,7 +156,7 @@ def fit(
     if asked not in (None, "revenue", "profit"):
         raise ValueError(f"objective must be revenue or profit; got {asked!r}; choose one of them")
     own = zone_tables(tables, zone)
-    doubts = cost_doubts(own, products)
+    doubts = cost_doubts(own, products, assumptions.vat)
     goal = asked or ("revenue" if unknown.any() or doubts else "profit")
     options = FitOptions(name, goal, currency, assumptions, priors or Priors(), draws, promotions, seed, period)
     forecaster = forecaster or Selected(seed=seed, n_jobs=JOBS, horizon=_JUDGED[period])
@@ -210,11 +210,15 @@ class _Demand(NamedTuple):
 
 
 def _without_known_costs(products: pd.DataFrame, tables: Tables) -> pd.DataFrame:
-    """The products without the unit costs that are those of the product table: a refit takes these from newer tables."""
-    if tables.products is None or not {"unit_cost"} <= {*tables.products} & {*products}:
+    """The products without the unit costs and VAT that are those of the product table: a refit takes these from newer
+    tables.
+    """
+    if tables.products is None:
         return products
-    known = products["product"].map(tables.products.set_index("product")["unit_cost"])
-    return products.assign(unit_cost=products["unit_cost"].mask(products["unit_cost"] == known))
+    for column in {"unit_cost", "vat"} & {*tables.products} & {*products}:
+        known = products["product"].map(tables.products.set_index("product")[column])
+        products = products.assign(**{column: products[column].mask(products[column] == known)})
+    return products
 
 
 def _models(

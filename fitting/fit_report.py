@@ -14,6 +14,7 @@ from ..data.panel.regular_prices import upper_envelope
 from ..data.weeks import WEEK, YEAR_WEEKS
 from ..forecasting import MarketPaths, MarketTrend, PriceResponse
 from ..pricing.planned_deals import DEAL
+from ..scenarios.sections import Products
 from .customers import Customers, records
 from .demand import CONTROL, PROMOTION, FittedDemand, LastingResponse, Priors, SalesGrids, cross_elasticities
 from .fit_split import FittedSplit
@@ -148,7 +149,9 @@ def past_fields(market: FittedSplit, tables: Tables, *, funding_share: float = 0
     ends = [end for end in (weeks, weeks - year + length, weeks - year) if length <= end <= weeks]
     spans = [slice(end - length, end) for end in ends]
     deal = np.where(np.isfinite(price), price < DEAL * regular, np.nan)
-    profit = revenue - units * _booked_costs(split, market.spec.products.unit_cost)
+    products = market.spec.products
+    revenue = products.net(revenue)
+    profit = revenue - units * _booked_costs(split, products.unit_cost)
     found: dict[str, Any] = {
         "past_units": [np.nansum(units[span], axis=0) for span in spans],
         "past_revenue": [np.nansum(revenue[span], axis=0) for span in spans],
@@ -164,7 +167,7 @@ def past_fields(market: FittedSplit, tables: Tables, *, funding_share: float = 0
         found["past_rival_price"] = rival[-market.spec.sizes["B"] :]
     return found | {
         **basket_columns(split),
-        "funding": _funding(split, tables, funding_share, market.spec.products.unit_cost),
+        "funding": _funding(split, tables, funding_share, products),
         "regular_moves": sum(row["moves"] for row in told),
         "prior_share": float(np.mean([row["relative_prior_share"] for row in told])),
         "zones": zones,
@@ -179,16 +182,18 @@ def _booked_costs(split: Split, unit_cost: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(booked), booked, unit_cost)
 
 
-def _funding(split: Split, tables: Tables, share: float, unit_cost: np.ndarray) -> np.ndarray:
-    """(T, N) what suppliers pay for a unit sold on a planned deal.
+def _funding(split: Split, tables: Tables, share: float, products: Products) -> np.ndarray:
+    """(T, N) what suppliers pay for a unit sold on a planned deal, without VAT.
 
     That is what the tables say of the deal, or of the same weeks a year before; else what the unit costs of these weeks say;
     else the share of a reduction by which they mostly fell.
     """
     price, regular, ids = split.grid("price"), split.grid("regular_price"), split.products["product"]
-    usual = np.fmax(share, _funded_share(split)) * (regular - price)
+    reduction = products.net(regular - price)
+    usual = np.fmax(share, _funded_share(split, products)) * reduction
     fell = _own_cost_fall(split)
-    paid, rows = np.where(fell > 0, np.minimum(fell * unit_cost, regular - price), usual), tables.promotions
+    paid = np.where(fell > 0, np.minimum(fell * products.unit_cost, reduction), usual)
+    rows = tables.promotions
     if rows is not None and "funding" in rows:
         first = rows["start_date"]
         last = rows.get("end_date", pd.Series(pd.NaT, rows.index)).fillna(first + pd.Timedelta(days=6))
@@ -219,14 +224,14 @@ def _own_cost_fall(split: Split) -> np.ndarray:
     return found
 
 
-def _funded_share(split: Split) -> np.ndarray:
-    """(N,) the share of a reduction by which the unit costs of the sales fell with it; 0 where they did not."""
+def _funded_share(split: Split, products: Products) -> np.ndarray:
+    """(N,) the share of a reduction, without VAT, by which the unit costs of the sales fell with it; 0 where they did not."""
     if "unit_cost" not in split.past:
         return np.zeros(len(split.products))
     columns, ids = ("price", "regular_price", "unit_cost"), split.products["product"]
     price, regular, cost = (grid_of(split.past, name, ids) for name in columns)
     deal, fell = price < DEAL * regular, upper_envelope(cost, split.per_week) - cost
-    depth = np.where(deal, regular - price, 0.0).sum(axis=0)
+    depth = np.where(deal, products.net(regular - price), 0.0).sum(axis=0)
     usual = np.nan_to_num(np.nanmean(np.where(deal, np.nan, fell), axis=0))
     on_deal = np.where(deal, fell - usual, 0.0).sum(axis=0)
     return np.clip(on_deal / np.where(depth > 0, depth, 1.0), 0.0, 1.0) * (depth > 0)

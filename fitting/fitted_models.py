@@ -21,7 +21,7 @@ class ChargedPrices:
 
     Args:
         products: One row per product, which fixes the order of N: `product`, `name`, `category`
-            and, where known, `unit_cost`.
+            and, where known, `unit_cost` and `vat`.
         regular_price: (N,) usual price of the history, currency per unit.
         charged: (2, N) low and high end of the prices charged in the past, currency per unit.
     """

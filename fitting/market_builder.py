@@ -15,6 +15,7 @@ from ..pricing import choice_shares, felt_price, matching_utility
 from ..pricing.choice_formulas import stocking_price
 from ..pricing.price_rules.grids import PriceGrid
 from ..pricing.price_rules.rule_formulas import in_order
+from ..pricing.value_added_tax import without_vat
 from ..scenarios import MarketSpec
 from ..scenarios.price_section import HistorySection, Prices
 from ..scenarios.sections import (
@@ -68,7 +69,7 @@ def build_market(
     products = _products(models, assumptions)
     personal = models.affinity is not None
     prices = _prices(models, products.names, personal, assumptions)
-    promotion = _promotion(models, assumptions)
+    promotion = _promotion(models, products, assumptions)
     held = held_prices(models, assumptions)
     arrivals, choice = _arrivals_and_choice(models, now, promotion, held)
     shown, unidentified = demand.effect(PROMOTION), tuple(np.array(products.names)[models.unidentified].tolist())
@@ -175,13 +176,15 @@ def _arrivals_and_choice(
 
 
 def _products(models: ChargedPrices, assumptions: Assumptions) -> Products:
-    known = unit_costs(models.products).to_numpy(dtype=float)
+    known, vat = unit_costs(models.products).to_numpy(dtype=float), assumptions.vat_of(models.products)
+    assumed = assumptions.cost_share(models.products) * without_vat(models.regular_price, vat)
     return Products(
         names=tuple(unique_names(models.products)),
         ids=tuple(map(str, models.products["product"])),
         regular_price=models.regular_price,
         category=tuple(models.products["category"]),
-        unit_cost=np.where(np.isnan(known), assumptions.cost_share(models.products) * models.regular_price, known),
+        unit_cost=np.where(np.isnan(known), assumed, known),
+        vat=vat,
     )
 
 
@@ -232,7 +235,7 @@ def _least_prices(models: ChargedPrices, assumptions: Assumptions) -> dict[str, 
     margin = assumptions.rules.prices.get("minimum_margin")
     lowest = np.full(models.regular_price.shape, np.nan)
     if margin is not None:
-        lowest = _products(models, assumptions).unit_cost / (1 - margin)
+        lowest = _products(models, assumptions).shelf_cost / (1 - margin)
     advertised = assumptions.rules.values("minimum_advertised_price", models.products, np.nan)
     found = {"minimum_margin": lowest, "minimum_advertised_price": advertised}
     return {rule: _on_grid(bound, assumptions.rules, up=True) for rule, bound in found.items()}
@@ -378,12 +381,12 @@ def _recommendation(models: FittedModels, assumptions: Assumptions) -> Recommend
     return RecommendationSection(lift=np.array(lift), candidates=models.candidates, affinity=models.affinity)
 
 
-def _promotion(models: FittedModels, assumptions: Assumptions) -> Promotion | None:
+def _promotion(models: FittedModels, products: Products, assumptions: Assumptions) -> Promotion | None:
     """Displays and mailers as a decision, for as many products as the shop usually promoted."""
     shown = models.demand.effect(PROMOTION)
     if models.current_promotion is None or shown is None:
         return None
-    usual_revenue = models.regular_price * models.forecast.mean(axis=0)
+    usual_revenue = products.net(models.regular_price) * models.forecast.mean(axis=0)
     return Promotion(
         lift=np.maximum(shown.mean(axis=0), 0.0)[models.demand.category],
         cost=assumptions.promotion_cost_share * usual_revenue,

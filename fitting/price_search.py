@@ -57,11 +57,12 @@ class PriceSearch:
         low, high = (np.where(held, 1.0, bound / self.regular) for bound in (np.asarray(low), np.maximum(low, high)))
         bounds = list(zip(low, high, strict=True))
         charged = torch.tensor(np.broadcast_to(cost, self.regular.shape).copy())
+        vat = torch.tensor(1 + self.spec.products.vat)
 
         def loss(x: Array) -> tuple[float, Array]:
             position = torch.tensor(x, requires_grad=True)
             price = position * torch.tensor(self.regular)
-            value = -((price - charged) * self._units(price)).sum()
+            value = -((price / vat - charged) * self._units(price)).sum()
             value.backward()
             assert position.grad is not None
             return float(value.detach()), position.grad.numpy()
@@ -81,7 +82,7 @@ class PriceSearch:
         """
         with torch.no_grad(), reproducible_torch():
             units = self._units(torch.tensor(price)).numpy()
-        return float(((price - cost) * units).sum())
+        return float(((self.spec.products.net(price) - cost) * units).sum())
 
     def _units(self, price: torch.Tensor) -> Any:
         periods = np.arange(self.spec.market.horizon_periods)
@@ -177,13 +178,14 @@ def with_profit_floor(spec: MarketSpec, models: FittedModels, assumptions: Assum
     if spec.market.objective != "revenue":
         return spec
     known, share = unit_costs(models.products).notna().to_numpy(), assumptions.cost_range(models.products)[:, 1]
-    dearest = np.where(known, spec.products.unit_cost, share * models.regular_price)
+    net = spec.products.net
+    dearest = np.where(known, spec.products.unit_cost, share * net(models.regular_price))
     charged = np.where(held_prices(models, assumptions), models.regular_price, models.current_price)
     # Displays and mailers that are a decision come with no prices, neither with the shop's nor with those searched.
     periods = np.arange(spec.market.horizon_periods)
     units = choice_model(spec).units(periods, charged, reference=remembered_prices(models, charged)).sum(axis=1)
-    own = float(((charged - dearest) * units).sum())
-    slack = _SLACK * float((charged * units).sum())
+    own = float(((net(charged) - dearest) * units).sum())
+    slack = _SLACK * float((net(charged) * units).sum())
     cost = shadow_cost(spec, dearest, own + slack)
     note = (f"Revenue is maximised; at {_costs(known, share)}, profit must not fall below that of the current prices.",)
     floor = {"shadow_cost": cost, "floor_cost": dearest}

@@ -46,7 +46,7 @@ class Split:
     """The weekly panel of the products, split into the past and the weeks to simulate.
 
     Attributes:
-        products: One row per product: `product`, `name`, `category` and, where known, `unit_cost`.
+        products: One row per product: `product`, `name`, `category` and, where known, `unit_cost` and `vat`.
         past: Panel rows before the split.
         future: Panel rows of the weeks to simulate; without units where these are still to come.
         sales: Sale lines of all products before the split.
@@ -346,13 +346,16 @@ def regular_price(panel: pd.DataFrame) -> pd.Series:
 
 
 def _described(products: pd.DataFrame, tables: Tables, panel: pd.DataFrame) -> pd.DataFrame:
-    """The products with a name (their id if they have none) and the unit cost from the tables.
+    """The products with a name (their id if they have none), and the unit cost and VAT from the tables.
 
-    Where a product comes without one, that is the one of the product table, else the last one of the sales.
+    Where a product comes without a cost, that is the one of the product table, else the last one of the sales.
     """
     rows = products.reset_index(drop=True)
     name = rows["name"] if "name" in rows else rows["product"]
     rows = rows.assign(name=name.fillna(rows["product"]))
+    if tables.products is not None and "vat" in tables.products:
+        listed = rows["product"].map(tables.products.set_index("product")["vat"]).astype(float)
+        rows = rows.assign(vat=rows["vat"].fillna(listed) if "vat" in rows else listed)
     known = [rows["unit_cost"]] if "unit_cost" in rows else []
     if tables.products is not None and "unit_cost" in tables.products:
         known.append(rows["product"].map(tables.products.set_index("product")["unit_cost"]))

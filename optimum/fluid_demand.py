@@ -33,7 +33,9 @@ _HIGHEST_UTILITY = 500.0
 
 
 def demand_of(spec: MarketSpec) -> FluidDemand | None:
-    """The fluid demand, or None for a demand family that it does not cover."""
+    """The fluid demand, or None for a demand family that it does not cover, and where prices hold VAT."""
+    if spec.products.vat.any():
+        return None
     logit = spec.demand.family == "mnl"
     if logit and (spec.prices.max_discount > 0 or (spec.sizes["K"] == 1 and spec.guardrails.allowed_prices() is None)):
         return _Logit(spec)

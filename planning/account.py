@@ -79,7 +79,7 @@ def account(
     simulated, *_ = simulated_products(spec, charged, draws=draws, seed=seed)
     kept: list[int] = np.flatnonzero(np.isfinite(units).all(axis=1)).tolist()
     sold = simulated[0, :, :, :weeks].reshape(-1, weeks, price.shape[1])[:, kept].astype(np.float64)
-    price, units = price[kept], units[kept]
+    price, units = spec.products.net(price[kept]), units[kept]
     parts = {"all categories": np.ones(price.shape[1], dtype=bool)}
     parts |= {name: spec.category_index == c for c, name in enumerate(spec.category_names)}
     amounts = {"units": (sold, units), "revenue": (sold * price, units * price)}
@@ -286,7 +286,8 @@ def _money(spec: MarketSpec, sales: pd.DataFrame, first: pd.Timestamp, end: pd.T
     cost = spec.products.unit_cost if spec.market.objective == "profit" else np.zeros(len(spec.products.names))
     costs = pd.Series(cost, index=list(spec.products.ids or spec.products.names))
     lines = sales[sales["date"].between(first, end, inclusive="left") & sales["product"].isin(costs.index)]
-    margin = lines["price_paid"] - lines["product"].map(costs).astype(float)
+    vat = lines["product"].map(pd.Series(spec.products.vat, index=costs.index)).astype(float)
+    margin = lines["price_paid"] / (1 + vat) - lines["product"].map(costs).astype(float)
     return (lines["units"] * margin).groupby(lines["store"]).sum()
 
 

@@ -230,7 +230,8 @@ class _Planner:
             starts = np.arange(0, len(wanted), -(-len(wanted) // _BLOCKS))
             by_block, target = np.add.reduceat(wanted, starts, axis=0), (item.on_hand, item.need, item.aim)
             allowed = functools.partial(keeps_rules, self._spec, item, levels, starts, self._price)
-            path, item.can_meet = best_path(Season(levels, by_block, *target, item.salvage_value, allowed), path)
+            earned = levels / (1 + self._spec.products.vat[item.product])
+            path, item.can_meet = best_path(Season(earned, by_block, *target, item.salvage_value, allowed), path)
         self._price[:, item.product] = np.repeat(levels[path], np.diff(starts, append=len(wanted)))
 
     def fell_short(self) -> bool:
@@ -330,7 +331,7 @@ def leftovers(spec: MarketSpec, rows: Sequence[StockRow], terms: Terms) -> list[
 
 
 def _filled(spec: MarketSpec, n: int, row: StockRow, terms: Terms) -> Leftover:
-    rules, regular = spec.guardrails, float(spec.products.regular_price[n])
+    rules, _regular = spec.guardrails, float(spec.products.regular_price[n])
     what, allow = f"of {row.product!r} must be", "the lowest that the price rules allow"
     usual, soft = float(rules.low[n]), rules.bounds_from_sales is not None and rules.bounds_from_sales[n]
     # A floor that comes from the sales is no reason to refuse a manager's price.
@@ -343,7 +344,8 @@ def _filled(spec: MarketSpec, n: int, row: StockRow, terms: Terms) -> Leftover:
     if not least * (1 - _CLOSE) <= lowest <= now * (1 + _CLOSE):
         to = f"{least:g}, {allow}, to {now:g}, its price now"
         raise ValueError(f"stock: lowest_price {what} {to}; got {lowest:g}; fix it")
-    salvage = terms.salvage * regular if row.salvage_value is None else row.salvage_value
+    worth = terms.salvage * float(spec.products.net(spec.products.regular_price)[n])
+    salvage = worth if row.salvage_value is None else row.salvage_value
     changes, sold = terms.changes if row.changes is None else row.changes, row.sold or 0
     need = max(math.ceil(terms.sell_through * (row.on_hand + sold) - 1e-9) - sold, 0)
     return Leftover(n, row.on_hand, now, lowest, salvage, changes, sold, need)

@@ -29,7 +29,9 @@ class Terms(Checked, frozen=True):
     sell_through: Annotated[float, Meta(gt=0, le=1, description="share of the stock to sell", extra=_PERCENT)] = 0.95
     confidence: Annotated[float, Meta(ge=0, lt=1, description="probability with which it is sold")] = 0.95
     changes: Annotated[int, Meta(ge=0, description="most price changes of a product, the first included")] = 3
-    salvage: Annotated[float, Meta(ge=-1, le=1, description="value of a unit left over, of the regular price")] = 0.1
+    salvage: Annotated[
+        float, Meta(ge=-1, le=1, description="value of a unit left over, of the regular price without VAT")
+    ] = 0.1
 
 
 Money = Annotated[float, Meta(ge=-1e9, le=1e9)]
@@ -53,7 +55,9 @@ class StockRow(Checked, frozen=True):
     on_hand: Annotated[int, Meta(ge=1, le=10**9, description="units to sell", extra=_FROM_1)]
     price: Annotated[Money | None, Meta(description="the price now, per unit; by default the regular one")] = None
     lowest_price: Annotated[Money | None, Meta(description="lowest price; by default that of the price rules")] = None
-    salvage_value: Annotated[Money | None, Meta(description="worth of a unit left over; below 0 for disposal")] = None
+    salvage_value: Annotated[
+        Money | None, Meta(description="worth of a unit left over, without VAT; below 0 for disposal")
+    ] = None
     changes: Annotated[Count | None, Meta(description="price changes left; by default those of the terms")] = None
     sold: Annotated[Count | None, Meta(description="units sold since the markdown began, which count, too")] = None
 

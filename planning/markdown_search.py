@@ -35,7 +35,7 @@ class Season:
     L price levels.
 
     Attributes:
-        price: (L,) falling prices, currency per unit.
+        price: (L,) falling prices without VAT, currency per unit.
         wanted: (B, L, S) units that customers want in a block; fewer at no lower price of
             the same season.
         stock: Units on hand at the start.

@@ -114,7 +114,7 @@ def priced_rows(
     assert calendar is not None, "the market has a calendar"
     simulated = simulated_prices(spec, price)
     listed = _Charged(policy.name, policy, simulated, spec.guardrails.paid_low)
-    figures = product_figures(spec, listed, seed=seed).bringing(price - simulated)
+    figures = product_figures(spec, listed, seed=seed).bringing(products.net(price - simulated))
     guardrails, periods = spec.guardrails, prior_periods(calendar.period_days)
     lowest, prior = pd.DataFrame(price).rolling(periods).min().shift(1).to_numpy(), None
     if guardrails.law is not None and guardrails.law.states_prior:
@@ -219,7 +219,7 @@ class _Reasons:
         if change > 0 and plan.deal[t, n]:
             whole = plan.price[t, n] * (1 + change) >= DEAL * self.spec.products.regular_price[n]
             return f"Raised {change:.1%}: the deal planned for this {self.spec.market.period} is {'dropped' if whole else 'smaller'}."
-        margin = 1 - self.costs[n] / self.spec.products.regular_price[n]
+        margin = 1 - self.costs[n] / self.net_regular[n]
         if change > 0:
             most = _STEP / (_STEP + margin)
             why = f"of which {most:.0%} may be lost before {money} falls" if -fewer < most else _ELSEWHERE
@@ -238,6 +238,11 @@ class _Reasons:
         """(N,) unit costs that count in the objective."""
         goal = goal_market(self.spec)
         return goal.products.unit_cost * (goal.market.objective == "profit")
+
+    @cached_property
+    def net_regular(self) -> Floats:
+        """(N,) regular prices without VAT."""
+        return self.spec.products.net(self.spec.products.regular_price)
 
     @cached_property
     def answers(self) -> Floats:

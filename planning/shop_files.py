@@ -69,17 +69,20 @@ def import_files(
     *,
     update: bool = False,
     without_flagged: bool = False,
+    vat: float | None = None,
     hidden: bytes | None = None,
 ) -> ImportReport:
-    """Import files to a folder, with a progress bar; `hidden` is the key to encrypt it with, in memory."""
+    """Import files to a folder, with a progress bar; `hidden` is the key to encrypt it with, in memory, and `vat` the rate of
+    all products.
+    """
     from .. import data
 
     layouts = mapping.mappings(paths) if mapping else {}
     with _bar() as progress:
+        how: dict[str, Any] = {"key": key, "mapping": layouts, "vat": vat, "progress": progress}
         if hidden is None:
-            kept = {"update": update, "without_flagged": without_flagged}
-            return data.import_folder(paths, folder, key=key, mapping=layouts, progress=progress, **kept)
-        tables, report = data.import_tables(paths, key=key, mapping=layouts, progress=progress)
+            return data.import_folder(paths, folder, update=update, without_flagged=without_flagged, **how)
+        tables, report = data.import_tables(paths, **how)
     tables, report = data.without_flagged(tables, report) if without_flagged else (tables, report)
     data.save_tables(tables, report, folder, key=hidden)
     return report

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .value_added_tax import without_vat
+
 
 @dataclass(frozen=True)
 class Calendar:
@@ -128,6 +130,8 @@ class Catalogue:
             where the units on order tell as much.
         since_change_periods: up to how many periods since its last price change policies see of a product; 0 for
             none.
+        vat: (N,) value added tax that prices hold, a share of the price without it; None for none. Unit costs and all
+            money are without it.
         elasticity_error: (N,) posterior standard deviation of the logarithm of the elasticity; None
             where the market has no posterior.
         level_error: (N,) the same of the logarithm of the units sold at regular prices.
@@ -163,6 +167,16 @@ class Catalogue:
     level_error: NDArray[np.float32] | None = None
     calendar: Calendar | None = None
     since_change_periods: int = 0
+    vat: NDArray[np.float32] | None = None
+
+    def net(self, price: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Shelf prices, or sums of them, without VAT: what the shop keeps of them; products are the last axis."""
+        return without_vat(price, self.vat)
+
+    @property
+    def shelf_cost(self) -> NDArray[np.float32]:
+        """(N,) shelf prices at which a unit earns nothing: its cost and the VAT on it, currency per unit."""
+        return self.unit_cost if self.vat is None else self.unit_cost * (1 + self.vat)
 
     @property
     def num_products(self) -> int:

@@ -123,7 +123,7 @@ class FeatureConstants:
     def _fixed(self, catalogue: Catalogue, mean: NDArray) -> NDArray[np.float32]:
         regular = catalogue.regular_price
         in_category = self.member @ ((self.member.T @ regular) / self.member.sum(axis=0))
-        cost = np.log(np.maximum(catalogue.unit_cost / regular, np.exp(-3)))
+        cost = np.log(np.maximum(catalogue.shelf_cost / regular, np.exp(-3)))
         own = np.column_stack([cost, self.log_regular - np.log(in_category), np.log1p(mean) / 4])
         units = np.maximum(catalogue.segment_units, _TINY)
         shares = np.log(units / units.mean(axis=1, keepdims=True)), np.log(units / units.mean(axis=0))

@@ -114,8 +114,8 @@ class CostPlus:
         return f"cost-plus:{self.rate:g}"
 
     def act(self, view: MarketView) -> Action:
-        """Propose unit_cost * (1 + rate)."""
-        return Action(_spread(view.catalogue.unit_cost * (1.0 + self.rate), view))
+        """Propose the unit cost times 1 + rate, and the VAT on it."""
+        return Action(_spread(view.catalogue.shelf_cost * (1.0 + self.rate), view))
 
 
 @dataclass(frozen=True)
@@ -419,7 +419,7 @@ class ThompsonPrice:
         budget = np.full(view.on_hand.shape, np.inf)
         if self.mind_stock:
             budget = np.maximum(view.on_hand, 0) / max(view.catalogue.horizon - period, 1)
-        index = self._choose(demand, view.catalogue.unit_cost.astype(np.float64), budget)
+        index = self._choose(demand, view.catalogue.shelf_cost.astype(np.float64), budget)
         return Action(np.take_along_axis(self.ladder[None], index[..., None], axis=2)[..., 0].astype(np.float32))
 
     def _update(self, view: MarketView) -> None:

@@ -227,6 +227,6 @@ def _costing(spec: MarketSpec, unit_cost: NDArray[np.float64], objective: str) -
         sections["history"] = {"funding": np.array(0.0)}
     if spec.prices.minimum_margin is not None:
         # The prices that are allowed stay those of the market itself.
-        least = spec.products.unit_cost / (1 - spec.prices.minimum_margin)
+        least = spec.products.shelf_cost / (1 - spec.prices.minimum_margin)
         sections["prices"] = {"minimum_margin": None, "floor": np.maximum(spec.price_bounds[0], least)}
     return spec.with_changes(**sections)

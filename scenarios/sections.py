@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..pricing.choice_model import FAMILIES
+from ..pricing.value_added_tax import without_vat
 from .fields import FACTOR, MONEY, PRICE, SHARE, array, choice, flag, scalar, value
 
 Array = NDArray[np.float64]
@@ -43,13 +44,28 @@ class Products:
     regular_price: Array = array("N", "currency per unit", *PRICE)
     ids: tuple[str, ...] | None = value("id of each product in the shop's tables; by default its name", default=None)
     category: tuple[str, ...] | None = value("category of each product; by default one for all", default=None)
-    unit_cost: Array = array("N", "currency per unit", *MONEY, default=0.0)
+    unit_cost: Array = array("N", "currency per unit, without VAT", *MONEY, default=0.0)
+    vat: Array = array(
+        "N",
+        "value added tax that prices hold, a share of the price without it: 0.19; costs and all money are without it",
+        *SHARE,
+        default=0.0,
+    )
     shadow_cost: Array = array(
         "N", "what a unit must cover while revenue is maximised, currency per unit; in no figure", *MONEY, default=0.0
     )
     floor_cost: Array = array(
         "N", "unit cost at which profit must reach that of best fixed prices; with shadow_cost", *MONEY, default=0.0
     )
+
+    def net(self, price: Array) -> Array:
+        """Shelf prices, or sums of them, without VAT: what the shop keeps of them; products are the last axis."""
+        return without_vat(price, self.vat)
+
+    @property
+    def shelf_cost(self) -> Array:
+        """(N,) shelf prices at which a unit earns nothing: its cost and the VAT on it, currency per unit."""
+        return self.unit_cost * (1 + self.vat)
 
 
 @dataclass(frozen=True)
@@ -115,7 +131,7 @@ class Competitors:
     regular_price: Array = array("R", "initial price, currency per unit", *PRICE)
     quality: Array = array("KR", "utility at a price of zero", -1e3, 1e3)
     price_sensitivity: Array = array("KR", "utility lost per unit of currency", 0, 1e6)
-    unit_cost: Array = array("R", "currency per unit", *MONEY, default=0.0)
+    unit_cost: Array = array("R", "currency per unit, in its shelf price: with any VAT", *MONEY, default=0.0)
     seller: tuple[str, ...] | None = value("seller of each offer; by default one seller per offer", default=None)
     product: tuple[str, ...] | None = value("product that each competes with; by default the first R", default=None)
     rule: tuple[str, ...] = value("pricing rule of each offer; one for all, or R", default=("fixed",))

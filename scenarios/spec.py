@@ -103,7 +103,7 @@ class MarketSpec(MarketDescription):
         # What both call the same goes over as it is.
         same = {item.name for item in fields(Guardrails) if item.init} & vars(prices).keys()
         given: dict[str, Any] = {name: getattr(prices, name) for name in same}
-        given |= {"floor": low, "ceiling": high, "unit_cost": self.products.unit_cost, "law": self._law}
+        given |= {"floor": low, "ceiling": high, "unit_cost": self.products.shelf_cost, "law": self._law}
         given |= {"ladder": prices.price_ladder, "endings": prices.price_endings, "priority": prices.priority or {}}
         given |= {"gaps": links(prices.price_gaps, prices.gap_shares), "packs": links(prices.packs, prices.pack_shares)}
         given["lines"] = tuple(tuple(number[name] for name in line) for line in prices.line_order)
@@ -386,6 +386,6 @@ def _believed_margin(spec: MarketDescription) -> Prices:
     prices = spec.prices
     if prices.minimum_margin is None:
         return prices
-    low = np.maximum(spec.price_bounds[0], spec.products.unit_cost / (1 - prices.minimum_margin))
+    low = np.maximum(spec.price_bounds[0], spec.products.shelf_cost / (1 - prices.minimum_margin))
     low.setflags(write=False)
     return replace(prices, floor=low, minimum_margin=None)

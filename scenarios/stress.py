@@ -95,7 +95,7 @@ def with_newcomers(spec: MarketSpec) -> MarketSpec:
         seller=names,
         product=tuple(products.names[n] for n in best),
         regular_price=0.95 * regular,
-        unit_cost=products.unit_cost[best],
+        unit_cost=products.shelf_cost[best],
         quality=spec.demand.quality[:, best],
         price_sensitivity=spec.demand.price_sensitivity[:, best],
         rule=("undercut:5%",) * len(best),

@@ -23,6 +23,7 @@ from ..pricing import (
     Policy,
     price_contributions,
 )
+from ..pricing.value_added_tax import without_vat
 from ..pricing.wording import money_words, policy_words, rule_words, units_words
 from .actions import on_sale
 from .bundle.reading import Bundle
@@ -166,11 +167,12 @@ def _points(bundle: Bundle, view: MarketView, answer: PriceAnswer, n: int, grid:
     stock, units = stock_on_sale(view, answer)[own], mean.sum(axis=1)
     sold = sales_range(units, response.overdispersion[own], stock, single=response.single)
     average = np.where(units > 0, (mean * paid).sum(axis=1) / np.where(units > 0, units, 1), paid.mean(axis=1))
-    cost = rules.unit_cost[own]
-    revenue, profit = (average * sold.mean).sum(axis=1), ((average - cost) * sold.mean).sum(axis=1)
+    vat = None if bundle.catalogue.vat is None else bundle.catalogue.vat[own]
+    net, margin = without_vat(average, vat), without_vat(average - rules.unit_cost[own], vat)
+    revenue, profit = (net * sold.mean).sum(axis=1), (margin * sold.mean).sum(axis=1)
     asked, views = Action(prices.astype(np.float32)), view.take(np.zeros(len(grid), np.intp))
     allowed = np.isclose(grid, rules.apply(asked, views).price[:, n], rtol=1e-5)
-    each = np.stack([np.ones(len(grid)), average[:, at], average[:, at] - cost[at]], axis=1)
+    each = np.stack([np.ones(len(grid)), net[:, at], margin[:, at]], axis=1)
     units = [[float(part[b, at]) for part in sold] for b in range(len(grid))]
     pairs = zip(units, each.tolist(), strict=True)
     figures = [[_interval(*sold_of, each=factor) for factor in factors] for sold_of, factors in pairs]

@@ -89,8 +89,8 @@ def _found(spec: MarketSpec, risk: str) -> tuple[Plan, float]:
 
 def _profit_of(value: PlanValue, plan: Plan) -> float:
     """Mean profit of a plan in its own weeks, currency: that of a floor market's revenue less its costs."""
-    price = np.asarray(plan.price, np.float64)
-    return float(((price - value.spec.products.unit_cost) * value.units(plan)).sum())
+    products, price = value.spec.products, np.asarray(plan.price, np.float64)
+    return float(((products.net(price) - products.unit_cost) * value.units(plan)).sum())
 
 
 class _Search:

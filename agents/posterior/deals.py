@@ -121,7 +121,7 @@ class PlanValue:
         course = course_of(goal, price, plan.deal)
         counts, returns = float(goal.market.objective == "profit"), goal.returns
         keeps = 1.0 if returns is None else 1 - returns.probability
-        margin = keeps * (price - extra_cost) + counts * course.funding
+        margin = keeps * (goal.products.net(price) - extra_cost) + counts * course.funding
         member = np.eye(len(goal.category_names))[goal.category_index]
         weight = goal.market.discount_factor ** np.arange(price.shape[-2])
         found = []

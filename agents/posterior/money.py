@@ -182,6 +182,7 @@ class PosteriorMoney:
             self._display = self._display[:, :0]
         returned = np.zeros(spec.sizes["N"]) if spec.returns is None else spec.returns.probability
         self._keeps, self._handling = _tensor(1.0 - returned), _tensor(np.zeros(spec.sizes["N"]))
+        self._vat = _tensor(spec.products.vat)
         if spec.returns is not None and spec.market.objective == "profit":
             self._handling = _tensor(returned * spec.returns.handling_cost)
         self._begun, self._planned = _tensor(spec.initial_price), _tensor(spec.guardrails.planned_rows)
@@ -334,7 +335,8 @@ class PosteriorMoney:
     def _margin(self, draws: Draws, index: NDArray[np.intp], path: _Path) -> Tensor:
         """(M, S, J) money of a purchase, of one unit unless customers stock up."""
         fixed = self._now.saved[:, index] - self._handling[index]
-        margin = self._keeps[index] * (path.price - draws.cost[:, None, index]) + fixed
+        net = path.price / (1 + self._vat[index])
+        margin = self._keeps[index] * (net - draws.cost[:, None, index]) + fixed
         if self._spec.market.objective == "profit":
             margin = margin + path.funding
         if not self._spec.stocks_up:

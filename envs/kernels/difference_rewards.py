@@ -77,12 +77,13 @@ def charge_products(
         plain[:] = base
         for n in range(price.shape[0]):
             # Costs count only if profit is the objective; the money of a purchase is that of all its units.
-            cost = costs.unit_cost[n] if profit else _ZERO
+            cost, net = costs.unit_cost[n] if profit else _ZERO, costs.net[n]
             for e in range(price.shape[1]):
-                credit_margin[n, e] = (credit_price[n] - cost) * credit_more[n, e]
+                credit_margin[n, e] = (credit_price[n] * net - cost) * credit_more[n, e]
                 paid = now.paid[k, n, e] if now.paid.shape[0] else now.price[n, e]
-                paid += funded[n, e] if profit and funded.shape[0] else _ZERO
-                margin[n, e] = (paid - cost) * more[n, e]
+                kept = paid * net
+                kept += funded[n, e] if profit and funded.shape[0] else _ZERO
+                margin[n, e] = (kept - cost) * more[n, e]
         if now.shown.shape[0]:
             lift_shown(p.lift[k], now.shown[k], base, base)
             charge_slots(p, k, now.shown[k], runner_up[k], choice.weight[k], margin, customers, charge)

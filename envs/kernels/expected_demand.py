@@ -191,6 +191,7 @@ def catalogue_of(spec: MarketSpec) -> Catalogue:
         category=spec.category_index,
         regular_price=regular.astype(np.float32),
         unit_cost=spec.products.unit_cost.astype(np.float32),
+        vat=spec.products.vat.astype(np.float32) if spec.products.vat.any() else None,
         segment_elasticity=own_elasticity(
             lambda price: expected_units(spec, 0, price, reference=regular), regular
         ).astype(np.float32),

@@ -30,7 +30,7 @@ def by_supplier(spec: MarketSpec, regular: NDArray, faster: Callable[[Express], 
 
 
 _MONEY_PARAMETERS = """
-backlog dispersed unit_cost sold_cost ordered_cost order_cost holding_cost lost_sale_cost backlog_cost
+backlog dispersed net unit_cost sold_cost ordered_cost order_cost holding_cost lost_sale_cost backlog_cost
 promotion_cost salvage_value overdispersion return_probability handling_cost spoilage opening_units
 """
 
@@ -43,6 +43,7 @@ class MoneyParameters(namedtuple("MoneyParameters", _MONEY_PARAMETERS)):
     Attributes:
         backlog: Whether unmet demand is served later instead of lost.
         dispersed: Whether the demand of any product is overdispersed.
+        net: What the shop keeps of a price that holds VAT, as a share of it; 1 without.
         unit_cost: Currency per unit.
         sold_cost: Unit cost if it is due on sale, else 0.
         ordered_cost: (S, N) currency per unit ordered: the unit cost if it is due on order, and the extra cost of express orders.
@@ -66,6 +67,7 @@ class MoneyParameters(namedtuple("MoneyParameters", _MONEY_PARAMETERS)):
         cost = spec.products.unit_cost
         due = cost if stock.cost_due == "ordered" else zeros
         values = {
+            "net": 1 / (1 + spec.products.vat),
             "unit_cost": cost,
             "sold_cost": cost if stock.cost_due == "sold" else zeros,
             "ordered_cost": by_supplier(spec, due, lambda express: due + express.extra_cost),

@@ -118,7 +118,7 @@ def settle(m, keys, segments, offered, wanted, paid, money, returned, closing):
         ration(keys, segments, demand, sold, by_segment)
         average_paid(by_price, mean, units, price, paid[1])
         average_paid(by_price, by_segment, sold, paid[1], charged)
-    earn(m.sold_cost, m.lost_sale_cost, sold, lost, charged, revenue, profit)
+    earn(m, sold, lost, charged, revenue, profit)
     if returned.shape[0]:
         draw_returns(m.return_probability, keys, segments, sold, returned[0])
         take_back(m, returned[0], charged, closing, revenue, profit)
@@ -148,14 +148,15 @@ def charge_rows(cost, units, profit):
 
 
 @compiled
-def earn(cost, lost_cost, sold, lost, paid, revenue, profit):
-    """Fill revenue, and profit after unit costs and lost-sale costs, from drawn or expected units."""
+def earn(m, sold, lost, paid, revenue, profit):
+    """Fill revenue without VAT, and profit after unit costs and lost-sale costs, from drawn or expected units."""
+    cost, net = m.sold_cost, m.net
     for n in range(sold.shape[0]):
         for e in range(sold.shape[1]):
-            earned = sold[n, e] * paid[n, e]
+            earned = sold[n, e] * paid[n, e] * net[n]
             revenue[n, e] = earned
             profit[n, e] = earned - cost[n] * sold[n, e]
-    charge_rows(lost_cost, lost, profit)
+    charge_rows(m.lost_sale_cost, lost, profit)
 
 
 @compiled
@@ -169,14 +170,14 @@ def draw_returns(probability, keys, segments, sold, returned):
 @compiled
 def take_back(m, returned, paid, closing, revenue, profit):
     """Refund the units returned and add them to the stock."""
-    probability, cost, handling = m.return_probability, m.sold_cost, m.handling_cost
+    probability, cost, handling, net = m.return_probability, m.sold_cost, m.handling_cost, m.net
     for n in range(returned.shape[0]):
         if probability[n] > _ZERO:
             saved = cost[n] - handling[n]
             for e in range(returned.shape[1]):
-                revenue[n, e] -= returned[n, e] * paid[n, e]
+                revenue[n, e] -= returned[n, e] * paid[n, e] * net[n]
             for e in range(returned.shape[1]):
-                profit[n, e] += returned[n, e] * (saved - paid[n, e])
+                profit[n, e] += returned[n, e] * (saved - paid[n, e] * net[n])
             for e in range(returned.shape[1]):
                 closing[n, e] += returned[n, e]
 
@@ -308,7 +309,7 @@ def expected_money(constants, period, price, stock, units, chances, ordered, pro
     bought = units if m.backlog else covered
     np.subtract(stock, covered, closing)
     np.subtract(units, bought, spare)
-    earn(m.sold_cost, m.lost_sale_cost, bought, spare, price, out[0], out[1])
+    earn(m, bought, spare, price, out[0], out[1])
     if m.backlog:
         # The expected units owed are the expected demand that stock does not cover.
         np.subtract(kept, covered, spare)

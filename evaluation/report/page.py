@@ -391,7 +391,7 @@ def _main_products(data: ReportData) -> list[int]:
     """Index of every product, those that earn most under the learned prices first."""
     spec, first = data.comparison.spec, next(iter(drawn_runs(data).values()))
     cost = spec.products.unit_cost if spec.market.objective == "profit" else 0.0
-    earned = (first.units_path * (first.paid_path - cost)).sum(axis=0)
+    earned = (first.units_path * (spec.products.net(first.paid_path) - cost)).sum(axis=0)
     return np.argsort(-earned, kind="stable").tolist()
 
 

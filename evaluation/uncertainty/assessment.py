@@ -16,6 +16,7 @@ from ...scenarios import MarketSpec
 from ...scenarios.fields import listed
 from ...scenarios.periods import planned_prices
 from ...scenarios.price_section import HistorySection
+from ...scenarios.sections import Array, Products
 from ..figures import currency_of
 from ..policies import BEST_FIXED, REGULAR
 from .draws import EPISODES, Z90, DrawComparison, Gain, Interval, charged_range, compare_draws, joint_outside
@@ -387,7 +388,8 @@ def plan_beside_past(spec: MarketSpec) -> Rows:
 
     Returns:
         Rows with `weeks`, `units`, `revenue`, `profit`, `average_price` and `on_deal`; none where the market does not know
-        its past. The last row is what the past gives; its name says how.
+        its past. Where prices hold VAT, the average price holds it, the money does not, and the plan's row says `vat`, the
+        highest rate. The last row is what the past gives; its name says how.
 
     Example:
         >>> from repricer import load_scenario
@@ -397,17 +399,19 @@ def plan_beside_past(spec: MarketSpec) -> Rows:
     history, calendar = spec.history, spec.calendar
     if history is None or history.past_units is None or history.past_revenue is None or history.past_deals is None:
         return []
-    value, cost = PlanValue(spec, recommended=False), spec.products.unit_cost
+    value, products = PlanValue(spec, recommended=False), spec.products
     unit = calendar.unit if calendar else "weeks"
     units, price = value.units(value.planned), value.planned.price
-    margin = price - cost + history.funding
-    planned = _row("the plan", units, units * price, units * margin, value.planned.deal)
+    margin = products.net(price) - products.unit_cost + history.funding
+    planned = _row("the plan", products, units, units * products.net(price), units * margin, value.planned.deal)
+    if products.vat.any():
+        planned["vat"] = float(products.vat.max())
     names = (f"the last {spec.market.horizon_periods} {unit}", f"the same {unit} a year ago", "a year before the last")
     booked = history.past_profit
     if booked is None:  # a market of an earlier version
-        booked = history.past_revenue - history.past_units * cost
+        booked = history.past_revenue - history.past_units * products.unit_cost
     spans = zip(names, history.past_units, history.past_revenue, booked, history.past_deals, strict=False)
-    rows = [planned, *(_row(*span) for span in spans)]
+    rows = [planned, *(_row(name, products, *span) for name, *span in spans)]
     if len(rows) < len(names) + 1:
         return rows
     last, ago, before = rows[1:]
@@ -455,7 +459,8 @@ def past_lines(rows: Rows, currency: str) -> list[str]:
     """
     if not rows:
         return []
-    lines = [f"the plan beside the past, of the products that are priced (money in {currency}):"]
+    money = f"money in {currency}" + ", without the VAT that prices hold" * ("vat" in rows[0])
+    lines = [f"the plan beside the past, of the products that are priced ({money}):"]
     width = max(len(row["weeks"]) for row in rows)
     lines.append(f"  {'':{width}} {'units':>12} {'revenue':>14} {'profit':>14} {'average price':>14} {'on deal':>8}")
     return lines + [
@@ -465,14 +470,15 @@ def past_lines(rows: Rows, currency: str) -> list[str]:
     ]
 
 
-def _row(weeks: str, units: Any, revenue: Any, profit: Any, deals: Any) -> dict[str, Any]:
+def _row(weeks: str, products: Products, units: Array, revenue: Array, profit: Array, deals: Array) -> dict[str, Any]:
     sold, taken = float(np.sum(units)), float(np.sum(revenue))
+    charged = float(np.sum(revenue * (1 + products.vat)))
     return {
         "weeks": weeks,
         "units": sold,
         "revenue": taken,
         "profit": float(np.sum(profit)),
-        "average_price": taken / max(sold, 1e-12),
+        "average_price": charged / max(sold, 1e-12),
         "on_deal": float(np.mean(deals)),
     }
 

@@ -30,6 +30,10 @@ _FOLDERS = {"allowed": "a list of folders"}
 
 
 _AT_ONCE = "products in a market, see [parts](scale.md#a-whole-catalogue); by default 1000, by day 140"
+_VAT = (
+    "value added tax in all prices, a share of the price without it, such as 0.19; by default the column vat of the product "
+    "table, else none"
+)
 _FORECASTER = "one model for all products; selected: the best for each, by backtest"
 _OBJECTIVE = (
     "what prices maximise; by default profit where the tables give every unit cost and none is doubtful, else revenue"
@@ -81,6 +85,9 @@ class FitSection(_Section, frozen=True):
     forecaster: Annotated[ForecasterName, Meta(description=_FORECASTER)] = "selected"
     promotions: Annotated[bool, Meta(description="decide on displays and mailers, which tables must record")] = False
     objective: Annotated[Literal["revenue", "profit"] | None, Meta(description=_OBJECTIVE)] = None
+    vat: Annotated[
+        Annotated[float, Meta(ge=0, lt=1, extra={"fix": "write 19% as 0.19"})] | None, Meta(description=_VAT)
+    ] = None
     widen: Annotated[Annotated[float, Meta(ge=0, le=1e6)] | Literal["free"] | None, Meta(description=_WIDEN)] = None
     priors: Annotated[str | None, Meta(description="TOML file of [priors](can_i_believe_it.md) for the fit")] = None
     draws: Annotated[int, Meta(ge=2, le=10_000, description="posterior draws")] = 200
@@ -112,7 +119,7 @@ class FitSection(_Section, frozen=True):
         asked = {} if self.widen is None else {"price_widening": None if self.widen == "free" else self.widen}
         # Whoever asks for more than what was charged asks for more than a small step, unless a rule names one.
         steps = {} if self.widen is None else {"max_step": None}
-        own["assumptions"] = Assumptions.under(rules, **asked, **steps)
+        own["assumptions"] = Assumptions.under(rules, vat=self.vat, **asked, **steps)
         return {name: getattr(self, name) for name in names} | own
 
     def parts(self, tables: Tables, rules: ShopRules, zone: Zone | None) -> dict[str, DataFrame]:

@@ -206,7 +206,9 @@ def certify(
         weights = matched_weights(log, target)
     else:
         weights = kernel_weights(log, target, bandwidth)
-        bias = kernel_bias(bandwidth, elasticity) * float((log.units * log.price).sum() / log.money.sum())
+        bias = kernel_bias(bandwidth, elasticity) * float(
+            (log.units * log.spec.products.net(log.price)).sum() / log.money.sum()
+        )
     size = effective_sample(weights, policy.name)
     _check_mean(weights, policy.name)
     gain, money = gain_scores(log, target, weights)

@@ -91,6 +91,7 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
         warnings: What speaks against its prices, a line each.
         choice: `best`, or `random`.
         currency: Unit of money.
+        vat: Value added tax in the prices of those that have any, by id, a share of the price without it.
         version: Of this format.
     """
 
@@ -115,6 +116,7 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
     warnings: tuple[str, ...] = ()
     choice: str = "best"
     currency: str = "currency"
+    vat: dict[str, float] = {}
     version: int = VERSION
 
     @property
@@ -130,7 +132,9 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def digest(self) -> str:
         """SHA-256 of all that decides what is done and how it is read, but not of what it is expected to be worth."""
-        fixed = msgspec.structs.replace(self, worth={}, left_out={}, warnings=())
+        fixed = msgspec.to_builtins(msgspec.structs.replace(self, worth={}, left_out={}, warnings=()))
+        if not self.vat:  # plans of earlier versions have none
+            del fixed["vat"]
         return hashlib.sha256(msgspec.json.encode(fixed, order="sorted")).hexdigest()
 
 
@@ -222,7 +226,8 @@ def outcomes_of(
         return np.concatenate([units.sum("product", skipna=False).to_numpy() for units in own])
     own = sold.sel(product=list(plan.unit_cost))
     cost = xr.DataArray(list(plan.unit_cost.values()), dims="product") * (outcome == "profit")
-    return (own["revenue"] - own["units"] * cost).sum("product", skipna=False).to_numpy()
+    vat = xr.DataArray([plan.vat.get(product, 0.0) for product in plan.unit_cost], dims="product")
+    return (own["revenue"] / (1 + vat) - own["units"] * cost).sum("product", skipna=False).to_numpy()
 
 
 def _usual(change: NDArray[np.float64]) -> NDArray[np.float64]:

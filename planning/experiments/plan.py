@@ -386,6 +386,9 @@ class _Planner:
             groups=self._groups(calendar, chosen),
             readings=(),
             unit_cost={str(self.ids[n]): float(spec.products.unit_cost[n]) for n in np.flatnonzero(priced)},
+            vat={
+                str(self.ids[n]): float(spec.products.vat[n]) for n in np.flatnonzero(priced & (spec.products.vat > 0))
+            },
             calendar=calendar_digest(calendar),
             worth=worth | {"objective": spec.market.objective},
             stopping="",

@@ -48,7 +48,8 @@ def money_and_arms(spec: MarketSpec, sales: pd.DataFrame, arms: pd.DataFrame) ->
     ids = list(spec.products.ids or spec.products.names)
     sold = store_days(Tables(sales), ids, first, last + timedelta(days=1))
     cost = xr.DataArray(spec.products.unit_cost, dims="product") * (spec.market.objective == "profit")
-    money = (sold["revenue"] - sold["units"] * cost).sum("product", skipna=False)
+    vat = xr.DataArray(spec.products.vat, dims="product")
+    money = (sold["revenue"] / (1 + vat) - sold["units"] * cost).sum("product", skipna=False)
     stores = sold.indexes["store"].intersection(known.columns)
     if not len(stores):
         got = (

@@ -299,7 +299,8 @@ class _Shop:
 
     def money(self, draw: MarketSpec, paths: Array, units: Array) -> Array:
         """(B, W, C) money of the first W periods, by category."""
-        weeks, margin = units.shape[1], paths[:, : units.shape[1]]
+        weeks = units.shape[1]
+        margin = self.spec.products.net(paths[:, :weeks])
         funding = 0.0
         if self.goal.market.objective == "profit":
             margin = margin - (draw if self.goal is self.spec else self.goal).products.unit_cost

@@ -296,7 +296,7 @@ class Guardrails:
     Args:
         floor: (N,) lowest price, currency per unit.
         ceiling: (N,) highest price, currency per unit.
-        unit_cost: (N,) currency per unit.
+        unit_cost: (N,) currency per unit, in shelf prices: with the VAT that the price of the product holds.
         minimum_margin: least (price - unit cost) / price.
         max_change: (N,) largest relative change from one period to the next, or one number for all.
         ladder: the allowed prices; at most one of ladder, tick and endings may be given.

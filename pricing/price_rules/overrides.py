@@ -210,7 +210,7 @@ def allowed_gains(
         reference: (T, N) the reference prices along them.
         units: Expected units at a price.
         catalogue: The products.
-        unit_cost: (N,) currency per unit; zeros where revenue counts.
+        unit_cost: (N,) currency per unit, in shelf prices, as `Guardrails` has it; zeros where revenue counts.
     """
     if not found:
         return []
@@ -220,7 +220,7 @@ def allowed_gains(
     same = catalogue.category == catalogue.category[product][:, None]
 
     def money(price: Array) -> Array:
-        return ((price - unit_cost) * same * units(period, price, reference[period])).sum(axis=1)
+        return (catalogue.net(price - unit_cost) * same * units(period, price, reference[period])).sum(axis=1)
 
     return (money(kept) - money(asked)).tolist()
 

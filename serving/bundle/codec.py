@@ -37,12 +37,21 @@ NetworkFunction = Callable[[NDArray[np.float32], RecurrentState], tuple[ActionPa
 new state.
 """
 MOST = 1e12
-# Parts of a catalogue that only some markets have: those with a posterior, dates, a second supplier, orders without delay.
-_OPTIONAL = ("elasticity_error", "level_error", "calendar", "max_express_units", "express_periods", "at_once")
+# Parts of a catalogue that only some markets have: those with a posterior, dates, a second supplier, orders without delay,
+# or VAT.
+_OPTIONAL = ("elasticity_error", "level_error", "calendar", "max_express_units", "express_periods", "at_once", "vat")
 _PATH, _TABLE = "base_path", "base_table"
 _PATH_PARTS = {"price": "path", "promotion": "promotion", "deal": "deal"}
 """What a document says of a path of base prices, and the fields of `PricePath` that hold it."""
-_BY_PRODUCT = ("category", "regular_price", "unit_cost", "max_order_units", "max_express_units", "express_periods")
+_BY_PRODUCT = (
+    "category",
+    "regular_price",
+    "unit_cost",
+    "max_order_units",
+    "max_express_units",
+    "express_periods",
+    "vat",
+)
 _COLUMNS = dict.fromkeys((*_BY_PRODUCT, "elasticity_error", "level_error"), "N")
 _COLUMNS |= {"segment_elasticity": "KN", "segment_units": "KN", "forecast_units": "TN", "at_once": "2N"}
 """The arrays of a catalogue, each with a letter an axis, as are those of the price rules."""

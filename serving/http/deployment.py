@@ -294,7 +294,7 @@ class Deployment:
         if self._transitions is not None and time.monotonic() > self._counted + _MONEY_SECONDS:
             self._counted, bundle = time.monotonic(), canary.predictor.bundle
             sold = self._transitions.sold_around_trial(bundle.digest, _MONEY_DECISIONS)
-            canary.guards.earned(confidence_of_loss(sold, bundle.digest, _costs(bundle)))
+            canary.guards.earned(confidence_of_loss(sold, bundle.digest, _costs(bundle), _vat(bundle)))
         if canary.guards.stopped:
             guard, words = canary.guards.stopped
             self.try_newer(0, "guard", f"{guard}: {words}")
@@ -343,3 +343,9 @@ def _costs(bundle: Bundle) -> dict[str, float]:
     if bundle.manifest["objective"] != "profit":
         return {}
     return dict(zip(bundle.catalogue.products, bundle.catalogue.unit_cost.tolist(), strict=True))
+
+
+def _vat(bundle: Bundle) -> dict[str, float]:
+    """Value added tax in prices by product, a share of the price without it; empty where there is none."""
+    vat = bundle.catalogue.vat
+    return {} if vat is None else dict(zip(bundle.catalogue.products, vat.tolist(), strict=True))

@@ -302,7 +302,8 @@ class _ZoneDecisions:
 
     def _money(self, price: Array) -> float:
         regular = np.broadcast_to(self._bundle.catalogue.regular_price, price.shape)
-        return float(((price - self._cost) * self._units(np.arange(len(price)), price, regular)).sum())
+        net = self._bundle.catalogue.net(price - self._cost)
+        return float((net * self._units(np.arange(len(price)), price, regular)).sum())
 
     def _units(self, period: NDArray[np.intp], price: Array, reference: Floats) -> Array:
         """(B, N) units at the mean of the fitted market, to customers who remember the regular prices."""

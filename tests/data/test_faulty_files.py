@@ -114,16 +114,49 @@ def kinds_of_promotion(tables: Tables) -> None:
     tables["promotions"] = pd.DataFrame({"start_date": FIRST, "product": "p1", "kind": kinds})
 
 
+def vat_missing(tables: Tables) -> None:
+    tables["products"]["vat"] = [0.19, 0.19, np.nan, 0.19, 0.07]
+
+
+def store_without_vat(tables: Tables) -> None:
+    sales, vat = tables["sales"], [0.19, 0.19, 0.07, 0.19, 0.07]
+    tables["products"]["vat"] = vat
+    rate = sales["product"].map(dict(zip(tables["products"]["product"], vat, strict=True)))
+    for column in ("price_paid", "regular_price"):
+        sales[column] = sales[column].mask(sales["store"] == "s3", np.round(sales[column] / (1 + rate), 2))
+
+
+def paid_without_vat(tables: Tables) -> None:
+    tables["products"]["vat"] = 0.19
+    tables["sales"]["price_paid"] = np.round(tables["sales"]["price_paid"] / 1.19, 2)
+
+
+def cost_above_the_price_without_vat(tables: Tables) -> None:
+    tables["products"]["vat"] = 0.19
+    tables["sales"]["unit_cost"] = np.round(0.95 * tables["sales"]["price_paid"], 2)
+
+
+def regular_below_paid(tables: Tables) -> None:
+    sales = tables["sales"]
+    sales["regular_price"] = sales["regular_price"].mask(sales["basket"] % 10 == 0, 0.5)
+
+
 FAULTS: dict[Callable[[Tables], None], str] = {
     cost_of_a_case: "sales: unit costs of 5 of 5 products are 7.2 times the price or more, as those of a case would be",
     cost_of_a_line: "sales: unit costs grow with the units of their line, as totals do: twice the units have 2 times the cost",
     cost_above_the_price: "sales: unit costs of 5 of 5 products are above the price in most lines (p0: cost 2.6, price 2,",
+    cost_above_the_price_without_vat: "sales: unit costs of 5 of 5 products are above the price in most lines (p0: cost 1.9, "
+    "price 1.681 without VAT,",
+    vat_missing: "sales: vat of 1 of 5 products is missing (p2)",
+    store_without_vat: "sales: stores whose prices are those of the others without VAT: s3;",
+    paid_without_vat: "sales: price_paid is the regular price without VAT in 75% of the lines",
     cost_missing: "sales: unit costs of 2 of 5 products are missing (p3, p1)",
     closed_store: "sales: stores that sell nothing for weeks while most others sell: s2 (18 weeks from 2023-03-06)",
     store_closed_for_good: "sales: stores that sell nothing for weeks while most others sell: s2 (31 weeks from 2023-03-06)",
     new_id: "sales: products that may have got a new id: p1 ends and p9 begins in the week from 2023-06-05",
     new_id_without_names: "sales: products that may have got a new id: p1 ends and p9 begins in the week from 2023-06-05",
     two_packs: "sales: two price levels in the same weeks under one id: p3 (3.5 and 6.3)",
+    regular_below_paid: "sales: rows with regular_price below price_paid, set to price_paid: 240",
     weeks_without_a_sale: "sales: rows with units 0, kept for their price: 120",
     price_of_a_line: "sales: lines of several units that cost as many times the price of one:",
     price_without_its_point: "sales: prices far from the product's usual one: 1 row",
@@ -134,15 +167,60 @@ FAULTS: dict[Callable[[Tables], None], str] = {
 OF_COSTS_AND_PRODUCTS = ("unit costs", "stores that sell nothing", "new id", "two price levels", "units 0")
 
 
-def checked(tables: Tables, folder: Path) -> list[str]:
+def copied_lines(tables: Tables) -> None:
+    sales = tables["sales"]
+    tables["sales"] = pd.concat([sales, sales.head(20)])
+
+
+def dates_in_two_formats(tables: Tables) -> None:
+    date = tables["sales"]["date"]
+    tables["sales"]["date"] = date.dt.strftime("%Y-%m-%d").mask(date.index % 4 == 0, date.dt.strftime("%d.%m.%Y"))
+
+
+def returned_units(tables: Tables) -> None:
+    sales = tables["sales"]
+    sales["units"] = sales["units"].where(sales["basket"] % 50 > 0, -1)
+
+
+def decimal_commas(tables: Tables) -> None:
+    price = tables["sales"]["price_paid"].astype(str)
+    tables["sales"]["price_paid"] = price.mask(price.index % 4 == 0, price.str.replace(".", ","))
+
+
+def currency_signs(tables: Tables) -> None:
+    price = tables["sales"]["price_paid"].astype(str)
+    tables["sales"]["price_paid"] = price.mask(price.index % 4 == 0, price + " EUR")
+
+
+def vat_in_percent(tables: Tables) -> None:
+    tables["products"]["vat"] = [0.19, 0.19, 0.19, 0.07, 7]
+
+
+def vat_with_a_sign(tables: Tables) -> None:
+    tables["products"]["vat"] = [0.19, 0.19, 0.19, 0.07, "7%"]
+
+
+REJECTED: dict[Callable[[Tables], None], str] = {
+    copied_lines: "  20 left out: row: an exact copy of an earlier one",
+    dates_in_two_formats: "  600 left out: date: is not a date (YYYY-MM-DD)",
+    returned_units: "sales: returns (negative units), left out: 48 lines, 48 units",
+    decimal_commas: "  600 left out: price_paid: is not a number",
+    currency_signs: "  600 left out: price_paid: is not a number",
+    vat_in_percent: "  1 left out: vat: must be 0 or more and below 1: write 19% as 0.19",
+    vat_with_a_sign: "  1 left out: vat: is not a number",
+}
+"""What `data check` says of files with rows that it cannot keep, beside exit code 2."""
+
+
+def checked(tables: Tables, folder: Path, *more: str, code: int = 0) -> list[str]:
     """The lines of `data check`."""
-    words = ["data", "check"]
+    words = ["data", "check", *more]
     for name, table in tables.items():
         path = folder / f"{name}.csv"
         table.to_csv(path, index=False)
         words += [f"--{name}", str(path)]
     result = CliRunner().invoke(main, words)
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == code, result.output
     return result.stdout.splitlines()
 
 
@@ -157,6 +235,23 @@ def test_a_faulty_file_is_named_in_one_line(fault: Callable[[Tables], None], tmp
     fault(tables)
     named = [line for line in checked(tables, tmp_path) if line.startswith(FAULTS[fault])]
     assert len(named) == 1
+
+
+@pytest.mark.parametrize("fault", REJECTED, ids=lambda fault: fault.__name__)
+def test_rows_that_cannot_be_kept_are_counted_in_one_line(fault: Callable[[Tables], None], tmp_path: Path) -> None:
+    tables = shop()
+    fault(tables)
+    named = [line for line in checked(tables, tmp_path, code=2) if line.startswith(REJECTED[fault])]
+    assert len(named) == 1
+
+
+def test_one_rate_of_vat_counts_like_the_column(tmp_path: Path) -> None:
+    tables = shop()
+    tables["sales"]["unit_cost"] = np.round(0.95 * tables["sales"]["price_paid"], 2)
+    named = [line for line in checked(tables, tmp_path, "--vat", "0.19") if "above the price in most lines" in line]
+    assert len(named) == 1
+    assert "price 1.681 without VAT" in named[0]
+    assert not [line for line in checked(tables, tmp_path) if "above the price in most lines" in line]
 
 
 @pytest.mark.parametrize("fault", [cost_of_a_case, cost_of_a_line, cost_above_the_price], ids=lambda f: f.__name__)

@@ -52,7 +52,9 @@ def test_exact_value_agrees_with_simulation_for_a_policy_that_looks_at_everythin
 def test_markets_without_a_solver_say_so(shop):
     assert solve(shop) is None
     assert exact_value(shop, FixedPrice(shop.products.regular_price)) is None
-    with pytest.raises(ValueError, match="policy optimum needs a market with an exact solver; got small-shop"):
+    with pytest.raises(
+        ValueError, match="policy optimum needs a market with an exact solver, whose prices hold no VAT; got small-shop"
+    ):
         named_policy("optimum", shop)
 
 

@@ -6,6 +6,7 @@ from repricer.data import Tables
 from repricer.fitting import ShopRules, not_priced
 from repricer.fitting.fit_report import _booked_costs, _funding
 from repricer.fitting.split import Split
+from repricer.scenarios.sections import Products
 
 RARE, RULED = "they do not sell nearly every week, are too new or gone", "the shop's rules leave them out"
 
@@ -34,10 +35,15 @@ def test_funding_is_that_of_the_week_else_of_a_year_before_else_a_share_of_the_r
     split = Split(pd.DataFrame({"product": ["a", "b"]}), future, future, future)
     days = [weeks[0], weeks[0] - pd.Timedelta(weeks=52), weeks[1] - pd.Timedelta(weeks=52), weeks[2]]
     paid = pd.DataFrame({"start_date": days, "product": "a", "funding": [0.3, 0.1, 0.2, 0.4]})
-    found = _funding(split, Tables(future, promotions=paid), 0.5, np.ones(2))
+    products = Products(("a", "b"), np.full(2, 2.0), vat=np.zeros(2))
+    found = _funding(split, Tables(future, promotions=paid), 0.5, products)
     assert found[:, 0].tolist() == [0.3, 0.2, 0.0], "the third week has no deal"
     assert found[:, 1].tolist() == [0.25, 0.25, 0.0]
-    assert not _funding(split, Tables(future), 0.0, np.ones(2)).any()
+    assert not _funding(split, Tables(future), 0.0, products).any()
+    taxed = Products(("a", "b"), np.full(2, 2.0), vat=np.array([0.25, 0.25]))
+    found = _funding(split, Tables(future, promotions=paid), 0.5, taxed)
+    assert found[:, 0].tolist() == [0.3, 0.2, 0.0], "what the tables give is without VAT"
+    assert found[:, 1].tolist() == [0.2, 0.2, 0.0], "and so is the reduction"
 
 
 def test_a_planned_deal_costs_what_the_same_deal_cost_a_year_ago_relative_to_then():
@@ -49,7 +55,9 @@ def test_a_planned_deal_costs_what_the_same_deal_cost_a_year_ago_relative_to_the
     past.loc[40:, "unit_cost"] *= 1.25
     known, ahead = past[:52], past[52:]
     split = Split(pd.DataFrame({"product": ["a"]}), known, ahead, past)
-    found = _funding(split, Tables(past), 0.0, np.array([2.0]))
+    found = _funding(
+        split, Tables(past), 0.0, Products(("a",), np.array([2.5]), unit_cost=np.array([2.0]), vat=np.zeros(1))
+    )
     assert found.ravel().tolist() == [0.0, 0.75, 0.0, 0.0]
 
 

@@ -142,3 +142,20 @@ def test_rules_are_recorded_whole():
     assert _rules_table(ShopRules.of(_rules_table(rules))) == _rules_table(rules)
     assert _rules_table(rules)["gap"][0]["at_most"] == 0.95
     assert _rules_table(rules)["shop"]["price_endings"] == [0.09, 0.99]
+
+
+def test_a_market_with_vat_takes_new_rates_of_the_tables():
+    """Rates change: a refit takes those of the product table, and costs stay as they are."""
+    listed = CHOSEN.assign(unit_cost=2.0, vat=[0.19, 0.19, 0.07, 0.07])
+    options = {"name": "shop", "weeks": 4, "holdout_weeks": 4, "draws": 4, "forecaster": MovingAverage()}
+    fitted = fit(replace(shop(44), products=listed), listed, **options)
+    assert fitted.spec.products.vat.tolist() == [0.19, 0.19, 0.07, 0.07]
+    assert fitted.spec.market.objective == "profit"
+    record = json.loads(json.dumps(fitted.report["refit"], allow_nan=False))
+    later = refit(replace(shop(46), products=listed.assign(vat=[0.16, 0.16, 0.05, 0.05])), record).spec
+    assert later.products.vat.tolist() == [0.16, 0.16, 0.05, 0.05]
+    assert later.products.unit_cost.tolist() == [2.0] * 4
+    without = fit(replace(shop(44), products=listed.drop(columns="vat")), listed.drop(columns="vat"), **options).spec
+    np.testing.assert_array_equal(without.demand.quality, fitted.spec.demand.quality)
+    np.testing.assert_array_equal(without.arrivals.rate, fitted.spec.arrivals.rate)
+    assert not without.products.vat.any()

@@ -14,7 +14,9 @@ LEAST_MARKETS = 10
 """Markets of each arm from which on there is a judgement."""
 
 
-def confidence_of_loss(rows: Iterable[Mapping[str, Any]], digest: str, costs: Mapping[str, float]) -> float | None:
+def confidence_of_loss(
+    rows: Iterable[Mapping[str, Any]], digest: str, costs: Mapping[str, float], vat: Mapping[str, float]
+) -> float | None:
     """The confidence, in [0, 1], that the markets of a newer bundle earn less than before,
     compared with the other markets in the same time.
 
@@ -22,6 +24,7 @@ def confidence_of_loss(rows: Iterable[Mapping[str, Any]], digest: str, costs: Ma
         rows: Decisions with what they sold, as `DecisionLog.sold` gives them, in order.
         digest: The newer bundle.
         costs: Unit costs by product that count, currency per unit; none where revenue counts.
+        vat: Value added tax in the prices paid, by product, a share of the price without it; those without need none.
 
     Returns:
         One-sided, by Welch's test of the changes of the money per decision, each over the mean size of what it was and
@@ -37,7 +40,8 @@ def confidence_of_loss(rows: Iterable[Mapping[str, Any]], digest: str, costs: Ma
         # During the trial, a market belongs to the arm that it is in.
         if row["units"] is not None and (tried or row["arm"] == POLICY):
             made[row["request_id"]] = row["market"], row["arm"], began
-            earned[row["request_id"]] += row["paid"] - costs.get(row["product"], 0.0) * row["units"]
+            net = row["paid"] / (1 + vat.get(row["product"], 0.0))
+            earned[row["request_id"]] += net - costs.get(row["product"], 0.0) * row["units"]
     sums: dict[tuple[str, str, bool], list[float]] = defaultdict(list)
     for request, (market, arm, during) in made.items():
         sums[market, arm, during].append(earned[request])

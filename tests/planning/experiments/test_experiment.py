@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from repricer.planning.experiments.designs import Design
 from repricer.planning.experiments.effects import Analysis, Power
 from repricer.planning.experiments.experiment import (
@@ -16,6 +17,7 @@ from repricer.planning.experiments.experiment import (
     calendar_digest,
     cells_of,
     load_experiment,
+    outcomes_of,
 )
 
 STORES = ("lyon", "nice", "metz", "pau")
@@ -86,6 +88,22 @@ def test_the_hash_holds_the_analysis_and_the_calendar_but_not_what_is_expected()
     assert build({"gain": 2.0})[0].plan.digest == plan.digest
     for change in ({"calendar": "0"}, {"washout_days": 6}, {"readings": plan.readings[:1]}):
         assert msgspec.structs.replace(plan, **change).digest != plan.digest
+
+
+def test_a_plan_without_vat_has_the_hash_of_an_earlier_version():
+    digest = "f40a79cb0808124df629af1c7fe5889800073043180745526293322ee64f5e71"
+    plan = build()[0].plan
+    assert plan.digest == digest
+    assert msgspec.structs.replace(plan, vat={"tea": 0.07}).digest != digest
+
+
+def test_money_is_read_without_vat():
+    plan = msgspec.structs.replace(build()[0].plan, vat={"tea": 0.25})
+    axes = ("store", "product", "day")
+    one = np.ones((1, 2, 1))
+    sold = xr.Dataset({"units": (axes, 10 * one), "revenue": (axes, 20 * one)}, {"product": ["tea", "coffee"]})
+    found = {name: outcomes_of(plan, sold, name, "all", ("all",)).item() for name in ("revenue", "profit")}
+    assert found == {"revenue": 20 / 1.25 + 20, "profit": 20 / 1.25 + 20 - 20}
 
 
 def test_a_calendar_that_was_changed_is_refused(tmp_path):

@@ -114,12 +114,12 @@ def test_a_rollback_after_a_restart_activates_what_was_active_before(
 
 @pytest.mark.parametrize("effect", [0.5, 0.1, 0.0])
 def test_the_money_guard_sees_a_loss_of_any_size(effect: float) -> None:
-    assert confidence_of_loss(sold(effect), "new", {}) > 0.99
+    assert confidence_of_loss(sold(effect), "new", {}, {}) > 0.99
 
 
 def test_the_money_guard_sees_that_all_is_sold_below_cost() -> None:
     rows = [{**row, "paid": row["paid"] / 4} if row["arm"] == "canary" else row for row in sold(1.0)]
-    assert confidence_of_loss(rows, "new", {"tea": 1.0, "coffee": 1.0}) > 0.99
+    assert confidence_of_loss(rows, "new", {"tea": 1.0, "coffee": 1.0}, {}) > 0.99
 
 
 def test_an_upload_of_outcomes_takes_no_price_its_turn(one: Bundle, one_path: Path, log: Path) -> None:
