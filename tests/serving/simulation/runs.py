@@ -24,7 +24,7 @@ from repricer.tests.serving.conftest import TABLE, make_run
 from .actions import story
 from .checker import violations
 from .faults import FAULTS
-from .world import World, newer_bundles
+from .world import World, loaded, newer_bundles
 
 _PIECE = 20
 """Seeds that a process runs before it reports."""
@@ -44,6 +44,8 @@ def run(seed: int, bundles: list[Path], fault: str | None = None) -> list[str]:
         await story(world)
         found.extend(violations(world))
 
+    for path in bundles:  # they are verified without the fault
+        loaded(path)
     with tempfile.TemporaryDirectory(prefix="simulation-") as folder, pytest.MonkeyPatch.context() as patch:
         if fault is not None:
             FAULTS[fault](patch)

@@ -315,7 +315,7 @@ class World:
         self.digests = [sha256((path / MANIFEST).read_bytes()) for path in bundles]
         self.crash_after_commit = self.random.choice([0.0, 0.01])
         self.instances = [Instance(self, name) for name in NAMES]
-        self.bundle: Bundle = _loaded(bundles[0])
+        self.bundle: Bundle = loaded(bundles[0])
 
     @property
     def now(self) -> float:
@@ -382,7 +382,7 @@ class World:
                 patch.setattr(f"repricer.serving.{module}.dt", days)
             patch.setattr("repricer.serving.http.deployment.time", SimpleNamespace(monotonic=self.loop.time))
             patch.setattr("repricer.serving.http.app.DecisionLog", self.opened)
-            patch.setattr("repricer.serving.http.bundles.load_bundle", _loaded)
+            patch.setattr("repricer.serving.http.bundles.load_bundle", loaded)
             # Pauses for others, who have none here; and no power fails.
             patch.setattr("repricer.serving.decision_log.log.time", SimpleNamespace(sleep=lambda _: None))
             patch.setattr("repricer.serving.decision_log.storage._PRAGMAS", ("journal_mode = WAL", "synchronous = OFF"))
@@ -407,7 +407,7 @@ class World:
 _BUNDLES = dict[str, Bundle]()
 
 
-def _loaded(path: Any, **_: Any) -> Bundle:
+def loaded(path: Any, **_: Any) -> Bundle:
     """A bundle, verified once for all worlds."""
     digest = sha256((Path(path) / MANIFEST).read_bytes())
     if digest not in _BUNDLES:
