@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -131,29 +132,30 @@ def decided_by_product(source: str, rows: Sequence[PriceRow], lines: Sequence[Se
     where = f"{source}, sheet {SHEET}"
     if lines:
         _check_header(where, header)
-    # The deals are those that the sheet shows: it may have travelled without the summary of its list.
-    products = {product.key: product for product in by_product(rows)}
+    products = defaultdict[tuple[str, str], list[PriceRow]](list)
+    for row in rows:
+        products[row.zone, row.product].append(row)
     made, wrong, seen = dict[tuple[str, str, dt.date], PriceRow](), list[str](), dict[tuple[str, str], int]()
     for number, line in enumerate(lines[1:], start=2):
         known = dict(zip(header, line, strict=False))
         if not any(cell not in ("", None) for cell in line):
             continue
         key = (_text(known["zone"]), _text(known["product"]))
-        row = f"{where}, row {number}"
+        place = f"{where}, row {number}"
         if key in seen:
             wrong.append(
-                f"{row}, column product: must be unique by zone; got that of row {seen[key]} again; remove one"
+                f"{place}, column product: must be unique by zone; got that of row {seen[key]} again; remove one"
             )
         elif key not in products:
             got = f"got {key[1]!r} in {key[0]!r}"
-            wrong.append(f"{row}, column product: must be a product of the sheet of the weeks; {got}; restore it")
+            wrong.append(f"{place}, column product: must be a product of the sheet of the weeks; {got}; restore it")
         elif mistakes := _mistakes(known):
-            wrong += [f"{row}, {text}" for text in mistakes]
+            wrong += [f"{place}, {text}" for text in mistakes]
         else:
             try:
                 made |= {one.key: one for one in _decided(products[key], known)}
             except ListError as error:
-                wrong += [f"{row}, {text}" for text in error.mistakes]
+                wrong += [f"{place}, {text}" for text in error.mistakes]
         seen.setdefault(key, number)
     if wrong:
         raise ListError(wrong)
@@ -207,26 +209,27 @@ def _mistakes(known: dict[str, Any]) -> list[str]:
     return found
 
 
-def _decided(product: ListedProduct, known: dict[str, Any]) -> list[PriceRow]:
-    """The rows with a decision of the sheet; none where it is as it was written. Raises ListError."""
+def _decided(rows: Sequence[PriceRow], known: dict[str, Any]) -> list[PriceRow]:
+    """The rows of a product with a decision of the sheet; none where it is as it was written. Raises ListError."""
     if _digest({name: known[name] for name in DECISIONS}) == _text(known["written"]):
         return []
     status: Any = _text(known["status"]).strip()
     if status == BY_WEEK:
         return []
-    reason = _text(known["decision_reason"])
+    reason, (product,) = _text(known["decision_reason"]), by_product(rows)
+    # The deals are those that the sheet shows: it may have travelled without the summary of its list.
+    deals = tuple(_deal(known.get(str(row.week))) for row in product.rows)
+    product = msgspec.structs.replace(product, deals=deals)
     made = ProductDecision(status, _number(known["decided_price"]), _text(known["decided_by"]), reason)
-    proposed = [row for row in product.rows if row.status == "proposed"]
-    if not proposed and product.decision.status == BY_WEEK:
+    is_open = any(row.status == "proposed" for row in rows)
+    if not is_open and product.decision.status == BY_WEEK:
         must = "a new decision about a product must be for weeks that are decided alike, or not yet"
         fix = "on the sheet of the weeks, set those to proposed that it is for"
         raise ListError([f"column status: {must}; got {status} where single weeks differ; {fix}"])
-    deals = {str(row.week): _deal(known.get(str(row.week))) for row in product.rows}
-    shown = msgspec.structs.replace(product, deals=tuple(deals[str(row.week)] for row in product.rows))
-    rows = shown.decided([row.week for row in product.open_weeks], made)
-    if mistakes := [text for row in rows for text in contradictions(row)]:
+    decided = product.decided([row.week for row in product.open_weeks], made)
+    if mistakes := [text for row in decided for text in contradictions(row)]:
         raise ListError(list(dict.fromkeys(mistakes)))
-    return rows
+    return decided
 
 
 def _deal(cell: Any) -> str:
