@@ -57,6 +57,7 @@ def command(
     from ..scenarios import load_scenario
     from ..serving.price_list.files import check_list_path, write_list
     from ..serving.price_list.rows import ALL_STORES
+    from ..serving.price_list.summary import write_summary
 
     check_list_path("--out", out)
     rows, spec = read_stock(stock), load_scenario(market)
@@ -69,6 +70,7 @@ def command(
         step("price list")
         listed = markdown_rows(plan, zone=zone or zone_of(Path(market)) or ALL_STORES, seed=seed)
         write_list(out, listed, currency=spec.market.currency)
+        write_summary(out, None)  # that of a list that lay there before
     calendar = plan.spec.calendar
     assert calendar is not None, "the market has a calendar"
     output(as_json, _document(plan, calendar, out), *_parts(plan, calendar, out))

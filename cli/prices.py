@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 def command(
     scenario: str, policies: tuple[str, ...], out: Path, zone: str | None, seed: int, as_json: bool, **options: Any
 ) -> None:
-    """Write the price list of the recommended prices: one row per product and week of the market.
+    """Write the price list of the recommended prices: by product, and by product and week of the market.
 
     Considered are the prices of RUN and of every --policy, the best fixed prices, blends of them with the current
     prices, and the current prices themselves. Each row has the current and the new price, why, what is expected at it
@@ -46,10 +46,12 @@ def command(
     --zone names; of a catalogue in parts (`repricer fit --at-once`), the products of all parts.
     """
     from ..evaluation.uncertainty import past_lines, plan_beside_past, zone_lines
+    from ..planning.list_summary import ListPart, list_summary
     from ..planning.price_image import image_of_list
     from ..planning.price_list import list_line, proposed_rows, summary
     from ..serving.price_list.files import check_list_path, write_list
     from ..serving.price_list.image import write_image
+    from ..serving.price_list.summary import write_summary
 
     check_list_path("--out", out)
     for text in policies:
@@ -62,7 +64,7 @@ def command(
     found: dict[str, Assessment] = {}
     rows: list[PriceRow] = []
     parts: list[tuple[MarketSpec, list[PriceRow]]] = []
-    past, lines = list[str](), list[str]()
+    listings, lines = list[ListPart](), list[str]()
     for label, (stores, market) in markets.items():
         with progress_console.status(f"comparing prices, {label}"):
             own = dict.fromkeys(in_zone(policy, stores) for policy in policies)
@@ -70,11 +72,15 @@ def command(
             spec, listed = judged.compared.spec, proposed_rows(judged, zone=stores, seed=seed)
         plan = past_lines(plan_beside_past(spec), spec.market.currency)
         lines += [*[label] * (len(markets) > 1), *plan, str(judged)]
-        rows, past = rows + listed, past + plan
+        rows += listed
         parts.append((spec, listed))
+        listings.append(ListPart(label, judged, listed))
     spec = next(iter(found.values())).compared.spec
     assert spec.calendar is not None, "a price list needs a market with dates"
-    write_list(out, rows, currency=spec.market.currency, notes=past)
+    with progress_console.status("summing up by product"):
+        opening = list_summary(listings, seed=seed)
+    write_list(out, rows, currency=spec.market.currency, summary=opening)
+    write_summary(out, opening)
     write_image(out, image_of_list(Path(scenario), parts))
     words = {label: judged.recommendation.words for label, judged in found.items()}
     recommended = words if len(words) > 1 else next(iter(words.values()))

@@ -113,7 +113,7 @@ def priced_rows(
     calendar, products, ids = spec.calendar, spec.products, spec.products.ids or spec.products.names
     assert calendar is not None, "the market has a calendar"
     simulated = simulated_prices(spec, price)
-    listed = _Charged(policy.name, policy, simulated, spec.guardrails.paid_low)
+    listed = charged_by(spec, policy, price)
     figures = product_figures(spec, listed, seed=seed).bringing(products.net(price - simulated))
     guardrails, periods = spec.guardrails, prior_periods(calendar.period_days)
     lowest, prior = pd.DataFrame(price).rolling(periods).min().shift(1).to_numpy(), None
@@ -170,6 +170,11 @@ def _rules(spec: MarketSpec, bits: int) -> list[str]:
     cents = spec.prices.tick is not None
     named = [rule for rule, bit in BITS.items() if bits & int(bit) and not (cents and rule == "price_ladder")]
     return [rule_words(rule) for rule in named]
+
+
+def charged_by(spec: MarketSpec, policy: Policy, price: Floats) -> Policy:
+    """A policy that charges the prices of a list, (T, N), as the market simulates them, and decides all else as another does."""
+    return _Charged(policy.name, policy, simulated_prices(spec, price), spec.guardrails.paid_low)
 
 
 @dataclass(frozen=True)

@@ -329,18 +329,20 @@ def given(value: Any) -> Any:
 
 def write_lists(cycle: Cycle, place: Place, found: Assessment) -> tuple[list[PriceRow], str]:
     """Write the price list of the recommended prices; the rows, and what they are in a line."""
-    from ...evaluation.uncertainty import past_lines, plan_beside_past
     from ...serving.price_list.files import write_list
     from ...serving.price_list.image import write_image
     from ...serving.price_list.rows import ALL_STORES
+    from ...serving.price_list.summary import write_summary
+    from ..list_summary import ListPart, list_summary
     from ..price_image import image_of_list
     from ..price_list import list_line, proposed_rows, summary
 
-    spec = found.compared.spec
-    rows = proposed_rows(found, zone=place.stores or ALL_STORES, seed=cycle.config.seed)
-    past, currency = past_lines(plan_beside_past(spec), spec.market.currency), spec.market.currency
+    spec, seed, stores = found.compared.spec, cycle.config.seed, place.stores or ALL_STORES
+    rows = proposed_rows(found, zone=stores, seed=seed)
+    opening = list_summary([ListPart(stores, found, rows)], seed=seed)
     for name in LISTS:
-        write_list(place.folder / name, rows, currency=currency, notes=past)
+        write_list(place.folder / name, rows, currency=spec.market.currency, summary=opening)
+    write_summary(place.folder / LISTS[0], opening)
     write_image(place.folder / LISTS[0], image_of_list(place.folder / MARKET, [(spec, rows)]))
     return rows, f"price list: {list_line(summary(rows, given(spec.calendar).unit), place.folder / LISTS[-1])}"
 

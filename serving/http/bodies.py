@@ -108,6 +108,26 @@ class ListDecision(Document, frozen=True, forbid_unknown_fields=True):
     decision_reason: Annotated[Text, Meta(description="why; needed for overridden and postponed")] = ""
 
 
+class ProductListDecision(Document, frozen=True, forbid_unknown_fields=True):
+    """What is decided about a product of the price list, in the weeks that are named."""
+
+    zone: Annotated[Name, Meta(description="zone of the product")]
+    product: Annotated[Name, Meta(description="the product")]
+    weeks: Annotated[
+        dict[str, Name],
+        Meta(
+            min_length=1,
+            max_length=MOST_OUTCOMES,
+            description="by week, YYYY-MM-DD, `seen` of its row as `/v1/price-list` gave it: none decides on another row",
+        ),
+    ]
+    status: Annotated[Status, Meta(description="what is decided; `proposed` takes a decision back")]
+    decided_price: Annotated[
+        Price | None, Meta(description="for overridden: the price in the weeks without a deal, currency per unit")
+    ] = None
+    decision_reason: Annotated[Text, Meta(description="why; needed for overridden and postponed")] = ""
+
+
 class ListApproval(Struct, forbid_unknown_fields=True, kw_only=True):
     """Who makes the price list live."""
 
@@ -115,18 +135,25 @@ class ListApproval(Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class ListDecisions(ListApproval, forbid_unknown_fields=True):
-    """Decisions about several rows, all or none."""
+    """Decisions about several rows or products, all or none."""
 
-    decisions: Annotated[list[ListDecision], Meta(min_length=1, max_length=MOST_OUTCOMES)]
+    decisions: Annotated[list[ListDecision], Meta(max_length=MOST_OUTCOMES)] = []
+    products: Annotated[list[ProductListDecision], Meta(max_length=MOST_OUTCOMES)] = []
 
 
 class OverridePrice(ListApproval, forbid_unknown_fields=True):
-    """A price that is typed for a row of the price list, to learn what it costs."""
+    """A price that is typed for a row or a product of the price list, to learn what it costs."""
 
     zone: Annotated[Name, Meta(description="zone of the row")]
     product: Annotated[Name, Meta(description="product of the row")]
-    week: Annotated[dt.date, Meta(description="week of the row, YYYY-MM-DD")]
     price: Annotated[Price, Meta(description="the price, currency per unit")]
+    week: Annotated[
+        dt.date | None,
+        Meta(
+            description="week of the row, YYYY-MM-DD; null for the weeks of the product without a deal that are not decided, "
+            "or where all are, for all of these"
+        ),
+    ] = None
 
 
 class ItemDecisions(ListApproval, forbid_unknown_fields=True):

@@ -16,14 +16,14 @@ from starlette.responses import Response
 
 from ..price_list.rows import ListError, PriceRow, Status
 from .bodies import BodyError, ItemDecisions, ListApproval, ListDecisions, OverridePrice, read_body
-from .desk import Desk, shown_row
+from .desk import Desk, shown_product, shown_row
 from .gate import Call, Routes
 
 _MOST = 1000
 
 
 class Wanted(Struct, forbid_unknown_fields=True):
-    """Which rows of the list, and which piece of them."""
+    """Which rows of the list, or products with such a row, and which piece of them."""
 
     week: Annotated[str, Meta(pattern=r"^(\d{4}-\d\d-\d\d)?$")] = ""
     status: Status | Literal[""] = ""
@@ -31,6 +31,7 @@ class Wanted(Struct, forbid_unknown_fields=True):
     outside: bool = False
     offset: Annotated[int, Meta(ge=0)] = 0
     limit: Annotated[int, Meta(ge=1, le=_MOST)] = 100
+    by: Literal["week", "product"] = "week"
 
     def __call__(self, row: PriceRow) -> bool:
         """Whether a row is one of them."""
@@ -54,12 +55,18 @@ def desk_routes(desk: Desk) -> Routes:
             name = strange[0] if strange else str(error).rpartition("$.")[2].rstrip("`")
             got = reprlib.repr(given.get(name))
             raise BodyError(f"{name} in the query must be as /docs says; got {got}: {error}; fix it") from None
-        return desk.shown(wanted, wanted.offset, wanted.limit)
+        find = desk.products if wanted.by == "product" else desk.shown
+        return find(wanted, wanted.offset, wanted.limit)
 
     def decided(call: Call) -> dict[str, Any]:
         body = read_body(call.body, ListDecisions)
-        rows, warnings = desk.decide(body.decisions, _caller(call, body.by))
-        return {"rows": list(map(shown_row, rows)), "warnings": warnings}
+        if not body.decisions and not body.products:
+            raise BodyError(
+                "decisions in the request must be about a row or a product; got none; give decisions or products"
+            )
+        found = desk.decide(body.decisions, _caller(call, body.by), body.products)
+        products = list(map(shown_product, found.products))
+        return {"rows": list(map(shown_row, found.rows)), "products": products, "warnings": found.warnings}
 
     def priced(call: Call) -> Any:
         return desk.priced(read_body(call.body, OverridePrice))

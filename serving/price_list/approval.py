@@ -108,14 +108,14 @@ def check_decisions(source: str, rows: Sequence[PriceRow], bundle: Bundle, *, on
 
 
 class PricedOverride(msgspec.Struct, frozen=True):
-    """What a price that a person types instead of the proposed one is expected to cost.
+    """What a price that a person types instead of the proposed one, for a week or several, is expected to cost.
 
     Args:
         cost: What it earns less than the proposed price over all products and weeks of the zone, the other prices as decided;
             currency. None where the bundle does not know how customers respond.
         money: Revenue or profit, the objective of the bundle.
         currency: Unit of money.
-        proposed: The proposed price, currency per unit.
+        proposed: The proposed price, currency per unit; of several weeks, that of the first.
         allowed: The nearest price that keeps the rules which it leaves; None where it leaves none.
         rules: These rules in words.
         firm: Whether one of them may not be left, so that the price will be refused.
@@ -130,16 +130,14 @@ class PricedOverride(msgspec.Struct, frozen=True):
     firm: bool = False
 
 
-def priced_override(
-    source: str, rows: Sequence[PriceRow], bundle: Bundle, key: tuple[str, str, dt.date], price: float
-) -> PricedOverride:
-    """What a price for one row of a list is expected to cost, before it is decided; nothing is written.
+def priced_override(source: str, rows: Sequence[PriceRow], bundle: Bundle, keys: Keys, price: float) -> PricedOverride:
+    """What a price for rows of one zone is expected to cost, before it is decided; nothing is written.
 
     Args:
         source: What error messages call the list.
         rows: The rows; an undecided one counts as approved.
         bundle: The bundle whose price rules hold, and whose response says what prices earn.
-        key: Zone, product and week of the row.
+        keys: Zone, product and week of the rows.
         price: The price to try, currency per unit.
 
     Raises:
@@ -148,20 +146,21 @@ def priced_override(
     Example:
         >>> import datetime
         >>> from repricer.serving import load_bundle
-        >>> priced_override("prices.csv", [], load_bundle("bundle"), ("all stores", "tea", datetime.date(2018, 1, 1)), 2.0)
+        >>> key = "all stores", "tea", datetime.date(2018, 1, 1)
+        >>> priced_override("prices.csv", [], load_bundle("bundle"), {key}, 2.0)
         Traceback (most recent call last):
         repricer.serving.price_list.rows.ListError: an override must be about a row of prices.csv; got 'tea' in 'all stores', week 2018-01-01; reload the page
     """
-    zone, product, week = key
-    proposed = next((row.new_price for row in rows if row.key == key), None)
-    if proposed is None:
+    known = {row.key: row for row in rows}
+    if strange := sorted(key for key in keys if key not in known):
+        zone, product, week = strange[0]
         got = f"{product!r} in {zone!r}, week {week}"
         raise ListError([f"an override must be about a row of {source}; got {got}; reload the page"])
-    tried = {"status": "overridden", "decided_price": price}
-    own = [msgspec.structs.replace(row, **tried) if row.key == key else row for row in rows if row.zone == zone]
+    first, tried = known[min(keys)], {"status": "overridden", "decided_price": price}
+    own = [msgspec.structs.replace(row, **tried) if row.key in keys else row for row in rows if row.zone == first.zone]
     if wrong := _strange_rows(source, own, bundle.catalogue):
         raise ListError(wrong)
-    return _ZoneDecisions(source, list(enumerate(own, start=2)), bundle, {key}).priced(proposed)
+    return _ZoneDecisions(source, list(enumerate(own, start=2)), bundle, keys).priced(first.new_price)
 
 
 def make_live(
@@ -288,8 +287,8 @@ class _ZoneDecisions:
         return lines
 
     def priced(self, proposed: float) -> PricedOverride:
-        """What the overridden price of the only row that is checked costs."""
-        manifest, left = self._bundle.manifest, next(iter(self._breaches), None)
+        """What the overridden price of the rows that are checked costs, and the rules that it leaves, a firm one first."""
+        manifest, left = self._bundle.manifest, min(self._breaches, key=lambda one: not one.firm, default=None)
         cost = None if self._bundle.response is None else self._cost_of_overrides()
         found = PricedOverride(cost, manifest["objective"], manifest["scenario"]["currency"], proposed)
         if left is None:

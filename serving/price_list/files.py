@@ -17,7 +17,9 @@ import msgspec
 from ...atomic import write_whole
 from ..csv_batch import QUOTE, safe_text
 from ..documents import columns_mistake
+from .product_sheet import decided_by_product
 from .rows import COLUMNS, KINDS, ListError, PriceRow, rows_of
+from .summary import ListSummary
 
 
 def check_list_path(option: str, path: Path) -> None:
@@ -26,13 +28,15 @@ def check_list_path(option: str, path: Path) -> None:
         raise ListError([f"{option} must end in .csv or .xlsx; got '{path}'; rename it"])
 
 
-def write_list(path: Path, rows: Sequence[PriceRow], *, currency: str = "currency", notes: Sequence[str] = ()) -> None:
+def write_list(
+    path: Path, rows: Sequence[PriceRow], *, currency: str = "currency", summary: ListSummary | None = None
+) -> None:
     """Write a price list as its file's ending says, completely or not at all.
 
     Args:
         path: The file, .csv or .xlsx; missing folders are made.
-        currency: What the workbook's notes call the unit of money.
-        notes: Further lines of the workbook's notes, such as the plan beside the past.
+        currency: What the workbook calls the unit of money.
+        summary: What the workbook opens with, and shows of each product.
 
     Raises:
         ListError: The file has another ending, or more rows than a workbook holds.
@@ -51,7 +55,7 @@ def write_list(path: Path, rows: Sequence[PriceRow], *, currency: str = "currenc
     else:
         from .workbook import write_workbook
 
-        write_workbook(path, rows, currency, notes)
+        write_workbook(path, rows, currency, summary)
 
 
 def read_list(path: Path) -> list[PriceRow]:
@@ -80,12 +84,13 @@ def read_list(path: Path) -> list[PriceRow]:
 
 
 def _read(path: Path) -> list[PriceRow]:
+    products: list[list[Any]] = []
     if path.suffix.lower() == ".csv":
         lines = csv_lines(path)
     else:
         from .workbook import read_workbook
 
-        lines = read_workbook(path)
+        lines, products = read_workbook(path)
     while lines and not any(lines[-1]):  # a spreadsheet may leave empty rows below the list
         lines.pop()
     header, source = [str(name).strip() for name in lines[0]] if lines else [], path.name
@@ -99,7 +104,8 @@ def _read(path: Path) -> list[PriceRow]:
         raise ListError(wrong)
     cells = dict(zip(header, zip(*lines[1:], strict=True), strict=False))
     typed = [_typed(kind, cells.get(name, ())) for name, kind in KINDS.items()]
-    return rows_of(source, list(zip(*typed, strict=True)))
+    rows = rows_of(source, list(zip(*typed, strict=True)))
+    return decided_by_product(source, rows, products) if products else rows
 
 
 def _typed(kind: str, column: Sequence[Any]) -> list[Any]:

@@ -163,7 +163,7 @@ def rows_of(source: str, cells: Sequence[Sequence[Any]]) -> list[PriceRow]:
         f"{source}, row {n}, {text}"
         for n, row in enumerate(rows, start=2)
         if row.status != "proposed" or row.decided_price is not None or row.check != row.checksum
-        for text in _contradictions(row)
+        for text in contradictions(row)
     ]
     wrong += _repeated(source, rows)
     if wrong:
@@ -183,7 +183,7 @@ def _wrong_cells(source: str, cells: Sequence[Sequence[Any]]) -> list[str]:
     return wrong
 
 
-def _contradictions(row: PriceRow) -> list[str]:
+def contradictions(row: PriceRow) -> list[str]:
     """What does not fit together in a row."""
     wrong, decided, status = [], row.decided_price, row.status
     if row.check != row.checksum:

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import openpyxl
 import pytest
 from click.testing import CliRunner
 from repricer.cli.price import command as price_command
@@ -16,6 +17,7 @@ from repricer.scenarios import load_scenario
 from repricer.scenarios.loading import save_scenario
 from repricer.scenarios.sections import Posterior
 from repricer.serving.price_list.files import read_list
+from repricer.serving.price_list.summary import read_summary
 
 
 @pytest.fixture
@@ -35,6 +37,15 @@ def test_the_list_has_every_product_and_week(market: Path, tmp_path: Path) -> No
     assert (facts["rows"], facts["weeks"], facts["first"]) == (len(rows), 30, "2018-01-01")
     assert facts["recommended"]
     assert {row.zone for row in rows} == {"north"}
+
+
+def test_the_summary_lies_beside_the_list(market: Path, tmp_path: Path) -> None:
+    out = tmp_path / "prices.xlsx"
+    assert CliRunner().invoke(command, [str(market), "--out", str(out)]).exit_code == 0
+    summary = read_summary(out, rows := read_list(out))
+    assert summary is not None
+    assert {(one.zone, one.product_id) for one in summary.products} == {(row.zone, row.product_id) for row in rows}
+    assert openpyxl.load_workbook(out)["summary"].cell(1, 1).value == summary.zones[0].verdict
 
 
 @pytest.mark.usefixtures("no_pictures")

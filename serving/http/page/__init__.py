@@ -29,7 +29,9 @@ _POLICY += "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 _NO_SNIFFING = {"X-Content-Type-Options": "nosniff"}
 _HEADERS = {**_NO_SNIFFING, "Content-Security-Policy": _POLICY, "Referrer-Policy": "no-referrer"}
 _HEADERS["Cache-Control"] = "no-store"
-_ASSETS = dict.fromkeys(("page.js", "price_list.js", "price_image.js", "rules.js", "docs.js"), "text/javascript")
+_ASSETS = dict.fromkeys(
+    ("page.js", "price_list.js", "price_image.js", "rules.js", "summary.js", "docs.js"), "text/javascript"
+)
 _ASSETS |= {"page.css": "text/css", "icon.svg": "image/svg+xml"}
 # Swagger UI, which needs no other origin from here; it draws its icons from data in its style
 # sheet.

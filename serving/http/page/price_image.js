@@ -1,5 +1,5 @@
 // The price image beside the list: key-value items to confirm or reject, and the path of the price index.
-import { ask, made, say } from "/page/price_list.js";
+import { ask, cell, header, made, say } from "/page/price_list.js";
 const $ = (selector) => document.querySelector(selector);
 const SVG = "http://www.w3.org/2000/svg";
 const AGAINST = { rival: "competitors", month: "a month ago", year: "a year ago" };
@@ -18,11 +18,11 @@ function item(one) {
   }, text);
   const by = one.decided_by ? ` by ${one.decided_by}` : "";
   return made(
-    "tr", { id: `key-item-${one.id}` },
-    made("th", { scope: "row" }, one.name, made("br"), made("small", {}, one.id)),
-    made("td", { className: "number" }, one.score.toFixed(2)),
-    made("td", {}, made("ul", {}, ...one.reasons.map((text) => made("li", {}, text)))),
-    made("td", { className: "decision" }, made("p", { className: `status ${one.status}` }, `${one.status}${by}`), button("Confirm", "confirmed"), button("Reject", "rejected")),
+    "tr", { id: `key-item-${one.id}`, role: "row" },
+    header(one.name, made("br"), made("small", {}, one.id)),
+    cell("score", { className: "number" }, one.score.toFixed(2)),
+    cell("why", {}, made("ul", {}, ...one.reasons.map((text) => made("li", {}, text)))),
+    cell("decision", { className: "decision" }, made("p", { className: `status ${one.status}` }, `${one.status}${by}`), button("Confirm", "confirmed"), button("Reject", "rejected")),
   );
 }
 
@@ -60,13 +60,13 @@ function index(path) {
   const span = [Math.min(...listed), Math.max(...listed)].map(figure);
   const weeks = path.weeks.map((week, number) => made("li", {}, `${week}: ${figure(path.index[number])}${number < path.past ? "" : ", list"}`));
   return made(
-    "tr", {},
-    made("th", { scope: "row" }, AGAINST[path.reference], made("br"), made("small", {}, `${path.base} · ${path.zone}`)),
-    made("td", { className: "number" }, figure(path.past ? path.index[path.past - 1] : null)),
-    made("td", { className: "number price" }, span[0] === span[1] ? span[0] : `${span[0]} to ${span[1]}`),
-    made("td", { className: "number" }, path.bound === null ? "–" : `${figure(path.bound)}${Math.max(...listed) > path.bound + 1e-6 ? ", exceeded" : ""}`),
-    made("td", {}, `${path.known} of ${path.products}, ${(100 * path.coverage).toFixed(0)}% of the basket`),
-    made("td", {}, picture(path), made("details", {}, made("summary", { ariaLabel: `Weeks against ${AGAINST[path.reference]}, ${path.zone}` }, "all weeks"), made("ul", {}, ...weeks))),
+    "tr", { role: "row" },
+    header(AGAINST[path.reference], made("br"), made("small", {}, `${path.base} · ${path.zone}`)),
+    cell("last week", { className: "number" }, figure(path.past ? path.index[path.past - 1] : null)),
+    cell("this list", { className: "number price" }, span[0] === span[1] ? span[0] : `${span[0]} to ${span[1]}`),
+    cell("at most", { className: "number" }, path.bound === null ? "–" : `${figure(path.bound)}${Math.max(...listed) > path.bound + 1e-6 ? ", exceeded" : ""}`),
+    cell("products compared", {}, `${path.known} of ${path.products}, ${(100 * path.coverage).toFixed(0)}% of the basket`),
+    cell("weeks", {}, picture(path), made("details", {}, made("summary", { ariaLabel: `Weeks against ${AGAINST[path.reference]}, ${path.zone}` }, "all weeks"), made("ul", {}, ...weeks))),
   );
 }
 

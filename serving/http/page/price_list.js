@@ -1,14 +1,17 @@
-// The price list: reads /v1/price-list a piece at a time, and sends decisions to the admin's routes.
+// The price list by product: reads /v1/price-list a piece at a time, and sends decisions to the admin's routes.
 import { showRules } from "/page/rules.js";
+import { showSummary } from "/page/summary.js";
 
 const $ = (selector) => document.querySelector(selector);
-const PIECE = 100;
-let rows = [];
+const PIECE = 50;
+const PAUSE = 250; // milliseconds without a key before a typed price is priced
+const ALL = "all stores";
+let products = [];
 let total = 0;
 let asked = 0;
 let deciding = null;
 let typing = 0;
-const PAUSE = 250; // milliseconds without a key before a typed price is priced
+const unfolded = new Set();
 
 export async function ask(path, body) {
   const options = body && {
@@ -28,99 +31,190 @@ export function made(tag, properties, ...children) {
   return element;
 }
 
-const money = (value) => value.toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+/** A cell of a table that becomes a card on a phone, where its label stands before it. */
+export function cell(label, properties, ...children) {
+  const element = made("td", { role: "cell", ...properties }, ...children);
+  element.dataset.label = label;
+  return element;
+}
+
+export const header = (...children) => made("th", { scope: "row", role: "rowheader" }, ...children);
+export const count = (value) => value.toLocaleString("en");
+export function signed(value, digits) {
+  const text = Math.abs(value).toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  return `${value < 0 ? "−" : "+"}${text}`;
+}
 export const say = (text) => { $("#status-line").textContent = text; };
-const key = (row) => ({ zone: row.zone, product: row.product, week: row.week });
-// A decision names the row as it was shown: none decides on another one.
-const decided = (row, status, more) => ({ ...key(row), seen: row.seen, status, ...more });
+
+const money = (value) => value.toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+const key = (one) => JSON.stringify([one.zone, one.product]);
+const about = (one) => (one.zone === ALL ? one.product : `${one.product}, ${one.zone}`);
+const weeks = (number) => `${number} ${number === 1 ? "week" : "weeks"}`;
+const openWeeks = (product) => (product.open.length === product.rows.length ? weeks(product.rows.length) : `${product.open.length} of ${weeks(product.rows.length)}`);
+const small = (...children) => made("small", { className: "interval" }, ...children);
+const moved = (change) => (Math.abs(change) < 5e-4 ? "unchanged" : `${signed(100 * change, 1)}%`);
+// A decision names the rows as they were shown: none decides on others.
+const decided = (row, status, more) => ({ zone: row.zone, product: row.product, week: row.week, seen: row.seen, status, ...more });
+
+function decidedProduct(product, status, more) {
+  const open = product.rows.filter((row) => product.open.includes(row.week));
+  const seen = Object.fromEntries(open.map((row) => [row.week, row.seen]));
+  return { zone: product.zone, product: product.product, weeks: seen, status, ...more };
+}
 
 function expected(row, name, digits) {
   const [mean, low, high] = [row[`expected_${name}`], row[`${name}_low`], row[`${name}_high`]];
-  if (mean === null) return made("td", { className: "number" }, "–");
+  if (mean === null) return cell(name, { className: "number" }, "–");
   const text = (value) => value.toLocaleString("en", { maximumFractionDigits: digits });
-  const interval = `${text(low)} to ${text(high)}`;
-  return made("td", { className: "number" }, text(mean), made("small", { className: "interval", title: "90% interval" }, interval));
+  return cell(name, { className: "number" }, text(mean), small(`${text(low)} to ${text(high)}`));
 }
 
-function why(row) {
-  const parts = [row.outside_charged, row.rules && `Rules: ${row.rules}.`].filter(Boolean);
+function changed(product, name, digits) {
+  const [mean, change] = [product[`expected_${name}`], product[`${name}_change`]];
+  if (mean === null) return cell(name, { className: "number" }, "–");
+  const parts = [mean.toLocaleString("en", { maximumFractionDigits: digits })];
+  if (change) parts.push(small(`${signed(change.mean, digits)} (${signed(change.low, digits)} to ${signed(change.high, digits)})`));
+  return cell(name, { className: "number" }, ...parts);
+}
+
+function regular(product) {
+  const old = product.regular_price;
+  const fresh = product.new_regular_price;
+  if (Math.abs(product.change) < 5e-4) return cell("regular price", {}, made("span", { className: "price" }, money(fresh)), small("unchanged"));
+  return cell("regular price", {}, `${money(old)} → `, made("span", { className: "price" }, money(fresh)), small(moved(product.change)));
+}
+
+function weekCell(row) {
+  const [kind, way, day] = row.deal.split(" ");
+  const words = day ? `${kind} ${way} ${day.slice(5)}` : row.deal;
+  const title = `week of ${row.week}: ${money(row.current_price)} now`;
+  return made("li", { className: `cell ${kind}`.trim(), title }, made("span", { className: "aside" }, `${row.week}: `), money(row.new_price), ...(words ? [made("small", {}, words)] : []));
+}
+
+function why(product) {
+  const cost = product.cost_of_leaving;
+  const parts = [product.reason];
+  if (cost) {
+    const words = `Leaving it at its current prices is expected to ${cost.mean < 0 ? "bring" : "cost"} ${money(Math.abs(cost.mean))}`;
+    const [low, high] = cost.mean < 0 ? [-cost.high, -cost.low] : [cost.low, cost.high];
+    parts.push(small(`${words} (${money(low)} to ${money(high)}), the other prices as proposed.`));
+  }
+  return cell("why", { className: "why" }, ...parts);
+}
+
+function notes(row, product) {
+  const parts = row.reason === product.reason ? [] : [row.reason];
+  if (row.outside_charged) parts.push(row.outside_charged);
+  if (row.rules) parts.push(`Rules: ${row.rules}.`);
   if (row.lowest_price_30_days !== null) parts.push(`Lowest in 30 days: ${money(row.lowest_price_30_days)}.`);
-  return made("td", {}, row.reason, ...parts.flatMap((text) => [made("br"), made("small", {}, text)]));
+  return cell("why", { className: "why" }, ...parts.map((text) => made("small", { className: "interval" }, text)));
 }
 
-function decision(row, number) {
-  const price = row.decided_price === null ? "" : ` at ${money(row.decided_price)}`;
-  const about = `${row.product}, week of ${row.week}`;
-  const button = (text, act) => made("button", { type: "button", onclick: act, ariaLabel: `${text} ${about}` }, text);
-  const by = row.decided_by ? ` by ${row.decided_by}` : "";
-  const reason = row.decision_reason ? `: ${row.decision_reason}` : "";
-  return made(
-    "td", { className: "decision" },
-    made("p", { className: `status ${row.status}` }, `${row.status}${price}${by}${reason}`),
-    button("Approve", () => decide([decided(row, "approved")], number)),
-    button("Override", () => open(row, number, "overridden")),
-    button("Postpone", () => open(row, number, "postponed")),
+function decision(one, target) {
+  const price = one.decided_price === null ? "" : ` at ${money(one.decided_price)}`;
+  const by = one.decided_by ? ` by ${one.decided_by}` : "";
+  const reason = one.decision_reason ? `: ${one.decision_reason}` : "";
+  const button = (text, act) => made("button", { type: "button", onclick: act, ariaLabel: `${text} ${named(target)}` }, text);
+  return cell(
+    "decision", { className: "decision" },
+    made("p", { className: `status ${one.status.replace(" ", "-")}` }, `${one.status}${price}${by}${reason}`),
+    button("Approve", () => approve(target)),
+    button("Override", () => open(target, "overridden")),
+    button("Postpone", () => open(target, "postponed")),
   );
 }
 
-function line(row, number) {
-  const change = Math.abs(row.change) < 5e-4 ? "–" : `${row.change > 0 ? "+" : ""}${(100 * row.change).toFixed(1)}%`;
+function productLine(product, number) {
+  const isOpen = unfolded.has(key(product));
+  const fold = made("button", {
+    type: "button", className: "fold", ariaExpanded: String(isOpen), ariaLabel: `Weeks of ${about(product)}`, onclick: () => unfold(product, number),
+  }, `${isOpen ? "▾" : "▸"} ${weeks(product.rows.length)}`);
   return made(
-    "tr", {},
-    made("th", { scope: "row" }, row.product, made("br"), made("small", {}, `${row.category} · ${row.zone}`)),
-    made("td", { className: "week" }, row.week),
-    made("td", { className: "number" }, money(row.current_price)),
-    made("td", { className: "number price" }, money(row.new_price)),
-    made("td", { className: "number" }, change),
-    expected(row, "units", 1),
-    expected(row, "revenue", 0),
-    why(row),
-    decision(row, number),
+    "tr", { className: "product", role: "row" },
+    header(product.product, made("br"), made("small", {}, `${product.category} · ${product.zone}`), made("br"), fold),
+    regular(product),
+    cell("weeks", {}, made("ul", { className: "cells" }, ...product.rows.map(weekCell))),
+    changed(product, "units", 1), changed(product, "revenue", 0), changed(product, "profit", 0),
+    why(product),
+    decision(product, { product, number }),
   );
+}
+
+function weekLine(row, product, number) {
+  const deal = row.deal ? [made("br"), made("small", {}, `deal ${row.deal}`)] : [];
+  return made(
+    "tr", { className: "week", role: "row" },
+    header(`week of ${row.week}`, ...deal),
+    cell("price", {}, `${money(row.current_price)} → `, made("span", { className: "price" }, money(row.new_price))),
+    cell("change", {}, moved(row.change)),
+    expected(row, "units", 1), expected(row, "revenue", 0), expected(row, "profit", 0),
+    notes(row, product),
+    decision(row, { product, number, row }),
+  );
+}
+
+function body(product, number) {
+  const lines = unfolded.has(key(product)) ? product.rows.map((row) => weekLine(row, product, number)) : [];
+  return made("tbody", { role: "rowgroup" }, productLine(product, number), ...lines);
+}
+
+const shownBody = (number) => $("#rows").tBodies[number];
+
+function unfold(product, number) {
+  if (!unfolded.delete(key(product))) unfolded.add(key(product));
+  shownBody(number).replaceWith(body(products[number], number));
+  shownBody(number).querySelector(".fold").focus();
+}
+
+/** The focus goes to the first button of the decision of a product or of one of its weeks. */
+function focusOn({ product, number, row }) {
+  const place = row ? 1 + product.rows.findIndex((each) => each.week === row.week) : 0;
+  shownBody(number).rows[place].querySelector(".decision button").focus();
 }
 
 async function show(more = false) {
   const mine = ++asked;
   const query = new URLSearchParams({
-    week: $("#week").value,
+    by: "product",
     status: $("#status").value,
     search: $("#search").value,
     outside: $("#outside").checked,
-    offset: more ? rows.length : 0,
+    offset: more ? products.length : 0,
     limit: PIECE,
   });
   try {
     const found = await ask(`/v1/price-list?${query}`);
     if (mine !== asked) return;
-    if (!more) showRules(found.rules);
-    const before = more ? rows.length : 0;
-    rows = more ? [...rows, ...found.rows] : found.rows;
+    if (!more) {
+      showRules(found.rules);
+      showSummary(found.summary, found.summary_problem);
+      [...$("#rows").tBodies].forEach((each) => each.remove());
+    }
+    const before = more ? products.length : 0;
+    products = more ? [...products, ...found.products] : found.products;
     total = found.total;
-    const lines = found.rows.map((row, number) => line(row, before + number));
-    if (more) $("#rows").append(...lines);
-    else $("#rows").replaceChildren(...lines);
-    const counts = Object.entries(found.counts).map(([status, count]) => `${count.toLocaleString("en")} ${status}`);
-    $("#list-title").textContent = `${rows.length.toLocaleString("en")} of ${total.toLocaleString("en")} prices of ${found.name} (in all ${counts.join(", ")})`;
-    $("#more").hidden = rows.length >= total;
-    return found;
+    $("#rows").append(...found.products.map((product, number) => body(product, before + number)));
+    const counts = Object.entries(found.counts).map(([status, number]) => `${count(number)} ${status}`);
+    $("#list-title").textContent = `${count(products.length)} of ${count(total)} products of ${found.name} (prices in all: ${counts.join(", ")})`;
+    $("#more").hidden = products.length >= total;
   } catch (error) {
     say(`The request failed: ${error.message}`);
   }
 }
 
-async function decide(decisions, number) {
+/** Send decisions and show what became of them; why not, or nothing. */
+async function decide(decisions, what) {
   try {
-    const { rows: saved, warnings } = await ask("/v1/admin/price-list/decisions", { decisions });
-    const at = new Map(saved.map((row) => [JSON.stringify(key(row)), row]));
-    rows.forEach((row, place) => {
-      const now = at.get(JSON.stringify(key(row)));
-      if (!now) return;
-      rows[place] = now;
-      $("#rows").children[place].replaceWith(line(now, place));
+    const { products: now, warnings } = await ask("/v1/admin/price-list/decisions", decisions);
+    const at = new Map(now.map((product) => [key(product), product]));
+    products.forEach((product, number) => {
+      const fresh = at.get(key(product));
+      if (!fresh) return;
+      products[number] = fresh;
+      shownBody(number).replaceWith(body(fresh, number));
     });
-    const done = saved.length === 1 ? `${saved[0].product}, week of ${saved[0].week}: ${saved[0].status}.` : `${saved.length} prices: ${saved[0].status}.`;
-    say([done, ...warnings.map((text) => `Warning: ${text}.`)].join(" "));
-    if (number !== undefined) $("#rows").children[number].querySelector("button").focus();
+    const { status } = (decisions.products ?? decisions.decisions)[0];
+    say([`${what}: ${status}.`, ...warnings.map((text) => `Warning: ${text}.`)].join(" "));
     return "";
   } catch (error) {
     say(`Not saved: ${error.message}`);
@@ -128,14 +222,31 @@ async function decide(decisions, number) {
   }
 }
 
-function open(row, number, status) {
-  deciding = { row, number, status };
-  $("#dialog-title").textContent = `${status === "overridden" ? "Override" : "Postpone"} ${row.product}, week of ${row.week}`;
-  $("#price-line").hidden = status !== "overridden";
-  $("#price").required = status === "overridden";
-  $("#price").value = row.decided_price ?? row.new_price;
+// What a decision of a product or of one of its weeks is called, and what is sent.
+const named = ({ product, row }) => `${about(product)}, ${row ? `week of ${row.week}` : openWeeks(product)}`;
+const sent = ({ product, row }, status, more) => (row ? { decisions: [decided(row, status, more)] } : { products: [decidedProduct(product, status, more)] });
+
+async function approve(target) {
+  if (!await decide(sent(target, "approved"), named(target))) focusOn(target);
+}
+
+async function approveShown() {
+  const left = products.flatMap((product) => product.rows.filter((row) => row.status === "proposed"));
+  if (!left.length) return void say("All prices shown are decided.");
+  await decide({ decisions: left.map((row) => decided(row, "approved")) }, `${count(left.length)} prices`);
+}
+
+function open(target, status) {
+  deciding = { target, status };
+  const { product, row } = target;
+  const overrides = status === "overridden";
+  $("#dialog-title").textContent = `${overrides ? "Override" : "Postpone"} ${named(target)}`;
+  $("#about").textContent = row || !overrides ? "" : "The price holds in the weeks without a deal; those with one are approved as proposed.";
+  $("#price-line").hidden = !overrides;
+  $("#price").required = overrides;
+  $("#price").value = row ? row.decided_price ?? row.new_price : product.decided_price ?? product.new_regular_price;
   $("#reason").required = true;
-  $("#reason").value = row.decision_reason;
+  $("#reason").value = (row ?? product).decision_reason;
   $("#wrong").textContent = $("#cost").textContent = "";
   clearTimeout(typing);
   $("#dialog").showModal();
@@ -161,10 +272,12 @@ function typed() {
   const price = $("#price").valueAsNumber;
   const mine = deciding;
   if (!(price > 0)) return void ($("#cost").textContent = "");
+  const { product, row } = mine.target;
+  const asks = { zone: product.zone, product: product.product, week: row ? row.week : null, price };
   typing = setTimeout(async () => {
     const current = () => deciding === mine && $("#price").valueAsNumber === price;
     try {
-      const found = await ask("/v1/admin/price-list/cost", { ...key(mine.row), price });
+      const found = await ask("/v1/admin/price-list/cost", asks);
       if (current()) $("#cost").textContent = costWords(found);
     } catch (error) {
       if (current()) $("#cost").textContent = `What it costs is not known: ${error.message}`;
@@ -175,13 +288,13 @@ function typed() {
 async function save(event) {
   if (event.submitter?.value === "cancel") return;
   event.preventDefault(); // the dialog stays open while the decision is refused
-  const { row, number, status } = deciding;
+  const { target, status } = deciding;
   const price = status === "overridden" ? { decided_price: Number($("#price").value) } : {};
-  const wrong = await decide([decided(row, status, { decision_reason: $("#reason").value, ...price })]);
+  const wrong = await decide(sent(target, status, { decision_reason: $("#reason").value, ...price }), named(target));
   $("#wrong").textContent = wrong;
   if (wrong) return;
   $("#dialog").close();
-  $("#rows").children[number].querySelector("button").focus();
+  focusOn(target);
 }
 
 async function makeLive() {
@@ -196,23 +309,10 @@ async function makeLive() {
 
 $("#filter").addEventListener("submit", (event) => event.preventDefault());
 $("#desk").addEventListener("submit", (event) => event.preventDefault());
-for (const id of ["search", "week", "status", "outside"]) $(`#${id}`).addEventListener("input", () => show());
+for (const id of ["search", "status", "outside"]) $(`#${id}`).addEventListener("input", () => show());
 $("#more").addEventListener("click", () => show(true));
-$("#approve-shown").addEventListener("click", () => decide(
-  rows.filter((row) => row.status === "proposed").map((row) => decided(row, "approved")),
-));
+$("#approve-shown").addEventListener("click", approveShown);
 $("#make-live").addEventListener("click", makeLive);
 $("#dialog form").addEventListener("submit", save);
 $("#price").addEventListener("input", typed);
-
-// The week of today, or the first one of a list that has not begun; all weeks of a list of the past.
-const first = await show();
-if (first) {
-  $("#week").append(...first.weeks.map((week) => made("option", {}, week)));
-  const today = new Date().toISOString().slice(0, 10);
-  const begun = first.weeks.filter((week) => week <= today);
-  if (begun.length < first.weeks.length) {
-    $("#week").value = begun.at(-1) ?? first.weeks[0];
-    await show();
-  }
-}
+await show();

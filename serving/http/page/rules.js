@@ -1,5 +1,5 @@
 // The panel of the price rules: what each costs, the dearest first, and the products that it binds.
-import { made } from "/page/price_list.js";
+import { cell, header, made } from "/page/price_list.js";
 
 const $ = (selector) => document.querySelector(selector);
 
@@ -8,7 +8,7 @@ const words = (rule) => rule.replaceAll("_", " ");
 
 function figure(row, name) {
   const interval = row[`${name}_interval90`].map((end) => money(end, Math.abs(end) < 10 ? 2 : 0)).join(" to ");
-  return made("td", { className: "number" }, money(row[name]), made("small", { className: "interval", title: "90% interval" }, interval));
+  return cell(name, { className: "number" }, money(row[name]), made("small", { className: "interval", title: "90% interval" }, interval));
 }
 
 function bound(one) {
@@ -19,16 +19,16 @@ function bound(one) {
 }
 
 function binds(row) {
-  if (!row.products.length) return made("td", {}, "no product");
+  if (!row.products.length) return cell("binds", {}, "no product");
   const count = `${row.products.length} ${row.products.length === 1 ? "product" : "products"}`;
   const summary = made("summary", { ariaLabel: `${count} that ${words(row.rule)} binds` }, count);
-  return made("td", {}, made("details", {}, summary, made("ul", {}, ...row.products.map(bound))));
+  return cell("binds", {}, made("details", {}, summary, made("ul", {}, ...row.products.map(bound))));
 }
 
 function line(row) {
   const beyond = row.extrapolated ? [made("br"), made("small", {}, "beyond what was charged: not known")] : [];
-  const name = made("th", { scope: "row" }, words(row.rule), made("br"), made("small", {}, row.says), ...beyond);
-  return made("tr", {}, name, figure(row, "cost"), figure(row, "revenue"), figure(row, "profit"), binds(row));
+  const name = header(words(row.rule), made("br"), made("small", {}, row.says), ...beyond);
+  return made("tr", { role: "row" }, name, figure(row, "cost"), figure(row, "revenue"), figure(row, "profit"), binds(row));
 }
 
 /** Show what `repricer rules cost` wrote beside the list, or nothing. */

@@ -15,6 +15,14 @@ from repricer.serving.http.app import ServiceSettings, create_app
 from repricer.serving.price_list.files import read_list, write_list
 from repricer.serving.price_list.image import KeyItem, PriceImage, read_image, write_image
 from repricer.serving.price_list.rows import PriceRow, sealed
+from repricer.serving.price_list.summary import (
+    Estimate,
+    ListSummary,
+    ProductSummary,
+    ZoneSummary,
+    proposal_of,
+    write_summary,
+)
 from starlette.testclient import TestClient
 
 LAST = {"zone": "all stores", "product": "anchovy", "week": "2018-02-19"}
@@ -253,3 +261,115 @@ def test_what_the_rules_cost_comes_with_the_first_rows(dated_bundle: Path, liste
         refused = client.get("/v1/price-list")
         assert refused.status_code == 409
         assert message in refused.json()["detail"]
+
+
+def products_of(client: TestClient, **query: Any) -> Any:
+    return client.get("/v1/price-list", params={"by": "product", **query}).json()
+
+
+def decide_product(client: TestClient, product: dict[str, Any], *, by: str = "Ann", **made: Any) -> Any:
+    """Decide about a product as it is shown, in the weeks that are open."""
+    weeks = {row["week"]: row["seen"] for row in product["rows"] if row["week"] in product["open"]}
+    decision = {"zone": product["zone"], "product": product["product"], "weeks": weeks} | made
+    return client.post("/v1/admin/price-list/decisions", json={"products": [decision], "by": by})
+
+
+def test_a_list_is_read_by_product(dated_bundle: Path, listed: Path, price_rows: list[PriceRow]) -> None:
+    client = service(dated_bundle, listed)
+    found = products_of(client)
+    assert [(one["product"], len(one["rows"]), one["status"]) for one in found["products"]] == [
+        (name, 8, "proposed") for name in ("anchovy", "biscuit", "cider")
+    ]
+    assert (found["total"], found["summary"], found["summary_problem"]) == (3, None, "")
+    first = found["products"][0]
+    assert first["expected_units"] == pytest.approx(sum(row.expected_units or 0 for row in price_rows[:8]))
+    assert [row["deal"] for row in first["rows"]] == [""] * 8
+    # A product with a row that is wanted is shown whole.
+    cut = products_of(client, week="2018-01-08", search="CIDER")
+    assert [(one["product"], len(one["rows"])) for one in cut["products"]] == [("cider", 8)]
+    rest = products_of(client, offset=1, limit=1)
+    assert ([one["product"] for one in rest["products"]], "summary" in rest) == (["biscuit"], False)
+
+
+def test_a_product_is_decided_whole_and_its_weeks_alone(
+    dated_bundle: Path, listed: Path, price_rows: list[PriceRow]
+) -> None:
+    client, other = service(dated_bundle, listed), round(price_rows[7].new_price - 0.05, 2)
+    override = LAST | {"status": "overridden", "decided_price": other, "decision_reason": "the rival"}
+    assert decide(client, override, by="Bo").status_code == 200
+    anchovy = products_of(client)["products"][0]
+    assert (anchovy["status"], len(anchovy["open"])) == ("by week", 7)
+    # What was decided for a week alone stays.
+    assert len(decide_product(client, anchovy, status="approved").json()["rows"]) == 7
+    assert [row.status for row in read_list(listed)[:8]] == ["approved"] * 7 + ["overridden"]
+    stale = decide_product(client, anchovy, status="postponed", decision_reason="later")
+    assert (stale.status_code, "must be about the row that was seen" in stale.text) == (409, True)
+    # Where all weeks are decided, a decision is about all.
+    anchovy = products_of(client)["products"][0]
+    assert len(anchovy["open"]) == 8
+    assert decide_product(client, anchovy, status="proposed").status_code == 200
+    assert read_list(listed) == price_rows
+    price = round(price_rows[0].new_price - 0.05, 2)
+    anchovy = products_of(client)["products"][0]
+    made = {"status": "overridden", "decided_price": price, "decision_reason": "x"}
+    assert decide_product(client, anchovy, **made).status_code == 200
+    assert {row.price for row in read_list(listed)[:8]} == {price}
+    shown = products_of(client)["products"][0]
+    assert (shown["status"], shown["decided_price"], shown["decided_by"]) == ("overridden", price, "Ann")
+
+
+def test_a_refused_decision_about_a_product_changes_nothing(
+    dated_bundle: Path, listed: Path, price_rows: list[PriceRow]
+) -> None:
+    client = service(dated_bundle, listed)
+    anchovy = products_of(client)["products"][0]
+    high = decide_product(client, anchovy, status="overridden", decided_price=99.0, decision_reason="x")
+    assert (high.status_code, "the price must keep the price rule" in high.text) == (409, True)
+    strange = decide_product(client, anchovy | {"product": "tuna"}, status="approved")
+    assert "a decision must be about a product of the list; got 'tuna' in 'all stores'" in strange.text
+    weeks = {"2017-01-01": "x"}
+    body = {"zone": "all stores", "product": "anchovy", "weeks": weeks, "status": "approved"}
+    unknown = client.post("/v1/admin/price-list/decisions", json={"products": [body], "by": "Ann"})
+    assert "must be about a row of the list; got 'anchovy' in 'all stores', week 2017-01-01" in unknown.text
+    none = client.post("/v1/admin/price-list/decisions", json={"by": "Ann"})
+    assert (none.status_code, "got none; give decisions or products" in none.text) == (422, True)
+    empty = client.post("/v1/admin/price-list/decisions", json={"products": [body | {"weeks": {}}], "by": "Ann"})
+    assert empty.status_code == 422
+    assert read_list(listed) == price_rows
+
+
+def test_a_typed_price_of_a_product_is_priced(dated_bundle: Path, listed: Path, price_rows: list[PriceRow]) -> None:
+    client, price = service(dated_bundle, listed), round(price_rows[0].new_price - 0.05, 2)
+    anchovy = products_of(client)["products"][0]
+    asked = {"zone": "all stores", "product": "anchovy", "price": price}
+    found = client.post("/v1/admin/price-list/cost", json=asked).json()
+    made = {"status": "overridden", "decided_price": price, "decision_reason": "x"}
+    warned = decide_product(client, anchovy, **made).json()["warnings"]
+    amount = f"{abs(found['cost']):,.2f}"
+    assert any(f"8 overridden prices are expected to earn {amount}" in line for line in warned)
+    strange = client.post("/v1/admin/price-list/cost", json=asked | {"product": "tuna"})
+    assert "an override must be about a product of the list; got 'tuna'" in strange.text
+
+
+def test_the_summary_comes_with_the_first_products(
+    dated_bundle: Path, listed: Path, price_rows: list[PriceRow]
+) -> None:
+    client = service(dated_bundle, listed)
+    zone = ZoneSummary(
+        zone="all stores", verdict="Recommended: deals.", metric="profit", gain=Estimate(0.03, 0.01, 0.05)
+    )
+    change = Estimate(4.0, -2.0, 9.0)
+    own = ProductSummary(zone="all stores", product_id="007", regular_price=2.1, units=change, cost_of_leaving=change)
+    summary = ListSummary(
+        proposal=proposal_of(price_rows), currency="EUR", objective="profit", zones=(zone,), products=(own,)
+    )
+    write_summary(listed, summary)
+    found = products_of(client)
+    assert found["summary"]["zones"][0]["gain"] == {"mean": 0.03, "low": 0.01, "high": 0.05}
+    first, second = found["products"][:2]
+    assert (first["units_change"], first["cost_of_leaving"]) == ({"mean": 4.0, "low": -2.0, "high": 9.0},) * 2
+    assert second["units_change"] is None
+    write_list(listed, price_rows[:8])
+    found = products_of(client)
+    assert (found["summary"], found["total"]) == (None, 1)
+    assert "must hold the summary of prices.xlsx; got that of other rows" in found["summary_problem"]

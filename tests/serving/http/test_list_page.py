@@ -13,11 +13,32 @@ from repricer.evaluation.rule_costs import RuleCosts, rule_costs
 from repricer.scenarios import MarketSpec
 from repricer.serving.http.app import ServiceSettings, create_app
 from repricer.serving.price_list.files import read_list, write_list
+from repricer.serving.price_list.products import by_product
 from repricer.serving.price_list.rows import PriceRow, sealed
+from repricer.serving.price_list.summary import (
+    Estimate,
+    ListSummary,
+    PastRow,
+    ProductSummary,
+    ZoneSummary,
+    proposal_of,
+    write_summary,
+)
 
 from .conftest import opened, serving
 
 NASTY = "</script><img src=x onerror=alert(1)>"
+SIZES = [(1280, 900), (390, 844)]
+OUTSIDE = """() => [...document.querySelectorAll("button, input, select, summary, a")].filter((one) => {
+  const box = one.getBoundingClientRect();
+  return box.width && getComputedStyle(one).position !== "absolute" && (box.left < 0 || box.right > window.innerWidth);
+}).map((one) => one.outerHTML)"""
+"""The controls that do not lie within the window; the link that is seen with the focus alone is none."""
+
+
+def outside_window(page: Any) -> list[str]:
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    return page.evaluate(OUTSIDE)
 
 
 @pytest.fixture
@@ -27,16 +48,46 @@ def listed(price_rows: list[PriceRow], tmp_path: Path) -> Path:
     return tmp_path / "prices.csv"
 
 
+@pytest.fixture
+def summary(listed: Path) -> ListSummary:
+    """A summary beside the list; the second week of the first product is a planned deal."""
+    rows = read_list(listed)
+    zone = ZoneSummary(
+        zone=NASTY,
+        verdict="Recommended: other regular prices.",
+        metric="profit",
+        gain=Estimate(0.031, 0.01, 0.052),
+        amount=Estimate(1234.0, -400.0, 2100.0),
+        changed=16,
+        at_bound=5,
+        bounds={"ceiling": 4, "largest change": 1},
+        past=(PastRow("the plan", 100, 250.0, 90.0, 2.5, 0.1), PastRow("the last 8 weeks", 98, 240.0, 88.0, 2.45, 0.2)),
+    )
+    own = ProductSummary(
+        zone=NASTY,
+        product_id="007",
+        regular_price=2.1,
+        planned_deals=(rows[1].week,),
+        units=Estimate(4.0, -2.0, 9.0),
+        cost_of_leaving=Estimate(12.5, 3.0, 20.0),
+    )
+    found = ListSummary(
+        proposal=proposal_of(rows), currency="currency", objective="profit", zones=(zone,), products=(own,)
+    )
+    write_summary(listed, found)
+    return found
+
+
 @pytest.fixture(scope="module")
 def found(dated_market: MarketSpec) -> RuleCosts:
     return rule_costs(dated_market, draws=4)
 
 
-@pytest.fixture(params=[(1280, 900), (390, 844)], ids=["desk", "phone"])
+@pytest.fixture(params=SIZES, ids=["desk", "phone"])
 def page(browser: Any, dated_bundle: Path, listed: Path, request: pytest.FixtureRequest) -> Iterator[Any]:
     settings = ServiceSettings(price_list=str(listed))
     app = create_app(dated_bundle, log=listed.with_name("log.db"), settings=settings)
-    with serving(app) as url, opened(browser, url, "#rows tr", request.param, "/price-list") as page:
+    with serving(app) as url, opened(browser, url, "#rows tbody tr", request.param, "/price-list") as page:
         yield page
 
 
@@ -58,35 +109,41 @@ def tab_to(page: Any, name: str) -> None:
     raise AssertionError(f"Tab does not reach {name}")
 
 
-def test_it_shows_the_list_and_filters_it(page: Any, price_rows: list[PriceRow]) -> None:
-    assert page.locator("#rows tr").count() == 24
+def test_it_shows_a_row_a_product_and_filters_them(page: Any, price_rows: list[PriceRow]) -> None:
+    assert page.locator("#rows tbody tr").count() == 3
     assert page.locator("img").count() == 0
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-    first = page.locator("#rows tr").first.inner_text()
-    assert price_rows[0].reason in first
-    assert f"{price_rows[0].new_price:.2f}" in first
-    tab_to(page, "search")
-    outside = [row for row in price_rows if row.outside_charged]
-    product, week = outside[0].product, str(outside[0].week)
-    page.keyboard.type(product)
-    page.locator("#list-title", has_text="8 of 8 prices").wait_for()
+    assert outside_window(page) == []
+    first = page.locator("#rows tbody tr").first
+    assert by_product(price_rows)[0].reason in first.inner_text()
+    assert first.inner_text().count("Raised") == 1
+    assert first.locator(".cells li").count() == 8
+    assert f"{price_rows[0].new_price:.2f}" in first.inner_text()
+    tab_to(page, f"Weeks of anchovy, {NASTY}")
+    press(page, "Enter")
+    assert page.locator("#rows tbody tr").count() == 3 + 8
+    assert outside_window(page) == []
+    assert page.evaluate("document.activeElement.ariaExpanded") == "true"
+    press(page, "Enter")
+    assert page.locator("#rows tbody tr").count() == 3
+    page.focus("#search")
+    page.keyboard.type("cid")
+    page.locator("#list-title", has_text="1 of 1 products").wait_for()
+    press(page, "Control+A", "Delete")
     tab_to(page, "outside")
     press(page, "Space")
-    count = sum(row.product == product for row in outside)
-    page.locator("#list-title", has_text=f"{count} of {count} prices").wait_for()
-    page.select_option("#week", week)
-    page.locator("#list-title", has_text="1 of 1 prices").wait_for()
+    count = len({row.product for row in price_rows if row.outside_charged})
+    page.locator("#list-title", has_text=f"{count} of {count} products").wait_for()
 
 
-def test_the_desk_decides_by_keyboard(page: Any, listed: Path, price_rows: list[PriceRow]) -> None:
+def test_a_product_and_a_single_week_are_decided_by_keyboard(
+    page: Any, listed: Path, price_rows: list[PriceRow]
+) -> None:
+    week, weeks = f"anchovy, {NASTY}, week of 2018-02-19", f"cider, {NASTY}, 8 weeks"
     tab_to(page, "by")
     page.keyboard.type("Ann")
-    tab_to(page, "Approve anchovy, week of 2018-01-01")
+    tab_to(page, f"Weeks of anchovy, {NASTY}")
     press(page, "Enter")
-    said(page, "anchovy, week of 2018-01-01: approved.")
-    # The focus stays in the row.
-    assert page.evaluate("document.activeElement.ariaLabel") == "Approve anchovy, week of 2018-01-01"
-    tab_to(page, "Override anchovy, week of 2018-02-19")
+    tab_to(page, f"Override {week}")
     press(page, "Enter")
     page.keyboard.press("Control+A")
     page.keyboard.type("99")
@@ -99,19 +156,37 @@ def test_the_desk_decides_by_keyboard(page: Any, listed: Path, price_rows: list[
     page.keyboard.press("Control+A")
     page.keyboard.type(f"{price_rows[7].new_price - 0.05:.2f}")
     press(page, "Enter")
-    said(page, "anchovy, week of 2018-02-19: overridden.")
-    tab_to(page, "Postpone cider, week of 2018-02-19")
+    said(page, f"{week}: overridden.")
+    # The focus stays in the row, whose weeks stay unfolded.
+    assert page.evaluate("document.activeElement.ariaLabel") == f"Approve {week}"
+    page.focus("#by")
+    tab_to(page, f"Approve anchovy, {NASTY}, 7 of 8 weeks")
+    press(page, "Enter")
+    said(page, "7 of 8 weeks: approved.")
+    assert page.evaluate("document.activeElement.ariaLabel") == f"Approve anchovy, {NASTY}, 8 weeks"
+    tab_to(page, f"Override {weeks}")
+    press(page, "Enter")
+    page.keyboard.press("Control+A")
+    price = round(price_rows[16].new_price - 0.05, 2)
+    page.keyboard.type(f"{price:.2f}")
+    page.locator("#cost", has_text="of profit against the proposed").wait_for()
+    press(page, "Tab")
+    page.keyboard.type("a round price")
+    press(page, "Enter")
+    said(page, f"{weeks}: overridden.")
+    tab_to(page, f"Postpone {weeks}")
     press(page, "Enter", "Escape", "Enter")
+    page.keyboard.press("Control+A")
     page.keyboard.type("ask the buyer")
     press(page, "Enter")
-    said(page, "cider, week of 2018-02-19: postponed.")
+    said(page, f"{weeks}: postponed.")
     rows = read_list(listed)
-    assert (rows[0].status, rows[0].decided_by) == ("approved", "Ann")
+    assert [(row.status, row.decided_by) for row in rows[:7]] == [("approved", "Ann")] * 7
     assert (rows[7].status, rows[7].decision_reason) == ("overridden", "the rival is at it")
-    assert (rows[23].status, rows[23].decision_reason) == ("postponed", "ask the buyer")
+    assert {(row.status, row.decision_reason) for row in rows[16:]} == {("postponed", "ask the buyer")}
     page.focus("#approve-shown")
     press(page, "Enter")
-    said(page, "21 prices: approved.")
+    said(page, "8 prices: approved.")
     page.focus("#make-live")
     press(page, "Enter")
     said(page, "The list is live: 24 prices, 24 new decisions recorded.")
@@ -119,7 +194,9 @@ def test_the_desk_decides_by_keyboard(page: Any, listed: Path, price_rows: list[
 
 
 def test_an_override_shows_its_cost_while_it_is_typed(page: Any, listed: Path, price_rows: list[PriceRow]) -> None:
-    tab_to(page, "Override anchovy, week of 2018-02-19")
+    tab_to(page, f"Weeks of anchovy, {NASTY}")
+    press(page, "Enter")
+    tab_to(page, f"Override anchovy, {NASTY}, week of 2018-02-19")
     press(page, "Enter", "Control+A")
     proposed = price_rows[7].new_price
     page.keyboard.type(f"{proposed - 0.05:.2f}")
@@ -132,8 +209,31 @@ def test_an_override_shows_its_cost_while_it_is_typed(page: Any, listed: Path, p
     press(page, "Control+A")
     page.keyboard.type(f"{proposed:.2f}")
     page.locator("#cost", has_text="Costs nothing against the proposed").wait_for()
+    assert outside_window(page) == []
     press(page, "Escape")
     assert read_list(listed) == [sealed(msgspec.structs.replace(row, zone=NASTY)) for row in price_rows]
+
+
+def test_it_opens_with_the_summary(page: Any, listed: Path, summary: ListSummary) -> None:
+    assert page.locator("#summary").is_hidden()
+    page.reload()
+    text = page.locator("#summary").inner_text()
+    for words in (
+        "Recommended: other regular prices.",
+        "Expected profit against the current prices: +3.1% (90% interval +1.0% to +5.2%), +1,234 currency (90% interval -400 to +2,100)",
+        "5 of 16 changed prices stand at a bound: 4 at ceiling, 1 at largest change.",
+        "the last 8 weeks",
+    ):
+        assert words in text
+    page.wait_for_selector("#rows tbody tr")
+    first = page.locator("#rows tbody tr").first
+    for words in ("+4.0 (−2.0 to +9.0)", "expected to cost 12.50 (3.00 to 20.00)"):
+        assert words in first.inner_text()
+    assert first.locator(".cells li").nth(1).get_attribute("class") in ("cell kept", "cell dropped")
+    assert outside_window(page) == []
+    write_list(listed, read_list(listed)[:8])
+    page.reload()
+    page.locator("#summary", has_text="got that of other rows").wait_for()
 
 
 def test_it_shows_what_each_rule_costs(page: Any, found: RuleCosts, listed: Path) -> None:
@@ -157,17 +257,42 @@ def test_it_shows_what_each_rule_costs(page: Any, found: RuleCosts, listed: Path
     )
     press(page, "Enter")
     assert dearest.products[0].product in page.locator("#rule-rows details[open] li").first.inner_text()
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert outside_window(page) == []
 
 
-def test_axe_finds_nothing_serious(page: Any, found: RuleCosts, listed: Path) -> None:
+def test_axe_finds_nothing_serious(page: Any, found: RuleCosts, listed: Path, summary: ListSummary) -> None:
     write_json(listed.with_name("prices.rules.json"), msgspec.to_builtins(found))
     page.reload()
     page.locator("#rules-summary", has_text="the dearest is").click()
+    page.get_by_role("button", name="Weeks of anchovy").click()
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe checks the page").Axe()
     for state in ("list", "dialog"):
         if state == "dialog":
-            page.get_by_role("button", name="Override anchovy, week of 2018-01-01").click()
+            page.get_by_role("button", name="Override anchovy").first.click()
         found = axe.run(page).response["violations"]
         serious = [one["id"] for one in found if one["impact"] in ("serious", "critical")]
         assert serious == [], (state, serious)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=["desk", "phone"])
+def test_28_products_are_28_rows(
+    browser: Any, dated_bundle: Path, tmp_path: Path, size: tuple[int, int], price_rows: list[PriceRow]
+) -> None:
+    rows = [
+        sealed(
+            msgspec.structs.replace(
+                row, product=f"{row.product} {n}, with the long name of a real product 12 x 330 ml", product_id=str(n)
+            )
+        )
+        for n in range(28)
+        for row in price_rows[:8]
+    ]
+    write_list(tmp_path / "prices.csv", rows)
+    app = create_app(dated_bundle, settings=ServiceSettings(price_list=str(tmp_path / "prices.csv")))
+    with serving(app) as url, opened(browser, url, "#rows tbody tr", size, "/price-list") as page:
+        assert page.locator("#rows tbody tr").count() == 28
+        assert outside_window(page) == []
+        for fold in page.locator(".fold").all()[:3]:
+            fold.click()
+        assert page.locator("#rows tbody tr").count() == 28 + 24
+        assert outside_window(page) == []

@@ -1,0 +1,195 @@
+"""What a price list opens with, from the assessment behind it: verdict, gain, prices at a bound, the plan beside the past, and
+for each product what the list changes and what leaving it costs. Needs the `train` extra.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..agents.posterior.deals import Plan, PlanValue, own_plan
+from ..agents.posterior.prices import has_closed_form
+from ..evaluation.uncertainty import Assessment, plan_beside_past
+from ..evaluation.uncertainty.by_product import simulated_products
+from ..evaluation.uncertainty.draws import ENDS, METHOD, Gain, draw_numbers
+from ..pricing import PricePath
+from ..pricing.price_rules.rule_formulas import BITS
+from ..pricing.wording import rule_words
+from ..scenarios import MarketSpec
+from ..scenarios.periods import planned_prices, simulated_prices
+from ..serving.price_list.rows import PriceRow
+from ..serving.price_list.summary import Estimate, ListSummary, PastRow, ProductSummary, ZoneSummary, proposal_of
+from .price_list import charged_by
+
+_SAME, _AT = 5e-4, 1e-4
+# Products up to which the cost of leaving each is computed, over so many draws: in more it takes minutes.
+_MOST_LEFT, _LEFT_DRAWS, _AT_ONCE = 200, 50, 1 << 20
+Floats = NDArray[np.float64]
+# The step from the plan counts apart: it is where prices are expected to stand.
+_STEP = rule_words("max_step")
+
+
+class ListPart(NamedTuple):
+    """The list of one market.
+
+    Attributes:
+        label: What the market is called: its stores, of a catalogue in parts with the part.
+        found: The assessment behind its prices.
+        rows: Its rows, product by product.
+    """
+
+    label: str
+    found: Assessment
+    rows: Sequence[PriceRow]
+
+
+def list_summary(parts: Sequence[ListPart], *, seed: int = 0) -> ListSummary:
+    """The summary of a list.
+
+    Args:
+        parts: The markets of the list, one or more.
+        seed: Selects the test seeds of what the list changes.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> from repricer import load_scenario
+        >>> from repricer.evaluation.uncertainty import assess
+        >>> from repricer.planning.price_list import proposed_rows
+        >>> from repricer.scenarios.sections import Posterior
+        >>> dates = {"first_day": "2018-01-01", "period_days": 7}
+        >>> spec = load_scenario("stationary-logit").with_changes(market=dates)
+        >>> spec = replace(spec, posterior=Posterior(draws=2, arrivals=[[[0.9]], [[1.1]]]))
+        >>> found = assess(spec, [], learned=[])
+        >>> summary = list_summary([ListPart("all stores", found, proposed_rows(found))])
+        >>> summary.zones[0].verdict == found.headline, len(summary.products)
+        (True, 1)
+    """
+    market = parts[0].found.compared.spec.market
+    rows = [row for part in parts for row in part.rows]
+    return ListSummary(
+        proposal=proposal_of(rows),
+        currency=market.currency,
+        objective=market.objective,
+        zones=tuple(map(_zone, parts)),
+        products=tuple(one for part in parts for one in _products(part, seed)),
+    )
+
+
+def _zone(part: ListPart) -> ZoneSummary:
+    found, spec = part.found, part.found.compared.spec
+    relative, gain = found.relative_gain, found.gain(found.recommendation.policy)
+    changed, bounds = _at_bounds(spec, part.rows)
+    return ZoneSummary(
+        zone=part.label,
+        verdict=found.headline,
+        metric=found.metric,
+        gain=None if relative is None else Estimate(*relative),
+        amount=Estimate(gain.mean, *gain.interval90) if found.recommendation.change else None,
+        changed=changed,
+        at_bound=sum(bool({*rules} - {_STEP}) for rules in bounds),
+        bounds=dict(Counter(rule for rules in bounds for rule in rules).most_common()),
+        past=tuple(PastRow(**row) for row in plan_beside_past(spec)),
+    )
+
+
+def _at_bounds(spec: MarketSpec, rows: Sequence[PriceRow]) -> tuple[int, list[list[str]]]:
+    """How many prices differ from the current ones, and the rules that hold each of these: a rule that changed what the
+    policy proposed, or at whose lowest or highest price it stands.
+    """
+    known = [rule_words(rule) for rule in BITS]
+    number = {product_id: n for n, product_id in enumerate(spec.products.ids or spec.products.names)}
+    found = list[list[str]]()
+    for row in rows:
+        if abs(row.change) < _SAME:
+            continue
+        n = number[row.product_id]
+        at = {
+            rule_words(rule)
+            for rule, ends in spec.guardrails.bounds.items()
+            if any(np.isclose(row.new_price, end[n], rtol=_AT, atol=0) for end in ends)
+        }
+        found.append([rule for rule in known if rule in at or rule in row.rules.split(", ")])
+    return len(found), found
+
+
+def _products(part: ListPart, seed: int) -> list[ProductSummary]:
+    found, spec = part.found, part.found.compared.spec
+    calendar, names = spec.calendar, spec.products.names
+    assert calendar is not None, "the market of a list has a calendar"
+    price = np.array([row.new_price for row in part.rows]).reshape(len(names), -1).T
+    changes, costs, plan = _changes(found, price, seed), _costs_of_leaving(found, price), own_plan(spec)
+    return [
+        ProductSummary(
+            zone=row.zone,
+            product_id=row.product_id,
+            regular_price=float(spec.products.regular_price[n]),
+            planned_deals=tuple(calendar.day(int(t)) for t in np.flatnonzero(plan.deal[:, n])),
+            units=changes["units"][n],
+            revenue=changes["revenue"][n],
+            profit=changes["profit"][n],
+            cost_of_leaving=None if costs is None else costs[n],
+        )
+        for n, row in enumerate(part.rows[:: len(price)])
+    ]
+
+
+def _changes(found: Assessment, price: Floats, seed: int) -> dict[str, list[Estimate]]:
+    """What the list changes of the units, revenue and profit of each product over all its periods, with the intervals of the
+    expected change over the draws: both lists meet the same draws and customers.
+    """
+    spec = found.compared.spec
+    planned = planned_prices(spec)
+    new = _totals(spec, charged_by(spec, found.policy, price), price, seed)
+    current = _totals(spec, found.candidates[0].policy, planned, seed)
+    changes = dict[str, list[Estimate]]()
+    for name, expected, came in (("units", 0, 0), ("revenue", 3, 1), ("profit", 4, 2)):
+        pairs = [new[expected], current[expected], new[came], current[came]]
+        gains = [Gain.of(*(part[..., n] for part in pairs)) for n in range(price.shape[1])]
+        changes[name] = [Estimate(gain.mean, *gain.interval90) for gain in gains]
+    return changes
+
+
+def _totals(spec: MarketSpec, policy: object, price: Floats, seed: int) -> Floats:
+    """(5, M, E, N) sums over the periods of what `simulated_products` gives, at the prices that are charged: of a product that
+    is held, the market simulates one price.
+    """
+    seen, *_ = simulated_products(spec, policy, seed=seed)  # pyright: ignore[reportArgumentType]
+    more = (spec.products.net(price - simulated_prices(spec, price)) * seen[0]).sum(axis=-2)
+    totals = seen.sum(axis=-2, dtype=np.float64)
+    totals[1:] += more
+    return totals
+
+
+def _costs_of_leaving(found: Assessment, price: Floats) -> list[Estimate] | None:
+    """What all products together are expected to earn less if one keeps its current prices, for each, in the objective; None
+    where the market has no closed form, or too many products.
+    """
+    spec, count = found.compared.spec, price.shape[1]
+    if count > _MOST_LEFT or not has_closed_form(spec):
+        return None
+    value = PlanValue(spec, draws=draw_numbers(spec, min(_LEFT_DRAWS, spec.num_draws)))
+    own = value.planned
+    listed = own._replace(price=simulated_prices(spec, price))
+    if isinstance(found.policy, PricePath) and found.policy.deal is not None:
+        listed = listed._replace(deal=np.asarray(found.policy.deal, bool))
+    if isinstance(found.policy, PricePath) and found.policy.promotion is not None:
+        listed = listed._replace(feature=np.asarray(found.policy.promotion, np.float64))
+    # A product that is held is simulated at one price, and brings the one that is charged, whatever others cost.
+    less = spec.products.net(listed.price - price)
+    whole = value.money_by_draw(listed, extra_cost=less).sum(axis=-1)
+    left = np.flatnonzero((np.abs(listed.price / own.price - 1) > _SAME).any(axis=0))
+    costs = [Estimate(0.0, 0.0, 0.0)] * count
+    for products in np.array_split(left, max(1, len(left) * price.size // _AT_ONCE)):
+        if not len(products):
+            continue
+        kept = np.eye(count, dtype=bool)[products][:, None]
+        plans = Plan(*(np.where(kept, old, new) for new, old in zip(listed, own, strict=True)))
+        costs_by_draw = whole[:, None] - value.money_by_draw(plans, extra_cost=less).sum(axis=-1)
+        low, high = np.quantile(costs_by_draw, ENDS, axis=0, method=METHOD)
+        for place, n in enumerate(products.tolist()):
+            costs[n] = Estimate(float(costs_by_draw[:, place].mean()), float(low[place]), float(high[place]))
+    return costs
