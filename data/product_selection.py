@@ -1,8 +1,8 @@
-"""Choose products for a pricing study: best sellers that are substitutes."""
+"""Choose products for a pricing study: best sellers that are substitutes, and what sells beside them."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,10 @@ import xarray as xr
 from .panel.aggregation import carried_forward, sales_panel, store_price_gaps, with_prices
 from .schema import DataError
 from .tables import Tables
+from .weeks import WEEK, YEAR_WEEKS
 
+MODELLED, MOST_MODELLED = 0.95, 50
+"""Share of a category's revenue whose products are in the market, and the most of them."""
 # Standard deviation of the weekly log price that is needed to estimate a price response.
 _LEAST_VARIATION = 0.05
 # Median over weeks of the regular price's coefficient of variation within a week. Packaged goods
@@ -28,6 +31,17 @@ _ONE_PRICE_LINE = 0.95
 # A chain whose stores have prices of their own: fewer products than this share have one price, and its stores' prices in
 # odd weeks are correlated above this with those in even weeks.
 _MOST_ALIKE = 0.5
+# A share that is reached but for rounding is reached.
+_ROUNDING = 1e-9
+# What is said of many products, of one.
+_ONE = {
+    "they have": "it has",
+    "they are": "it is",
+    "they do not sell": "it does not sell",
+    "they cost": "it costs",
+    "their": "its",
+    "were chosen": "are priced",
+}
 
 
 def choose_products(
@@ -68,7 +82,8 @@ def choose_products(
     measures, log_price = _measures(tables.sales, min_weeks_share)
     learnable = (measures["price_variation"] >= _LEAST_VARIATION) & (measures["spread"] <= _MOST_SPREAD)
     known = tables.products.filter(["category", "product", "name"]).dropna(subset="category")
-    candidates = known.merge(measures[learnable].drop(columns="spread"), left_on="product", right_index=True)
+    measured = measures[learnable].drop(columns=["spread", "new", "gone"])
+    candidates = known.merge(measured, left_on="product", right_index=True)
     groups = [
         _pick(group, log_price, per_category)
         for _, group in candidates.sort_values("units", ascending=False).groupby("category")
@@ -100,7 +115,9 @@ def reasons_not_chosen(tables: Tables, chosen: pd.DataFrame, *, min_weeks_share:
     category = measures.index.to_series().map(listed.drop_duplicates("product").set_index("product")["category"])
     faults = {
         "they have no category": category.isna(),
-        "they do not sell nearly every week, are too new or gone": ~(measures["weeks_share"] >= min_weeks_share),
+        "they are no longer sold": measures["gone"],
+        "they are too new": measures["new"],
+        "they do not sell nearly every week": ~(measures["weeks_share"] >= min_weeks_share),
         "their price hardly moves": ~(measures["price_variation"] >= _LEAST_VARIATION),
         "they have no one regular price in a week": ~(measures["spread"] <= _MOST_SPREAD),
     }
@@ -129,18 +146,140 @@ def reasons_not_chosen(tables: Tables, chosen: pd.DataFrame, *, min_weeks_share:
     return reason[best_first].drop(chosen["product"], errors="ignore")
 
 
+def whole_categories(
+    tables: Tables,
+    priced: pd.DataFrame,
+    *,
+    modelled: float = MODELLED,
+    most: int = MOST_MODELLED,
+    least_weeks: int = 16,
+    places: Mapping[str, Sequence[str]] | None = None,
+    min_weeks_share: float = 0.95,
+) -> pd.DataFrame:
+    """The products of a market: those that are priced, and what else sells in their categories, which keeps its planned price.
+
+    Customers who leave a priced product mostly buy another of its category, and come from there: without it, they would seem
+    to leave the shop. Products that are not priced come in by their revenue of the last year, until the market has this
+    share of the revenue of all that still sells in their category.
+
+    Args:
+        tables: Canonical tables with products.
+        priced: The products to price, as `choose_products` returns them.
+        modelled: Share of a category's revenue to reach; 0 for the priced products alone.
+        most: Largest number of products of a category, the priced ones among them.
+        least_weeks: A product must have come so many weeks before the end of the sales.
+        places: Stores of each price zone that the market is fitted with; a product must sell in all of them.
+        min_weeks_share: As `choose_products` had it.
+
+    Returns:
+        The priced products, category by category, each with the others behind them; `held` says why a product is not
+        priced, in a clause, None where it is.
+
+    Raises:
+        ValueError: The share is not within [0, 1].
+
+    Example:
+        >>> whole_categories(tables, choose_products(tables))["held"].dropna().iloc[0]  # doctest: +SKIP
+        'its price hardly moves'
+    """
+    if not 0 <= modelled <= 1:
+        raise ValueError(
+            f"modelled must lie in [0, 1]; got {modelled:g}; give a share of the revenue, such as {MODELLED:g}"
+        )
+    priced = priced.assign(held=None)
+    if tables.products is None or modelled == 0:
+        return priced
+    reasons = reasons_not_chosen(tables, priced, min_weeks_share=min_weeks_share)
+    listed = tables.products.drop_duplicates("product").set_index("product")
+    revenue = _last_year(tables, listed.index[listed["category"].isin(priced["category"])])
+    there = _sold_throughout(tables.sales, revenue.index, least_weeks, places)
+    parts = []
+    for category, own in priced.groupby("category", sort=False):
+        sold = revenue[listed["category"].reindex(revenue.index) == category].sort_values(
+            ascending=False, kind="stable"
+        )
+        taken = float(sold.reindex(own["product"]).sum())
+        # What is left out before it keeps a product in: so the last one reaches the share.
+        others = sold[sold.index.isin(reasons.index) & sold.index.isin(there) & (sold > 0)]
+        lacking = taken + others.cumsum() - others < modelled * sold.sum() * (1 - _ROUNDING)
+        held = others.index[lacking][: max(most - len(own), 0)]
+        rows = listed.filter(["category", "name"]).loc[held].reset_index(names="product")
+        parts += [own, rows.assign(revenue=others[held].to_numpy(), held=[_of_one(reasons[name]) for name in held])]
+    return pd.concat([part for part in parts if len(part)], ignore_index=True)
+
+
+def revenue_shares(tables: Tables, products: pd.DataFrame, priced: Collection[str]) -> tuple[float, float]:
+    """The shares of the revenue of its categories, over the last year, that a market models, and that it prices.
+
+    Args:
+        tables: Canonical tables with products.
+        products: The products of the market: `product` and `category`.
+        priced: Those whose price may move.
+
+    Returns:
+        Both as shares of what all products of these categories earned that still sell.
+
+    Example:
+        >>> revenue_shares(tables, products, products["product"])  # doctest: +SKIP
+        (0.96, 0.96)
+    """
+    own = pd.Index(products["product"])
+    listed = (
+        own if tables.products is None else tables.products.drop_duplicates("product").set_index("product")["category"]
+    )
+    here = own if tables.products is None else listed.index[listed.isin(products["category"])].union(own)
+    revenue = _last_year(tables, here)
+    whole = revenue.sum()
+    if not whole > 0:
+        return 0.0, 0.0
+    return tuple(float(revenue[revenue.index.isin(list(some))].sum() / whole) for some in (own, priced))
+
+
+def _last_year(tables: Tables, products: pd.Index) -> pd.Series:
+    """The revenue of the last year of some products that were sold in the last weeks, currency."""
+    shop = sales_panel(tables, list(products), by_store=False).sum("store")
+    shop = shop.sel(week=shop["traffic"] > 0)
+    sold = (shop["units"].isel(week=slice(-_LATELY, None)) > 0).any("week")
+    revenue = shop["revenue"].isel(week=slice(-YEAR_WEEKS, None)).sum("week")
+    return revenue.sel(product=sold).to_series().rename_axis("product")
+
+
+def _sold_throughout(
+    sales: pd.DataFrame, products: pd.Index, least_weeks: int, places: Mapping[str, Sequence[str]] | None
+) -> pd.Index:
+    """The products that came long enough ago, and sold in the last weeks, in every place."""
+    lines = sales.loc[sales["product"].isin(products) & (sales["units"] > 0)]
+    end = sales["date"].max()
+    product = lines["product"].astype(str)
+    place = product
+    if places is not None:
+        place = lines["store"].map({store: name for name, stores in places.items() for store in stores})
+    days = lines.groupby([place.to_numpy(), product.to_numpy()])["date"].agg(["min", "max"])
+    days.index = days.index.get_level_values(-1)
+    there = (days["min"] <= end - least_weeks * WEEK) & (days["max"] > end - _LATELY * WEEK)
+    count = there.groupby(level=0).sum()
+    return count.index[count == (1 if places is None else len(places))]
+
+
+def _of_one(reason: str) -> str:
+    """A reason of `reasons_not_chosen` as a clause on one product."""
+    for many, one in _ONE.items():
+        reason = reason.replace(many, one)
+    return reason
+
+
 def _measures(
     sales: pd.DataFrame, min_weeks_share: float, priced: Collection[str] = ()
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """What decides on a product, one row each, and the log prices, by week and product, of those that sell nearly
     every week or are `priced`.
 
-    For the others only `units` and `weeks_share` are known, and NaN for the latter where they are too new or gone.
+    For the others only `units`, `weeks_share`, NaN where they are too `new` or `gone`, and these two are known.
     """
     shop = sales_panel(Tables(sales), by_store=False).sum("store")
     # A week in which the shop was closed says nothing of a product.
     shop = shop.sel(week=shop["traffic"] > 0, product=shop["units"].any("week"))
-    weeks_share = _weeks_share(shop["units"])
+    new, gone, weeks_share = _weeks_share(shop["units"])
     dense = weeks_share.index[(weeks_share >= min_weeks_share) | weeks_share.index.isin(list(priced))]
     own = with_prices(shop.sel(product=dense))
     price, regular = (carried_forward(own[name]) for name in ("price", "regular_price"))
@@ -154,17 +293,20 @@ def _measures(
     measures = pd.DataFrame({name: value.to_series() for name, value in known.items()}).reindex(weeks_share.index)
     measures.insert(0, "units", shop["units"].sum("week").to_series())
     measures.insert(3, "weeks_share", weeks_share)
-    return measures.assign(spread=_spread(sales, dense)), log_price.to_pandas()
+    return measures.assign(spread=_spread(sales, dense), new=new, gone=gone), log_price.to_pandas()
 
 
-def _weeks_share(units: xr.DataArray) -> pd.Series:
-    """By product, the share of the shop's open weeks in which it sold; NaN if it is too new or gone."""
+def _weeks_share(units: xr.DataArray) -> tuple[pd.Series, pd.Series, pd.Series]:
+    """By product, whether it is too new, whether it is gone, and the share of the shop's open weeks in which it sold; NaN if
+    it is either.
+    """
     sold, weeks = units > 0, units.sizes["week"]
     # A product that came later is judged from its first sale on; one that went is not priced.
     since = weeks - sold.argmax("week")
     gone = sold.isel(week=slice(None, None, -1)).argmax("week")
-    here = (since >= min(_LEAST_WEEKS, 0.75 * weeks)) & (gone < _LATELY)
-    return (sold.sum("week") / since).where(here).to_series()
+    new, over = since < min(_LEAST_WEEKS, 0.75 * weeks), gone >= _LATELY
+    share = (sold.sum("week") / since).where(~new & ~over)
+    return new.to_series(), over.to_series(), share.to_series()
 
 
 def _why_none(sales: pd.DataFrame, measures: pd.DataFrame, min_weeks_share: float) -> str:

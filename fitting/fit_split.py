@@ -105,7 +105,7 @@ def fit_split(
     response = _response(split, customers, options)
     known = identified(response, options.priors.unlike)
     models = _models(split, forecaster, paths, response, customers, options)
-    spec = _market(replace(models, identified=known["identified"].to_numpy()), options)
+    spec = _market(replace(models, unidentified=known["reason"].tolist()), options)
     if response.suspects:
         before, after = response.chance("prices follow")
         spec = spec.with_changes(history={"follows_demand": after, "follows_demand_before": before})

@@ -110,6 +110,8 @@ class MarketSpec(MarketDescription):
             given[key] = np.isin(names, given[key]) if given[key] else None
         if history is not None:
             given |= {"past_price": history.past_price, "planned_price": history.price}
+        because = prices.frozen_because or {}
+        given["frozen_because"] = tuple(because.get(name, "") for name in names) if because else ()
         if not prices.index_names:
             given |= {"index_weights": None, "index_at_most": None}
         given["names"] = [
