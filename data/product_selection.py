@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import functools
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -44,6 +46,13 @@ _ONE = {
 }
 
 
+class _Measured(NamedTuple):
+    """What decides on products, one row each, and the log prices of some by week."""
+
+    of_products: pd.DataFrame
+    log_price: pd.DataFrame
+
+
 def choose_products(
     tables: Tables, *, n_categories: int = 5, per_category: int = 6, min_weeks_share: float = 0.95
 ) -> pd.DataFrame:
@@ -75,15 +84,21 @@ def choose_products(
         >>> from repricer.data import load_tables
         >>> products = choose_products(load_tables("shop"), n_categories=3)  # doctest: +SKIP
     """
-    if tables.products is None:
-        raise DataError(
-            "fit needs a product table; got tables without one; import them with --products, or with a column category in the sales"
-        )
-    measures, log_price = _measures(tables.sales, min_weeks_share)
+    _check_listed(tables)
+    measured = _measures(tables.sales, min_weeks_share)
+    return _chosen(tables, measured, n_categories, per_category, min_weeks_share)
+
+
+def _chosen(
+    tables: Tables, measured: _Measured, n_categories: int, per_category: int, min_weeks_share: float
+) -> pd.DataFrame:
+    """The products to price, as `choose_products` returns them."""
+    assert tables.products is not None, "it was checked"
+    measures, log_price = measured
     learnable = (measures["price_variation"] >= _LEAST_VARIATION) & (measures["spread"] <= _MOST_SPREAD)
     known = tables.products.filter(["category", "product", "name"]).dropna(subset="category")
-    measured = measures[learnable].drop(columns=["spread", "new", "gone"])
-    candidates = known.merge(measured, left_on="product", right_index=True)
+    shown = measures[learnable].drop(columns=["spread", "new", "gone"])
+    candidates = known.merge(shown, left_on="product", right_index=True)
     groups = [
         _pick(group, log_price, per_category)
         for _, group in candidates.sort_values("units", ascending=False).groupby("category")
@@ -98,19 +113,33 @@ def choose_products(
     return pd.concat(chosen, ignore_index=True)
 
 
+def _check_listed(tables: Tables) -> None:
+    if tables.products is None:
+        raise DataError(
+            "fit needs a product table; got tables without one; import them with --products, or with a column category in the sales"
+        )
+
+
 def reasons_not_chosen(tables: Tables, chosen: pd.DataFrame, *, min_weeks_share: float = 0.95) -> pd.Series:
-    """Why each other product of a shop is not priced, by its id, best sellers first.
+    """Why each product of a shop that is in no market is not priced, by its id, best sellers first.
 
     Args:
         tables: Canonical tables.
-        chosen: The products that are priced, with a column `product`.
+        chosen: The products of a market: `product`, and `held` where some of them are not priced.
         min_weeks_share: As `choose_products` had it.
 
     Example:
         >>> reasons_not_chosen(tables, choose_products(tables)).iloc[0]  # doctest: +SKIP
         'their price hardly moves'
     """
-    measures, log_price = _measures(tables.sales, min_weeks_share, chosen["product"])
+    measured = _measures(tables.sales, min_weeks_share, chosen["product"])
+    priced = chosen if "held" not in chosen else chosen[chosen["held"].isna()]
+    return _reasons(tables, measured, priced, min_weeks_share).drop(chosen["product"], errors="ignore")
+
+
+def _reasons(tables: Tables, measured: _Measured, priced: pd.DataFrame, min_weeks_share: float) -> pd.Series:
+    """Why each product that is not priced is not, by its id, best sellers first."""
+    measures, log_price = measured
     listed = pd.DataFrame({"product": measures.index, "category": ""}) if tables.products is None else tables.products
     category = measures.index.to_series().map(listed.drop_duplicates("product").set_index("product")["category"])
     faults = {
@@ -123,7 +152,7 @@ def reasons_not_chosen(tables: Tables, chosen: pd.DataFrame, *, min_weeks_share:
     }
     if tables.products is not None:
         # What `_pick` does, one by one.
-        taken = measures.index[measures.index.isin(chosen["product"])]
+        taken = measures.index[measures.index.isin(priced["product"])]
         candidates = measures[measures.index.isin(taken) | ~np.any(list(faults.values()), axis=0)]
         here, units = category[candidates.index], candidates["units"]
         best = here.map(candidates.sort_values("units", ascending=False)["price"].groupby(here).first())
@@ -132,7 +161,8 @@ def reasons_not_chosen(tables: Tables, chosen: pd.DataFrame, *, min_weeks_share:
             better = taken[(here[taken] == here[product]) & (units[taken] >= units[product])]
             return bool((log_price[better].corrwith(log_price[product]) > _ONE_PRICE_LINE).any())
 
-        lines = {product: product not in taken and in_line(product) for product in candidates.index}
+        beside = here.isin(here[taken]) & ~candidates.index.isin(taken)
+        lines = {product: beside[product] and in_line(product) for product in candidates.index}
         far = f"{_PRICE_FACTOR:g} times as much as their category's best seller, or less than 1/{_PRICE_FACTOR:g}"
         faults |= {
             "other categories were chosen": ~here.isin(here[taken]),
@@ -143,33 +173,36 @@ def reasons_not_chosen(tables: Tables, chosen: pd.DataFrame, *, min_weeks_share:
     better_sold = "better sellers of their category were chosen"
     reason = pd.Series(np.select(faulty, list(faults), better_sold), measures.index)
     best_first = measures["units"].sort_values(ascending=False, kind="stable").index
-    return reason[best_first].drop(chosen["product"], errors="ignore")
+    return reason[best_first].drop(priced["product"], errors="ignore")
 
 
-def whole_categories(
+def choose_market(
     tables: Tables,
-    priced: pd.DataFrame,
     *,
     modelled: float = MODELLED,
     most: int = MOST_MODELLED,
     least_weeks: int = 16,
-    places: Mapping[str, Sequence[str]] | None = None,
+    sold_in: Mapping[str, pd.DataFrame] | None = None,
+    n_categories: int = 5,
+    per_category: int = 6,
     min_weeks_share: float = 0.95,
 ) -> pd.DataFrame:
-    """The products of a market: those that are priced, and what else sells in their categories, which keeps its planned price.
+    """The products of a market: those of `choose_products`, and what else sells in their categories, at its planned prices.
 
     Customers who leave a priced product mostly buy another of its category, and come from there: without it, they would seem
     to leave the shop. Products that are not priced come in by their revenue of the last year, until the market has this
-    share of the revenue of all that still sells in their category.
+    share of the revenue of all that still sells in their category, or lacks one product.
 
     Args:
         tables: Canonical tables with products.
-        priced: The products to price, as `choose_products` returns them.
         modelled: Share of a category's revenue to reach; 0 for the priced products alone.
         most: Largest number of products of a category, the priced ones among them.
         least_weeks: A product must have come so many weeks before the end of the sales.
-        places: Stores of each price zone that the market is fitted with; a product must sell in all of them.
-        min_weeks_share: As `choose_products` had it.
+        sold_in: The sales of each price zone that the market is fitted with, in all of which such a product must sell; by
+            default those of the tables.
+        n_categories: As for `choose_products`, like the next two.
+        per_category: Largest number of priced products in each.
+        min_weeks_share: Smallest share of weeks with a sale of a priced product.
 
     Returns:
         The priced products, category by category, each with the others behind them; `held` says why a product is not
@@ -177,22 +210,29 @@ def whole_categories(
 
     Raises:
         ValueError: The share is not within [0, 1].
+        DataError: There is no product table, or no category qualifies.
 
     Example:
-        >>> whole_categories(tables, choose_products(tables))["held"].dropna().iloc[0]  # doctest: +SKIP
+        >>> choose_market(load_tables("shop"))["held"].dropna().iloc[0]  # doctest: +SKIP
         'its price hardly moves'
     """
     if not 0 <= modelled <= 1:
         raise ValueError(
             f"modelled must lie in [0, 1]; got {modelled:g}; give a share of the revenue, such as {MODELLED:g}"
         )
-    priced = priced.assign(held=None)
-    if tables.products is None or modelled == 0:
+    _check_listed(tables)
+    measured = _measures(tables.sales, min_weeks_share)
+    priced = _chosen(tables, measured, n_categories, per_category, min_weeks_share).assign(held=None)
+    if modelled == 0:
         return priced
-    reasons = reasons_not_chosen(tables, priced, min_weeks_share=min_weeks_share)
+    reasons = _reasons(tables, measured, priced, min_weeks_share)
+    assert tables.products is not None, "it was checked"
     listed = tables.products.drop_duplicates("product").set_index("product")
     revenue = _last_year(tables, listed.index[listed["category"].isin(priced["category"])])
-    there = _sold_throughout(tables.sales, revenue.index, least_weeks, places)
+    places = [tables.sales] if sold_in is None else list(sold_in.values())
+    there = functools.reduce(
+        pd.Index.intersection, [_sold_throughout(each, revenue.index, least_weeks) for each in places]
+    )
     parts = []
     for category, own in priced.groupby("category", sort=False):
         sold = revenue[listed["category"].reindex(revenue.index) == category].sort_values(
@@ -202,6 +242,8 @@ def whole_categories(
         # What is left out before it keeps a product in: so the last one reaches the share.
         others = sold[sold.index.isin(reasons.index) & sold.index.isin(there) & (sold > 0)]
         lacking = taken + others.cumsum() - others < modelled * sold.sum() * (1 - _ROUNDING)
+        # A rest of one product is itself.
+        lacking = np.ones(len(others), bool) if lacking.sum() == len(others) - 1 else lacking.to_numpy()
         held = others.index[lacking][: max(most - len(own), 0)]
         rows = listed.filter(["category", "name"]).loc[held].reset_index(names="product")
         parts += [own, rows.assign(revenue=others[held].to_numpy(), held=[_of_one(reasons[name]) for name in held])]
@@ -244,21 +286,12 @@ def _last_year(tables: Tables, products: pd.Index) -> pd.Series:
     return revenue.sel(product=sold).to_series().rename_axis("product")
 
 
-def _sold_throughout(
-    sales: pd.DataFrame, products: pd.Index, least_weeks: int, places: Mapping[str, Sequence[str]] | None
-) -> pd.Index:
-    """The products that came long enough ago, and sold in the last weeks, in every place."""
+def _sold_throughout(sales: pd.DataFrame, products: pd.Index, least_weeks: int) -> pd.Index:
+    """The products that came long enough ago, and sold in the last weeks."""
     lines = sales.loc[sales["product"].isin(products) & (sales["units"] > 0)]
+    days = lines["date"].groupby(lines["product"].astype(str)).agg(["min", "max"])
     end = sales["date"].max()
-    product = lines["product"].astype(str)
-    place = product
-    if places is not None:
-        place = lines["store"].map({store: name for name, stores in places.items() for store in stores})
-    days = lines.groupby([place.to_numpy(), product.to_numpy()])["date"].agg(["min", "max"])
-    days.index = days.index.get_level_values(-1)
-    there = (days["min"] <= end - least_weeks * WEEK) & (days["max"] > end - _LATELY * WEEK)
-    count = there.groupby(level=0).sum()
-    return count.index[count == (1 if places is None else len(places))]
+    return days.index[(days["min"] <= end - least_weeks * WEEK) & (days["max"] > end - _LATELY * WEEK)]
 
 
 def _of_one(reason: str) -> str:
@@ -268,9 +301,7 @@ def _of_one(reason: str) -> str:
     return reason
 
 
-def _measures(
-    sales: pd.DataFrame, min_weeks_share: float, priced: Collection[str] = ()
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _measures(sales: pd.DataFrame, min_weeks_share: float, priced: Collection[str] = ()) -> _Measured:
     """What decides on a product, one row each, and the log prices, by week and product, of those that sell nearly
     every week or are `priced`.
 
@@ -293,7 +324,7 @@ def _measures(
     measures = pd.DataFrame({name: value.to_series() for name, value in known.items()}).reindex(weeks_share.index)
     measures.insert(0, "units", shop["units"].sum("week").to_series())
     measures.insert(3, "weeks_share", weeks_share)
-    return measures.assign(spread=_spread(sales, dense), new=new, gone=gone), log_price.to_pandas()
+    return _Measured(measures.assign(spread=_spread(sales, dense), new=new, gone=gone), log_price.to_pandas())
 
 
 def _weeks_share(units: xr.DataArray) -> tuple[pd.Series, pd.Series, pd.Series]:

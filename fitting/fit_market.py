@@ -99,7 +99,7 @@ def fit(
             recommendations.
         products: The products of the market: columns `product`, `category` and, where known, `name` and `unit_cost`; `held`
             says why one is not to be priced, in a clause. By default the best sellers, as `choose_products` selects them,
-            and what else sells in their categories, see `data.whole_categories`.
+            and what else sells in their categories, see `data.choose_market`.
         name: Name of the market; by default the folder's, or "market".
         weeks: Length of the market in weeks, 12 by default and 4 by day; it begins after the data.
             Its current prices are those of the table `plan`, and else the shop's usual pattern,

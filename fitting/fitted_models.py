@@ -20,7 +20,7 @@ def why_held(products: pd.DataFrame) -> list[str | None]:
     """N reasons for which products that are in a market are not priced, of their column `held`; None for those priced.
 
     Args:
-        products: As of `data.whole_categories`, or without such a column.
+        products: As of `data.choose_market`, or without such a column.
 
     Example:
         >>> why_held(pd.DataFrame({"product": ["tea", "mate"], "held": [None, "it is too new"]}))

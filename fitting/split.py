@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..data import DataError, Tables, choose_products, context_by_store, sales_panel, whole_categories, with_prices
+from ..data import DataError, Tables, choose_market, choose_products, context_by_store, sales_panel, with_prices
 from ..data.panel.aggregation import WHOLE_SHOP, with_regular_prices
 from ..data.panel.charged import as_charged, with_charged
 from ..data.panel.weekly import weekly_table
@@ -159,12 +159,17 @@ def priced_products(tables: Tables, rules: ShopRules, zone: Zone | None = None, 
     Example:
         >>> priced_products(tables, ShopRules.of({"shop": {"categories": ["Bread"]}}))  # doctest: +SKIP
     """
+    return choose_products(_choosable(tables, rules, zone), **how_many)
+
+
+def _choosable(tables: Tables, rules: ShopRules, zone: Zone | None) -> Tables:
+    """The tables to choose from: of the first zone, with the products that the rules leave."""
     if zone is not None:
         tables = zone_tables(tables, replace(zone, name=next(iter(zone.stores))))
-    if tables.products is not None:
-        rules.check(tables.products)
-        tables = replace(tables, products=rules.chosen_from(tables.products))
-    return choose_products(tables, **how_many)
+    if tables.products is None:
+        return tables
+    rules.check(tables.products)
+    return replace(tables, products=rules.chosen_from(tables.products))
 
 
 def market_products(
@@ -177,7 +182,7 @@ def market_products(
     period: str = "week",
     **how_many: Any,
 ) -> pd.DataFrame:
-    """The products of a market: those to price, and what else sells in their categories, see `data.whole_categories`.
+    """The products of a market: those to price, and what else sells in their categories, see `data.choose_market`.
 
     Args:
         tables: The shop's tables.
@@ -198,12 +203,12 @@ def market_products(
         >>> market_products(tables, ShopRules(), modelled=0.9)["held"].notna().mean()  # doctest: +SKIP
         0.4
     """
-    priced = priced_products(tables, rules, zone, **how_many)
-    if tables.products is not None:
-        tables = replace(tables, products=rules.chosen_from(tables.products))
+    sold_in = None
+    if zone is not None:
+        sold_in = {name: zone_tables(tables, replace(zone, name=name)).sales for name in zone.stores}
     least = (holdout_weeks or DEFAULT_WEEKS[period]) + _NEW_WEEKS
-    places = None if zone is None else zone.stores
-    return whole_categories(tables, priced, modelled=modelled, least_weeks=least, places=places)
+    own = _choosable(tables, rules, zone)
+    return choose_market(own, modelled=modelled, least_weeks=least, sold_in=sold_in, **how_many)
 
 
 def held_out(

@@ -30,7 +30,7 @@ def test_a_grocer_with_17_weeks_of_baskets_and_24000_products():
     spec, report, proof = fitted(Tables(sales.drop(columns="amount").sort_values("date"), listed), 1)
     assert (spec.market.horizon_periods, proof.market.horizon_periods) == (12, 4)
     assert len(spec.products.names) + sum(report["not_priced"].values()) == lines["product"].nunique() > 3000
-    assert report["not_priced"]["they do not sell nearly every week, are too new or gone"] > 2500
+    assert report["not_priced"]["they do not sell nearly every week"] > 1000
     assert category_elasticities(report) == pytest.approx(ELASTICITY, abs=1.2)
 
 
