@@ -207,6 +207,9 @@ class _Reasons:
     def __call__(self, t: int, n: int, change: float) -> str:
         """The sentence for product n, whose price changes by this share."""
         if self.spec.guardrails.held[n]:
+            because = (self.spec.prices.frozen_because or {}).get(self.spec.products.names[n])
+            if because:
+                return f"Stays as planned: {because}."
             history, silent = self.spec.history, "the sales do not tell how customers respond to other prices"
             unknown = history and history.unidentified
             ruled = f"{silent}, or by your rule" if unknown is None else "by your rule"
