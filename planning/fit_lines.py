@@ -120,7 +120,8 @@ def modelled_lines(report: dict[str, Any]) -> list[str]:
     for why, names in sorted(held.items(), key=lambda item: -len(item[1])):
         more = len(names) - _NAMED
         also = f" and {more:,} more" if more > 0 else ""
-        lines.append(f"  {len(names):,}, each as {why}: {', '.join(names[:_NAMED])}{also}")
+        each = "each as" if len(names) > 1 else "as"
+        lines.append(f"  {len(names):,}, {each} {why}: {', '.join(names[:_NAMED])}{also}")
     return lines
 
 

@@ -176,7 +176,9 @@ def _not_identified(comparison: Comparison) -> str:
     if because:
         reasons = dict.fromkeys(because[name] for name in frozen if name in because)
         said = [([name for name in frozen if because.get(name) == why], f", each as {why}") for why in reasons]
-        return " ".join(_kept(names, words.replace(", each as", ", as") if len(names) == 1 else words) for names, words in said)
+        return " ".join(
+            _kept(names, words.replace(", each as", ", as") if len(names) == 1 else words) for names, words in said
+        )
     silent, unidentified = ", because the sales do not tell how customers respond to other ones", history.unidentified
     if unidentified is None:
         return _kept(frozen, f"{silent}, or by your rule")
