@@ -84,7 +84,7 @@ class PriceSearch:
             cost: As for `best`.
         """
         with torch.no_grad(), reproducible_torch():
-            return float(self._earned(torch.tensor(price), torch.as_tensor(cost)))
+            return float(self._earned(torch.tensor(price), torch.tensor(np.array(cost))))
 
     def _earned(self, price: torch.Tensor, cost: torch.Tensor) -> torch.Tensor:
         """Revenue less cost: of constant prices, which customers are used to, and of held products' planned ones."""
