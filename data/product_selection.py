@@ -235,16 +235,15 @@ def choose_market(
     )
     parts = []
     for category, own in priced.groupby("category", sort=False):
-        sold = revenue[listed["category"].reindex(revenue.index) == category].sort_values(
-            ascending=False, kind="stable"
-        )
-        taken = float(sold.reindex(own["product"]).sum())
-        # What is left out before it keeps a product in: so the last one reaches the share.
+        here = revenue[listed["category"].reindex(revenue.index) == category]
+        sold = here.sort_values(ascending=False, kind="stable")
         others = sold[sold.index.isin(reasons.index) & sold.index.isin(there) & (sold > 0)]
-        lacking = taken + others.cumsum() - others < modelled * sold.sum() * (1 - _ROUNDING)
+        # The last product is the one that reaches the share.
+        before = float(sold.reindex(own["product"]).sum()) + others.cumsum() - others
+        count = int((before < modelled * sold.sum() * (1 - _ROUNDING)).sum())
         # A rest of one product is itself.
-        lacking = np.ones(len(others), bool) if lacking.sum() == len(others) - 1 else lacking.to_numpy()
-        held = others.index[lacking][: max(most - len(own), 0)]
+        count += count == len(others) - 1
+        held = others.index[: min(count, max(most - len(own), 0))]
         rows = listed.filter(["category", "name"]).loc[held].reset_index(names="product")
         parts += [own, rows.assign(revenue=others[held].to_numpy(), held=[_of_one(reasons[name]) for name in held])]
     return pd.concat([part for part in parts if len(part)], ignore_index=True)
@@ -265,16 +264,16 @@ def revenue_shares(tables: Tables, products: pd.DataFrame, priced: Collection[st
         >>> revenue_shares(tables, products, products["product"])  # doctest: +SKIP
         (0.96, 0.96)
     """
-    own = pd.Index(products["product"])
-    listed = (
-        own if tables.products is None else tables.products.drop_duplicates("product").set_index("product")["category"]
-    )
-    here = own if tables.products is None else listed.index[listed.isin(products["category"])].union(own)
+    here = pd.Index(products["product"])
+    if tables.products is not None:
+        same = tables.products["category"].isin(products["category"])
+        here = here.union(pd.Index(tables.products.loc[same, "product"]))
     revenue = _last_year(tables, here)
-    whole = revenue.sum()
+    whole = float(revenue.sum())
     if not whole > 0:
         return 0.0, 0.0
-    return tuple(float(revenue[revenue.index.isin(list(some))].sum() / whole) for some in (own, priced))
+    modelled, moving = (float(revenue[revenue.index.isin(list(some))].sum()) for some in (products["product"], priced))
+    return modelled / whole, moving / whole
 
 
 def _last_year(tables: Tables, products: pd.Index) -> pd.Series:

@@ -124,6 +124,8 @@ def priced_rows(
         lowest = pd.DataFrame([*before[-periods:], *price]).rolling(periods).min().shift(1).to_numpy()[periods:]
     charged = charged_range(spec)
     outside = np.zeros(price.shape, np.bool_) if charged is None else charged.outside(price)
+    # A price that nobody decides on is no extrapolation.
+    outside &= ~guardrails.follows_plan
     marks = [] if charged is None else [charged.words(n) for n in range(len(products.names))]
     change, missed = price / current - 1, defaultdict(list)
     for t, week in enumerate(gave_way):

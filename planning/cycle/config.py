@@ -117,9 +117,16 @@ class FitSection(_Section, frozen=True):
         from ...fitting.catalogue_parts import MOST_PRODUCTS
 
         categories = max(self.categories, len(rules.shop.categories))
-        how_many = {"n_categories": categories, "per_category": self.per_category}
-        asked = {"modelled": self.modelled, "holdout_weeks": self.holdout, "period": self.period}
-        products = market_products(tables, rules, zone, **asked, **how_many)
+        products = market_products(
+            tables,
+            rules,
+            zone,
+            modelled=self.modelled,
+            holdout_weeks=self.holdout,
+            period=self.period,
+            n_categories=categories,
+            per_category=self.per_category,
+        )
         return catalogue_parts(products, self.at_once or MOST_PRODUCTS[self.period], rules.links_by_name)
 
 

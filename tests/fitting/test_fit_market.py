@@ -15,6 +15,7 @@ from repricer.fitting import Assumptions, ShopRules, fit, refit
 from repricer.forecasting import MovingAverage, PooledRegression, Selected, candidates
 from repricer.forecasting.models.lstm import Lstm
 from repricer.pricing import FixedPrice, PricePath
+from repricer.scenarios import load_scenario, save_scenario
 from repricer.scenarios.fields import ScenarioError
 
 
@@ -188,6 +189,17 @@ def test_what_is_not_priced_takes_and_gives_customers_and_leaves_the_other_respo
     right = moved(truth, dearer)
     assert taken / lost == pytest.approx(right[[1, 2]].sum() / -right[0], abs=0.1)
     assert taken / lost > 0.3
+
+
+def test_a_folder_keeps_what_is_not_priced(held, tmp_path):
+    because = held.spec.prices.frozen_because | {"b": 'it is "new"', "c": "it costs 2 £"}
+    spec = held.spec.with_changes(products={"names": ("a", 'Tea "b" 1/2', "c.c", "d", "e", "f = f")})
+    names = dict(zip("abcdef", spec.products.names, strict=True))
+    renamed = {names[name]: why for name, why in because.items()}
+    spec = spec.with_changes(prices={"frozen": tuple(renamed), "frozen_because": renamed, "bounds_from_sales": ()})
+    again = load_scenario(save_scenario(spec, tmp_path).parent)
+    assert again.prices.frozen_because == renamed
+    assert again.guardrails.follows_plan.tolist() == [False, True, True, False, False, True]
 
 
 def test_a_refit_keeps_what_is_not_priced(sales, held):
