@@ -233,7 +233,9 @@ def _funded_share(split: Split) -> np.ndarray:
     price, regular, cost = (grid_of(split.past, name, ids) for name in columns)
     deal, fell = price < DEAL * regular, upper_envelope(cost, split.per_week) - cost
     depth = np.where(deal, regular - price, 0.0).sum(axis=0)
-    usual = np.nan_to_num(np.nanmean(np.where(deal, np.nan, fell), axis=0))
+    known = ~deal & np.isfinite(fell)
+    # A product may have been on deal in all weeks.
+    usual = np.where(known, fell, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
     on_deal = np.where(deal, fell - usual, 0.0).sum(axis=0)
     return np.clip(on_deal / np.where(depth > 0, depth, 1.0), 0.0, 1.0) * (depth > 0)
 

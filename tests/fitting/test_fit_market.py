@@ -192,11 +192,12 @@ def test_what_is_not_priced_takes_and_gives_customers_and_leaves_the_other_respo
 
 
 def test_a_folder_keeps_what_is_not_priced(held, tmp_path):
+    names = dict(zip("abcdef", ["a", 'Tea "b" 1/2', "c.c", "d", "e", "f = f"], strict=True))
     because = held.spec.prices.frozen_because | {"b": 'it is "new"', "c": "it costs 2 £"}
-    spec = held.spec.with_changes(products={"names": ("a", 'Tea "b" 1/2', "c.c", "d", "e", "f = f")})
-    names = dict(zip("abcdef", spec.products.names, strict=True))
     renamed = {names[name]: why for name, why in because.items()}
-    spec = spec.with_changes(prices={"frozen": tuple(renamed), "frozen_because": renamed, "bounds_from_sales": ()})
+    prices = {"frozen": tuple(renamed), "frozen_because": renamed, "bounds_from_sales": ()}
+    sections = {"products": {"names": tuple(names.values())}, "history": {"unidentified": ()}}
+    spec = held.spec.with_changes(prices=prices, **sections)
     again = load_scenario(save_scenario(spec, tmp_path).parent)
     assert again.prices.frozen_because == renamed
     assert again.guardrails.follows_plan.tolist() == [False, True, True, False, False, True]
