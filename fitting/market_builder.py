@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -137,6 +138,7 @@ def check_rules(assumptions: Assumptions, *charged: ChargedPrices) -> None:
     """
     for prices in charged:
         products = _products(prices, assumptions)
+        rules = _prices(prices, products.names, False, assumptions)
         MarketSpec(
             name="rules",
             version=1,
@@ -145,7 +147,8 @@ def check_rules(assumptions: Assumptions, *charged: ChargedPrices) -> None:
             products=products,
             arrivals=Arrivals(rate=np.array(1.0)),
             demand=DemandSection(quality=np.array(0.0), price_sensitivity=np.array(1.0)),
-            prices=_prices(prices, products.names, False, assumptions),
+            # Without a history, no price is planned.
+            prices=replace(rules, frozen_as_planned=False),
             law=assumptions.rules.law_section(prices.products, products.names),
         )
 
@@ -314,8 +317,11 @@ def _prices(models: ChargedPrices, names: tuple[str, ...], personal: bool, assum
     # Before anything is fitted, there are no groups to compare.
     free = {} if isinstance(models, FittedModels) and models.protected is not None else {"max_group_spread": 1.0}
     advertised = rules.values("minimum_advertised_price", models.products, 0.0)
-    reasons = zip(names, reasons_held(models, assumptions), strict=True)
-    because = {name: why for name, why in reasons if why is not None}
+    reasons = reasons_held(models, assumptions)
+    because = {name: why for name, why in zip(names, reasons, strict=True) if why is not None}
+    room = _with_room(models, assumptions, floor, ceiling)
+    held = np.array([why is not None for why in reasons])
+    floor, ceiling = (np.where(held, wide, own) for wide, own in zip(room, (floor, ceiling), strict=True))
     return Prices(
         floor=floor,
         ceiling=ceiling,
@@ -323,8 +329,7 @@ def _prices(models: ChargedPrices, names: tuple[str, ...], personal: bool, assum
         max_change=assumptions.largest_change(models.products),
         max_discount=assumptions.max_discount if personal else 0.0,
         frozen=tuple(because),
-        # Before anything is fitted, no price is planned.
-        frozen_as_planned=bool(because) and isinstance(models, FittedModels),
+        frozen_as_planned=bool(because),
         frozen_because=because or None,
         bounds_from_sales=tuple(np.array(names)[~own].tolist()),
         priority=rules.priority or None,
@@ -332,6 +337,17 @@ def _prices(models: ChargedPrices, names: tuple[str, ...], personal: bool, assum
         **index_rules(rules.index, models.products),
         **{**rules.prices, **_grid(rules), **free},
     )
+
+
+def _with_room(models: ChargedPrices, assumptions: Assumptions, floor: Array, ceiling: Array) -> tuple[Array, Array]:
+    """(N,) floors and ceilings between which some price is allowed, for products whose bounds are nobody's concern: one
+    that is sold below its cost, say, is to keep its planned prices beside a minimum margin.
+    """
+    grid, least = PriceGrid.of(*map(_grid(assumptions.rules).get, _GRIDS)), floor
+    for bound in _least_prices(models, assumptions).values():
+        least = np.fmax(least, bound)
+    ceiling = np.fmax(ceiling, grid.rounded(np.fmax(least, _TICK), up=True))
+    return np.fmin(floor, grid.rounded(ceiling, up=False)), ceiling
 
 
 def unique_names(products: pd.DataFrame) -> pd.Series:

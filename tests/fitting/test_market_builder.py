@@ -10,8 +10,10 @@ from repricer.evaluation import named_policy
 from repricer.evaluation.uncertainty.by_product import product_figures
 from repricer.fitting import Assumptions, FittedModels, build_market
 from repricer.fitting.demand import PROMOTION
+from repricer.fitting.market_builder import check_rules
 from repricer.fitting.shop_rules import ShopRules
 from repricer.pricing import Action, PricePath
+from repricer.scenarios.fields import ScenarioError
 from repricer.tests.fitting.demand.markets import known_demand
 
 SEGMENT_UNITS = np.random.default_rng(1).uniform(50, 500, (2, 4))
@@ -129,6 +131,22 @@ def test_a_product_that_is_not_priced_keeps_its_planned_prices_and_sales():
     state = rollout(spec, named_policy("random", spec), episodes=2, seed=0)
     np.testing.assert_allclose(state.price_path[:, 1:], price[:, 1:], rtol=1e-6)
     assert (state.price_path[:, 0] != 2.0).any()
+
+
+def test_no_price_rule_refuses_a_product_that_keeps_its_planned_prices():
+    """It is sold below its cost, beside a minimum margin, and lies between two price endings."""
+    fitted = models(charged=np.array([0.99, 1.01])[:, None] * np.array([1.99, 3.4, 3.99, 4.99]))
+    rules = Assumptions.under(
+        ShopRules.of({"shop": {"minimum_margin": 0.3, "price_endings": [0.99]}}), price_widening=0.0
+    )
+    costs = fitted.products.assign(unit_cost=[1.0, 5.0, 1.0, 1.0])
+    with pytest.raises(ScenarioError, match=r"must leave at least one allowed price.*product 'milk \(2\)' got floor"):
+        check_rules(rules, replace(fitted, products=costs))
+    held = replace(fitted, products=costs.assign(held=[None, "its price hardly moves", None, None]))
+    check_rules(rules, held)
+    spec = build_market(held, name="shop", assumptions=rules)
+    state = rollout(spec, named_policy("random", spec), episodes=1, seed=0)
+    np.testing.assert_allclose(state.price_path[:, 1], held.current_price[:, 1], rtol=1e-6)
 
 
 def test_a_market_in_which_all_is_priced_has_no_such_keys():
