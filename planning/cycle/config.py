@@ -112,7 +112,7 @@ class FitSection(_Section, frozen=True):
         return {name: getattr(self, name) for name in names} | own
 
     def parts(self, tables: Tables, rules: ShopRules, zone: Zone | None) -> dict[str, DataFrame]:
-        """The products to price, part by part; one without a name is the whole catalogue."""
+        """The products of each part's market; one without a name is the whole catalogue."""
         from ...fitting import catalogue_parts, market_products
         from ...fitting.catalogue_parts import MOST_PRODUCTS
 
