@@ -29,7 +29,7 @@ _FROM_0, _STORES = {"allowed": "a whole number from 0 on"}, {"allowed": "a list 
 _FOLDERS = {"allowed": "a list of folders"}
 
 
-_MODELLED = "share of a category's revenue in the market: what is not priced keeps its [planned prices](rules.md) there; 0: priced alone"
+_MODELLED = "share of a category's revenue in the market: what is not priced keeps its [planned prices](fitted_market.md) there; 0: priced alone"
 _AT_ONCE = "products in a market, see [parts](scale.md#a-whole-catalogue); by default 1000, by day 140"
 _FORECASTER = "one model for all products; selected: the best for each, by backtest"
 _OBJECTIVE = (
