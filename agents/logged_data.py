@@ -158,14 +158,13 @@ def record_policy(learner_view: LearnerView, policy: Policy, *, disturbance: flo
         done = _raw(learner_view, replace(action, price=outcome.list_price), base)
         steps.append((done, advice, outcome, learner_view.rewards(outcome)))
         seen.append(learner_view.observe())
-    shape = (len(steps), learner_view.num_rows, -1)
     actions, advice, outcomes, money = zip(*steps, strict=True)
     return LoggedData(
         observations=np.stack(seen),
-        actions=np.stack(actions).reshape(shape),
-        advice=np.stack(advice).reshape(shape),
+        actions=np.stack([learner_view.in_rows(part) for part in actions]),
+        advice=np.stack([learner_view.in_rows(part) for part in advice]),
         decided=decided if learner_view.product_wise else np.tile(decided, learner_view.base_price.size),
-        units=np.stack([outcome.units for outcome in outcomes]).reshape(shape),
+        units=np.stack([learner_view.in_rows(outcome.units) for outcome in outcomes]),
         money=np.stack(money),
         ends=market.ends,
     )

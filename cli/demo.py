@@ -84,6 +84,7 @@ example = "complete-journey"  # a shop of yours: sales = "sales.csv", products =
 
 [fit]
 currency = "dollars"
+modelled = 0.5  # of each category's revenue, as this is a demo; by default 0.95
 
 [train]
 steps = {steps}

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from ..atomic import write_json
 from ..planning.cycle.config import FitSection, Release
-from ..planning.fit_lines import bias_lines, cost_lines, fit_lines, not_priced_lines
+from ..planning.fit_lines import bias_lines, cost_lines, fit_lines, modelled_lines, not_priced_lines
 from ..planning.market_folder import ZONES, fit_parts, privacy_of, tables_of
 from ..planning.progress import show_line
 from ._options import (
@@ -208,7 +208,13 @@ def show_markets(reports: dict[str, dict[str, Any]], folder: Path) -> None:
         cells = [f"{len(report['price_response']):,}", f"{s['forecast_wape']:.1%}", f"{bias:+.1%}"]
         cells += [f"{s['moving_average_wape']:.1%}", f"{s['log_log_wape']:.1%}", f"{s['median_elasticity']:.2f}"]
         table.add_row(name, *cells, f"{s['simulated_bias']:+.1%}", f"{s['simulated_cover80']:.0%}")
-        for line in (*report["plan"], *not_priced_lines(report), *cost_lines(report), *bias_lines(s["simulated_bias"])):
+        for line in (
+            *report["plan"],
+            *modelled_lines(report),
+            *not_priced_lines(report),
+            *cost_lines(report),
+            *bias_lines(s["simulated_bias"]),
+        ):
             lines.setdefault(line, []).append(name)
     show(table)
     for line, names in lines.items():

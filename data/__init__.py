@@ -11,7 +11,7 @@ from .mapping import TableMapping, load_mapping
 from .panel.aggregation import sales_panel, with_prices
 from .panel.context import context_ahead, context_by_store
 from .panel.weekly import product_weeks, traffic_unit
-from .product_selection import choose_products, reasons_not_chosen
+from .product_selection import choose_market, choose_products, reasons_not_chosen, revenue_shares
 from .schema import SCHEMAS, DataError, data_dictionary
 from .storage import check_new, load_tables, save_tables, scan_tables
 from .summary import SalesSummary, SalesTotals, check_plot_path, plot_summary, sales_summary, sales_totals
@@ -29,6 +29,7 @@ __all__ = [
     "Tables",
     "check_new",
     "check_plot_path",
+    "choose_market",
     "choose_products",
     "context_ahead",
     "context_by_store",
@@ -46,6 +47,7 @@ __all__ = [
     "product_weeks",
     "pseudonymise",
     "reasons_not_chosen",
+    "revenue_shares",
     "sales_panel",
     "sales_summary",
     "sales_totals",

@@ -1,8 +1,10 @@
-"""Choose products for a pricing study: best sellers that are substitutes."""
+"""Choose products for a pricing study: best sellers that are substitutes, and what sells beside them."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import functools
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,7 +13,10 @@ import xarray as xr
 from .panel.aggregation import carried_forward, sales_panel, store_price_gaps, with_prices
 from .schema import DataError
 from .tables import Tables
+from .weeks import WEEK, YEAR_WEEKS
 
+MODELLED, MOST_MODELLED = 0.95, 50
+"""Share of a category's revenue whose products are in the market, and the most of them."""
 # Standard deviation of the weekly log price that is needed to estimate a price response.
 _LEAST_VARIATION = 0.05
 # Median over weeks of the regular price's coefficient of variation within a week. Packaged goods
@@ -28,6 +33,24 @@ _ONE_PRICE_LINE = 0.95
 # A chain whose stores have prices of their own: fewer products than this share have one price, and its stores' prices in
 # odd weeks are correlated above this with those in even weeks.
 _MOST_ALIKE = 0.5
+# A share that is reached but for rounding is reached.
+_ROUNDING = 1e-9
+# What is said of many products, of one.
+_ONE = {
+    "they have": "it has",
+    "they are": "it is",
+    "they do not sell": "it does not sell",
+    "they cost": "it costs",
+    "their": "its",
+    "were chosen": "are priced",
+}
+
+
+class _Measured(NamedTuple):
+    """What decides on products, one row each, and the log prices of some by week."""
+
+    of_products: pd.DataFrame
+    log_price: pd.DataFrame
 
 
 def choose_products(
@@ -61,14 +84,21 @@ def choose_products(
         >>> from repricer.data import load_tables
         >>> products = choose_products(load_tables("shop"), n_categories=3)  # doctest: +SKIP
     """
-    if tables.products is None:
-        raise DataError(
-            "fit needs a product table; got tables without one; import them with --products, or with a column category in the sales"
-        )
-    measures, log_price = _measures(tables.sales, min_weeks_share)
+    _check_listed(tables)
+    measured = _measures(tables.sales, min_weeks_share)
+    return _chosen(tables, measured, n_categories, per_category, min_weeks_share)
+
+
+def _chosen(
+    tables: Tables, measured: _Measured, n_categories: int, per_category: int, min_weeks_share: float
+) -> pd.DataFrame:
+    """The products to price, as `choose_products` returns them."""
+    assert tables.products is not None, "it was checked"
+    measures, log_price = measured
     learnable = (measures["price_variation"] >= _LEAST_VARIATION) & (measures["spread"] <= _MOST_SPREAD)
     known = tables.products.filter(["category", "product", "name"]).dropna(subset="category")
-    candidates = known.merge(measures[learnable].drop(columns="spread"), left_on="product", right_index=True)
+    shown = measures[learnable].drop(columns=["spread", "new", "gone"])
+    candidates = known.merge(shown, left_on="product", right_index=True)
     groups = [
         _pick(group, log_price, per_category)
         for _, group in candidates.sort_values("units", ascending=False).groupby("category")
@@ -83,30 +113,46 @@ def choose_products(
     return pd.concat(chosen, ignore_index=True)
 
 
+def _check_listed(tables: Tables) -> None:
+    if tables.products is None:
+        raise DataError(
+            "fit needs a product table; got tables without one; import them with --products, or with a column category in the sales"
+        )
+
+
 def reasons_not_chosen(tables: Tables, chosen: pd.DataFrame, *, min_weeks_share: float = 0.95) -> pd.Series:
-    """Why each other product of a shop is not priced, by its id, best sellers first.
+    """Why each product of a shop that is in no market is not priced, by its id, best sellers first.
 
     Args:
         tables: Canonical tables.
-        chosen: The products that are priced, with a column `product`.
+        chosen: The products of a market: `product`, and `held` where some of them are not priced.
         min_weeks_share: As `choose_products` had it.
 
     Example:
         >>> reasons_not_chosen(tables, choose_products(tables)).iloc[0]  # doctest: +SKIP
         'their price hardly moves'
     """
-    measures, log_price = _measures(tables.sales, min_weeks_share, chosen["product"])
+    measured = _measures(tables.sales, min_weeks_share, chosen["product"])
+    priced = chosen if "held" not in chosen else chosen[chosen["held"].isna()]
+    return _reasons(tables, measured, priced, min_weeks_share).drop(chosen["product"], errors="ignore")
+
+
+def _reasons(tables: Tables, measured: _Measured, priced: pd.DataFrame, min_weeks_share: float) -> pd.Series:
+    """Why each product that is not priced is not, by its id, best sellers first."""
+    measures, log_price = measured
     listed = pd.DataFrame({"product": measures.index, "category": ""}) if tables.products is None else tables.products
     category = measures.index.to_series().map(listed.drop_duplicates("product").set_index("product")["category"])
     faults = {
         "they have no category": category.isna(),
-        "they do not sell nearly every week, are too new or gone": ~(measures["weeks_share"] >= min_weeks_share),
+        "they are no longer sold": measures["gone"],
+        "they are too new": measures["new"],
+        "they do not sell nearly every week": ~(measures["weeks_share"] >= min_weeks_share),
         "their price hardly moves": ~(measures["price_variation"] >= _LEAST_VARIATION),
         "they have no one regular price in a week": ~(measures["spread"] <= _MOST_SPREAD),
     }
     if tables.products is not None:
         # What `_pick` does, one by one.
-        taken = measures.index[measures.index.isin(chosen["product"])]
+        taken = measures.index[measures.index.isin(priced["product"])]
         candidates = measures[measures.index.isin(taken) | ~np.any(list(faults.values()), axis=0)]
         here, units = category[candidates.index], candidates["units"]
         best = here.map(candidates.sort_values("units", ascending=False)["price"].groupby(here).first())
@@ -115,7 +161,8 @@ def reasons_not_chosen(tables: Tables, chosen: pd.DataFrame, *, min_weeks_share:
             better = taken[(here[taken] == here[product]) & (units[taken] >= units[product])]
             return bool((log_price[better].corrwith(log_price[product]) > _ONE_PRICE_LINE).any())
 
-        lines = {product: product not in taken and in_line(product) for product in candidates.index}
+        beside = here.isin(here[taken]) & ~candidates.index.isin(taken)
+        lines = {product: beside[product] and in_line(product) for product in candidates.index}
         far = f"{_PRICE_FACTOR:g} times as much as their category's best seller, or less than 1/{_PRICE_FACTOR:g}"
         faults |= {
             "other categories were chosen": ~here.isin(here[taken]),
@@ -126,21 +173,143 @@ def reasons_not_chosen(tables: Tables, chosen: pd.DataFrame, *, min_weeks_share:
     better_sold = "better sellers of their category were chosen"
     reason = pd.Series(np.select(faulty, list(faults), better_sold), measures.index)
     best_first = measures["units"].sort_values(ascending=False, kind="stable").index
-    return reason[best_first].drop(chosen["product"], errors="ignore")
+    return reason[best_first].drop(priced["product"], errors="ignore")
 
 
-def _measures(
-    sales: pd.DataFrame, min_weeks_share: float, priced: Collection[str] = ()
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+def choose_market(
+    tables: Tables,
+    *,
+    modelled: float = MODELLED,
+    most: int = MOST_MODELLED,
+    least_weeks: int = 16,
+    sold_in: Mapping[str, pd.DataFrame] | None = None,
+    n_categories: int = 5,
+    per_category: int = 6,
+    min_weeks_share: float = 0.95,
+) -> pd.DataFrame:
+    """The products of a market: those of `choose_products`, and what else sells in their categories, at its planned prices.
+
+    Customers who leave a priced product mostly buy another of its category, and come from there: without it, they would seem
+    to leave the shop. Products that are not priced come in by their revenue of the last year, until the market has this
+    share of the revenue of all that still sells in their category, or lacks one product.
+
+    Args:
+        tables: Canonical tables with products.
+        modelled: Share of a category's revenue to reach; 0 for the priced products alone.
+        most: Largest number of products of a category, the priced ones among them.
+        least_weeks: A product must have come so many weeks before the end of the sales.
+        sold_in: The sales of each price zone that the market is fitted with, in all of which such a product must sell; by
+            default those of the tables.
+        n_categories: As for `choose_products`, like the next two.
+        per_category: Largest number of priced products in each.
+        min_weeks_share: Smallest share of weeks with a sale of a priced product.
+
+    Returns:
+        The priced products, category by category, each with the others behind them; `held` says why a product is not
+        priced, in a clause, None where it is.
+
+    Raises:
+        ValueError: The share is not within [0, 1].
+        DataError: There is no product table, or no category qualifies.
+
+    Example:
+        >>> choose_market(load_tables("shop"))["held"].dropna().iloc[0]  # doctest: +SKIP
+        'its price hardly moves'
+    """
+    if not 0 <= modelled <= 1:
+        raise ValueError(
+            f"modelled must lie in [0, 1]; got {modelled:g}; give a share of the revenue, such as {MODELLED:g}"
+        )
+    _check_listed(tables)
+    measured = _measures(tables.sales, min_weeks_share)
+    priced = _chosen(tables, measured, n_categories, per_category, min_weeks_share).assign(held=None)
+    if modelled == 0:
+        return priced
+    reasons = _reasons(tables, measured, priced, min_weeks_share)
+    assert tables.products is not None, "it was checked"
+    listed = tables.products.drop_duplicates("product").set_index("product")
+    revenue = _last_year(tables, listed.index[listed["category"].isin(priced["category"])])
+    places = [tables.sales] if sold_in is None else list(sold_in.values())
+    there = functools.reduce(
+        pd.Index.intersection, [_sold_throughout(each, revenue.index, least_weeks) for each in places]
+    )
+    parts = []
+    for category, own in priced.groupby("category", sort=False):
+        here = revenue[listed["category"].reindex(revenue.index) == category]
+        sold = here.sort_values(ascending=False, kind="stable")
+        others = sold[sold.index.isin(reasons.index) & sold.index.isin(there) & (sold > 0)]
+        # The last product is the one that reaches the share.
+        before = float(sold.reindex(own["product"]).sum()) + others.cumsum() - others
+        count = int((before < modelled * sold.sum() * (1 - _ROUNDING)).sum())
+        # A rest of one product is itself.
+        count += count == len(others) - 1
+        held = others.index[: min(count, max(most - len(own), 0))]
+        rows = listed.filter(["category", "name"]).loc[held].reset_index(names="product")
+        parts += [own, rows.assign(revenue=others[held].to_numpy(), held=[_of_one(reasons[name]) for name in held])]
+    return pd.concat([part for part in parts if len(part)], ignore_index=True)
+
+
+def revenue_shares(tables: Tables, products: pd.DataFrame, priced: Collection[str]) -> tuple[float, float]:
+    """The shares of the revenue of its categories, over the last year, that a market models, and that it prices.
+
+    Args:
+        tables: Canonical tables with products.
+        products: The products of the market: `product` and `category`.
+        priced: Those whose price may move.
+
+    Returns:
+        Both as shares of what all products of these categories earned that still sell.
+
+    Example:
+        >>> revenue_shares(tables, products, products["product"])  # doctest: +SKIP
+        (0.96, 0.96)
+    """
+    here = pd.Index(products["product"])
+    if tables.products is not None:
+        same = tables.products["category"].isin(products["category"])
+        here = here.union(pd.Index(tables.products.loc[same, "product"]))
+    revenue = _last_year(tables, here)
+    whole = float(revenue.sum())
+    if not whole > 0:
+        return 0.0, 0.0
+    modelled, moving = (float(revenue[revenue.index.isin(list(some))].sum()) for some in (products["product"], priced))
+    return modelled / whole, moving / whole
+
+
+def _last_year(tables: Tables, products: pd.Index) -> pd.Series:
+    """The revenue of the last year of some products that were sold in the last weeks, currency."""
+    shop = sales_panel(tables, list(products), by_store=False).sum("store")
+    shop = shop.sel(week=shop["traffic"] > 0)
+    sold = (shop["units"].isel(week=slice(-_LATELY, None)) > 0).any("week")
+    revenue = shop["revenue"].isel(week=slice(-YEAR_WEEKS, None)).sum("week")
+    return revenue.sel(product=sold).to_series().rename_axis("product")
+
+
+def _sold_throughout(sales: pd.DataFrame, products: pd.Index, least_weeks: int) -> pd.Index:
+    """The products that came long enough ago, and sold in the last weeks."""
+    lines = sales.loc[sales["product"].isin(products) & (sales["units"] > 0)]
+    days = lines["date"].groupby(lines["product"].astype(str)).agg(["min", "max"])
+    end = sales["date"].max()
+    return days.index[(days["min"] <= end - least_weeks * WEEK) & (days["max"] > end - _LATELY * WEEK)]
+
+
+def _of_one(reason: str) -> str:
+    """A reason of `reasons_not_chosen` as a clause on one product."""
+    for many, one in _ONE.items():
+        reason = reason.replace(many, one)
+    return reason
+
+
+def _measures(sales: pd.DataFrame, min_weeks_share: float, priced: Collection[str] = ()) -> _Measured:
     """What decides on a product, one row each, and the log prices, by week and product, of those that sell nearly
     every week or are `priced`.
 
-    For the others only `units` and `weeks_share` are known, and NaN for the latter where they are too new or gone.
+    For the others only `units`, `weeks_share`, NaN where they are too `new` or `gone`, and these two are known.
     """
     shop = sales_panel(Tables(sales), by_store=False).sum("store")
     # A week in which the shop was closed says nothing of a product.
     shop = shop.sel(week=shop["traffic"] > 0, product=shop["units"].any("week"))
-    weeks_share = _weeks_share(shop["units"])
+    new, gone, weeks_share = _weeks_share(shop["units"])
     dense = weeks_share.index[(weeks_share >= min_weeks_share) | weeks_share.index.isin(list(priced))]
     own = with_prices(shop.sel(product=dense))
     price, regular = (carried_forward(own[name]) for name in ("price", "regular_price"))
@@ -154,17 +323,20 @@ def _measures(
     measures = pd.DataFrame({name: value.to_series() for name, value in known.items()}).reindex(weeks_share.index)
     measures.insert(0, "units", shop["units"].sum("week").to_series())
     measures.insert(3, "weeks_share", weeks_share)
-    return measures.assign(spread=_spread(sales, dense)), log_price.to_pandas()
+    return _Measured(measures.assign(spread=_spread(sales, dense), new=new, gone=gone), log_price.to_pandas())
 
 
-def _weeks_share(units: xr.DataArray) -> pd.Series:
-    """By product, the share of the shop's open weeks in which it sold; NaN if it is too new or gone."""
+def _weeks_share(units: xr.DataArray) -> tuple[pd.Series, pd.Series, pd.Series]:
+    """By product, whether it is too new, whether it is gone, and the share of the shop's open weeks in which it sold; NaN if
+    it is either.
+    """
     sold, weeks = units > 0, units.sizes["week"]
     # A product that came later is judged from its first sale on; one that went is not priced.
     since = weeks - sold.argmax("week")
     gone = sold.isel(week=slice(None, None, -1)).argmax("week")
-    here = (since >= min(_LEAST_WEEKS, 0.75 * weeks)) & (gone < _LATELY)
-    return (sold.sum("week") / since).where(here).to_series()
+    new, over = since < min(_LEAST_WEEKS, 0.75 * weeks), gone >= _LATELY
+    share = (sold.sum("week") / since).where(~new & ~over)
+    return new.to_series(), over.to_series(), share.to_series()
 
 
 def _why_none(sales: pd.DataFrame, measures: pd.DataFrame, min_weeks_share: float) -> str:

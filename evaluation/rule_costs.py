@@ -284,7 +284,10 @@ class _Shop:
     def __init__(self, spec: MarketSpec, numbers: Sequence[int]) -> None:
         self.spec, self.planned, self.numbers = spec, planned_prices(spec), numbers
         self.held = spec.guardrails.held
-        self.goal, self.one = goal_market(self.spec), spec.guardrails.nearest(spec.initial_price)
+        self.goal = goal_market(self.spec)
+        # A product whose price must not change is at its regular price, apart from the plan.
+        usual = np.where(self.held, spec.products.regular_price, spec.initial_price)
+        self.one = spec.guardrails.nearest(usual)
         self.rival = _rival_price(spec)
         self.component = _components(spec)
         self.member = np.eye(self.component.max() + 1)[self.component]
@@ -390,7 +393,8 @@ class _Shop:
     def _most(self, market: MarketSpec, lifted: frozenset[str], price: Array) -> Array:
         """(S, N) largest discounts at S courses of prices."""
         least = 0.0 if "paid_floor" in lifted else market.guardrails.paid_low
-        return np.clip(1 - least / price.min(axis=1), 0, market.prices.max_discount)
+        most = np.where(market.guardrails.follows_plan, 0.0, market.prices.max_discount)
+        return np.clip(1 - least / price.min(axis=1), 0, most)
 
     def _with_discounts(self, market: MarketSpec, lifted: frozenset[str], asked: Array) -> tuple[Array, Array]:
         """Fixed prices (N,) with discounts (N, K), by coordinate ascent from the prices that are best without discounts.
@@ -466,11 +470,12 @@ def _rival_price(spec: MarketSpec) -> Array:
 def _intervals(spec: MarketSpec, rival: Array) -> dict[str, tuple[Array, Array]]:
     """The lowest and the highest price (N,) that each rule alone leaves in the first period."""
     rules, start = spec.guardrails, spec.guardrails.nearest(spec.initial_price)
+    held = np.where(rules.follows_plan, planned_prices(spec)[0], start)
     none, open_ended = np.zeros(start.shape), np.full(start.shape, LARGEST)
     from_sales = np.isin(spec.products.names, spec.prices.bounds_from_sales)
     found = dict(rules.bounds)
     ranges = {rule: found.pop(rule) for rule in ("floor", "ceiling")}
-    ranges |= {"frozen": (np.where(rules.held, start, none), np.where(rules.held, start, open_ended))}
+    ranges |= {"frozen": (np.where(rules.held, held, none), np.where(rules.held, held, open_ended))}
     for rule, (low, high) in ranges.items():
         for suffix, own in (("", ~from_sales), (FROM_SALES, from_sales)):
             found[rule + suffix] = np.where(own, low, none), np.where(own, high, open_ended)

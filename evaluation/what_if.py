@@ -130,7 +130,7 @@ def what_if(
 
     Raises:
         ValueError: A market has no posterior, a product or week is unknown, a price is not above zero, or leaves a rule that
-            is firm (`pricing.price_rules.overrides`).
+            is firm (`pricing.price_rules.overrides`), but for a freeze.
 
     Example:
         >>> what_if("market/", {"tea": 2.49}).table("category")  # doctest: +SKIP
@@ -372,7 +372,8 @@ def _warnings(zone: str, spec: MarketSpec, tried: Array, source: str) -> list[st
     for same, gain in alike(found, gains):
         when = [weeks[one.period] for one in same]
         line = start + breach_line(same, gain, product=names[same[0].product], weeks=when, **money)
-        if same[0].firm:
+        # What a frozen price would do may be asked: nobody is to charge another.
+        if same[0].firm and set(same[0].rules) != {"frozen"}:
             must = "prices must keep the rules that no person may leave"
             raise ValueError(f"{source}: {must}; got {line}; try another price")
         lines.append(line)

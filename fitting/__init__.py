@@ -14,7 +14,7 @@ from .fitted_models import FittedModels
 from .market_builder import build_market
 from .refit import forecasts_since, products_gone, refit
 from .shop_rules import ShopRules
-from .split import priced_products
+from .split import market_products, priced_products
 from .zones import Zone, price_zones, zone_tables
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "catalogue_parts",
     "fit",
     "forecasts_since",
+    "market_products",
     "not_priced",
     "price_zones",
     "priced_products",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -134,7 +134,7 @@ class Assumptions:
         customers: bool = True,
         exposure_effect: float | None = None,
         promoted: int | None = None,
-        unidentified: Sequence[str] = (),
+        held: Mapping[str, str] | None = None,
         period: str = "week",
     ) -> tuple[str, ...]:
         """The assumptions in words, for the card and the report.
@@ -144,7 +144,7 @@ class Assumptions:
             customers: Whether the sales name customers.
             exposure_effect: Effect of displays and mailers on utility; None if they are not recorded.
             promoted: Most products on promotion at once; None if promotions are no decision.
-            unidentified: Products whose answer to their prices the sales do not identify.
+            held: Products that are not priced, and why, a clause each.
             period: What a period of the market is, week or day.
         """
         lead_time = self.lead_time_weeks * (WEEK // PERIODS[period])
@@ -153,11 +153,13 @@ class Assumptions:
         vat = self.vat_of(products)
         without = " without value added tax" if vat.any() else ""
         said = []
-        if unidentified:
-            said.append(
-                "The sales do not identify how these products respond to their prices, which therefore stay as they are: "
-                f"{', '.join(unidentified)}."
-            )
+        by_reason: dict[str, list[str]] = {}
+        for name, why in (held or {}).items():
+            by_reason.setdefault(why, []).append(name)
+        said += [
+            f"In the market at their planned prices, each as {why}: {', '.join(names)}."
+            for why, names in by_reason.items()
+        ]
         if len(unknown):
             said.append(
                 f"The tables give no unit cost for {len(unknown)} of {len(products)} products: assumed is "

@@ -34,11 +34,11 @@ from ..scenarios import MarketSpec, scenario_name
 from .assumptions import Assumptions, cost_doubts, unit_costs
 from .customers import Customers, check_protected, fit_customers, published, records, release
 from .demand import Priors
-from .fit_report import fit_report, not_priced, past_fields, proof_report, sales_by_week
+from .fit_report import fit_report, held_products, not_priced, past_fields, proof_report, sales_by_week
 from .fit_split import FitOptions, charged_prices, fit_split
 from .market_builder import check_rules
 from .refit import fit_record, lstm_of
-from .split import DEFAULT_WEEKS, Split, check_period, held_out, priced_products, sales_by_store, weeks_to_come
+from .split import DEFAULT_WEEKS, Split, check_period, held_out, market_products, sales_by_store, weeks_to_come
 from .zones import Zone, zone_tables
 
 _BASELINE, _YARDSTICK = "moving-average", "log-log-regression"
@@ -97,8 +97,9 @@ def fit(
         tables: Imported tables, or the folder that `repricer data import` wrote them to. If the
             sales name no customers, the market has one segment and no personal discounts or
             recommendations.
-        products: The products to price: columns `product`, `category` and, where known, `name`,
-            `unit_cost` and `vat`. By default the best sellers, as `choose_products` selects them.
+        products: The products of the market: columns `product`, `category` and, where known, `name`, `unit_cost` and `vat`; `held`
+            says why one is not to be priced, in a clause. By default the best sellers, as `choose_products` selects them,
+            and what else sells in their categories, see `data.choose_market`.
         name: Name of the market; by default the folder's, or "market".
         weeks: Length of the market in weeks, 12 by default and 4 by day; it begins after the data.
             Its current prices are those of the table `plan`, and else the shop's usual pattern,
@@ -147,7 +148,9 @@ def fit(
     if experiments:
         tables = replace(tables, experiments=load_experiments(map(Path, experiments)))
     rules = (assumptions := assumptions or Assumptions()).rules
-    products = rules.chosen_from(priced_products(tables, rules, zone) if products is None else products)
+    if products is None:
+        products = market_products(tables, rules, zone, holdout_weeks=holdout_weeks, period=period)
+    products = rules.chosen_from(products)
     split = held_out(tables, products, holdout_weeks, zone, period)
     ahead = weeks_to_come(tables, split, weeks, zone)
     check_protected(tables, rules.shop.protected, privacy is not None)
@@ -170,6 +173,7 @@ def fit(
         **ahead.span(),
         "plan": list(ahead.plan),
         **not_priced(own, products, rules),
+        **held_products(own, products, market),
         **demand.choice,
         **fit_report(market, customers),
         "proof": proof_report(proof, demand.errors, seed),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..data import Tables, reasons_not_chosen
+from ..data import Tables, reasons_not_chosen, revenue_shares
 from ..data.panel.regular_prices import upper_envelope
 from ..data.weeks import WEEK, YEAR_WEEKS
 from ..forecasting import MarketPaths, MarketTrend, PriceResponse
@@ -18,6 +18,7 @@ from ..scenarios.sections import Products
 from .customers import Customers, records
 from .demand import CONTROL, PROMOTION, FittedDemand, LastingResponse, Priors, SalesGrids, cross_elasticities
 from .fit_split import FittedSplit
+from .fitted_models import why_held
 from .identification import identification_checks
 from .market_builder import unique_names
 from .price_changes import price_changes
@@ -47,7 +48,13 @@ def fit_report(market: FittedSplit, customers: Customers) -> dict[str, Any]:
     follow = response.chance("prices follow") if response.suspects else (None, None)
     return {
         "price_response": price_response(market),
-        "unidentified": np.array(market.spec.products.names)[~market.known["identified"].to_numpy(bool)].tolist(),
+        "unidentified": [
+            name
+            for name, held, known in zip(
+                market.spec.products.names, why_held(split.products), market.known["identified"], strict=True
+            )
+            if held is None and not known
+        ],
         "identification_checks": identification_checks(response),
         "identification": str(regression.identification_),
         "category_response": _category_response(response),
@@ -97,6 +104,32 @@ def not_priced(tables: Tables, products: pd.DataFrame, rules: ShopRules) -> dict
     names = unique_names(pd.DataFrame({"product": ids, "name": names}))
     first = {str(why): names[reasons == why].tolist()[:_NAMED] for why in reasons.value_counts().index}
     return {"not_priced": {why: int((reasons == why).sum()) for why in first}, "not_priced_names": first}
+
+
+def held_products(tables: Tables, products: pd.DataFrame, market: FittedSplit) -> dict[str, Any]:
+    """What is in a market at its planned prices, by reason, and which shares of its categories' revenue are modelled and priced.
+
+    Args:
+        tables: The shop's tables.
+        products: The products of the market, with `held` where some are not to be priced.
+        market: The market.
+
+    Returns:
+        `held`: by reason, the products' names, best sellers first; `revenue_modelled` and `revenue_priced`, shares of what
+        still sells in the categories of the market, over the last year.
+
+    Example:
+        >>> held_products(tables, products, market)["revenue_modelled"]  # doctest: +SKIP
+        0.96
+    """
+    spec = market.spec
+    ids = np.array(spec.products.ids or spec.products.names)
+    modelled, priced = revenue_shares(tables, products, ids[~spec.guardrails.held].tolist())
+    held: dict[str, list[str]] = {}
+    for name, why in zip(spec.products.names, why_held(market.split.products), strict=True):
+        if why is not None:
+            held.setdefault(why, []).append(name)
+    return {"held": held, "revenue_modelled": modelled, "revenue_priced": priced}
 
 
 def price_response(market: FittedSplit) -> list[dict[str, Any]]:
@@ -232,7 +265,9 @@ def _funded_share(split: Split, products: Products) -> np.ndarray:
     price, regular, cost = (grid_of(split.past, name, ids) for name in columns)
     deal, fell = price < DEAL * regular, upper_envelope(cost, split.per_week) - cost
     depth = np.where(deal, products.net(regular - price), 0.0).sum(axis=0)
-    usual = np.nan_to_num(np.nanmean(np.where(deal, np.nan, fell), axis=0))
+    known = ~deal & np.isfinite(fell)
+    # A product may have been on deal in all weeks.
+    usual = np.where(known, fell, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
     on_deal = np.where(deal, fell - usual, 0.0).sum(axis=0)
     return np.clip(on_deal / np.where(depth > 0, depth, 1.0), 0.0, 1.0) * (depth > 0)
 

@@ -105,7 +105,8 @@ def fit_split(
     response = _response(split, customers, options)
     known = identified(response, options.priors.unlike)
     models = _models(split, forecaster, paths, response, customers, options)
-    spec = _market(replace(models, identified=known["identified"].to_numpy()), options)
+    silent = [why if isinstance(why, str) else None for why in known["reason"]]
+    spec = _market(replace(models, unidentified=silent), options)
     if response.suspects:
         before, after = response.chance("prices follow")
         spec = spec.with_changes(history={"follows_demand": after, "follows_demand_before": before})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,21 @@ from ..scenarios.sections import Fairness, Shocks
 from .demand import FittedDemand
 
 Array = NDArray[np.float64]
+
+
+def why_held(products: pd.DataFrame) -> list[str | None]:
+    """N reasons for which products that are in a market are not priced, of their column `held`; None for those priced.
+
+    Args:
+        products: As of `data.choose_market`, or without such a column.
+
+    Example:
+        >>> why_held(pd.DataFrame({"product": ["tea", "mate"], "held": [None, "it is too new"]}))
+        [None, 'it is too new']
+    """
+    if "held" not in products:
+        return [None] * len(products)
+    return [why if isinstance(why, str) and why else None for why in products["held"].tolist()]
 
 
 @dataclass(frozen=True)
@@ -31,9 +47,9 @@ class ChargedPrices:
     charged: Array
 
     @property
-    def unidentified(self) -> NDArray[np.bool_]:
-        """(N,) whether a product keeps its current price."""
-        return np.zeros(len(self.products), dtype=bool)
+    def not_priced(self) -> list[str | None]:
+        """N reasons for which a product keeps its planned prices, clauses; None for one that is priced."""
+        return why_held(self.products)
 
 
 @dataclass(frozen=True)
@@ -61,8 +77,8 @@ class FittedModels(ChargedPrices):
         shocks: Market-wide shocks of the arrivals.
         current_promotion: (T, N) share of stores with a display or mailer in the weeks to simulate, if
             promotions are a decision, else None.
-        identified: (N,) whether the sales identify a product's answer to its price; the others keep
-            their current prices. None for all.
+        unidentified: N reasons for which the sales do not identify a product's answer to its price, so that it keeps its
+            planned prices; None for one that they identify, and instead of all for all identified.
         plan: How the prices of weeks to come are known, in sentences.
         initial_units: (N,) units on hand at the start, NaN where not known; None for all.
         period: Length of a week, which is a day for a market of days.
@@ -88,16 +104,19 @@ class FittedModels(ChargedPrices):
     sold_units: Array | None
     shocks: Shocks | None = None
     current_promotion: Array | None = None
-    identified: NDArray[np.bool_] | None = None
+    unidentified: Sequence[str | None] | None = None
     plan: tuple[str, ...] = ()
     initial_units: Array | None = None
     period: pd.Timedelta = WEEK
     protected: Fairness | None = None
 
     @property
-    def unidentified(self) -> NDArray[np.bool_]:
-        """(N,) whether a product keeps its current price."""
-        return super().unidentified if self.identified is None else ~self.identified
+    def not_priced(self) -> list[str | None]:
+        """N reasons, as of `ChargedPrices`; what the table of products says of one comes first."""
+        chosen = super().not_priced
+        if self.unidentified is None:
+            return chosen
+        return [why or found for why, found in zip(chosen, self.unidentified, strict=True)]
 
     @property
     def to_come(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,8 @@ from .shop_rules import ShopRules
 
 Array = NDArray[np.float64]
 _TICK, _GRIDS = 0.01, ("price_ladder", "tick", "price_endings")
+BY_RULE = "your rule keeps it"
+"""Why a product keeps its price that the shop froze."""
 _RIVAL_KEYS = ("rival_at_least", "rival_at_most")
 
 
@@ -70,15 +73,17 @@ def build_market(
     personal = models.affinity is not None
     prices = _prices(models, products.names, personal, assumptions)
     promotion = _promotion(models, products, assumptions)
-    held = held_prices(models, assumptions)
-    arrivals, choice = _arrivals_and_choice(models, now, promotion, held)
-    shown, unidentified = demand.effect(PROMOTION), tuple(np.array(products.names)[models.unidentified].tolist())
+    arrivals, choice = _arrivals_and_choice(models, now, promotion)
+    shown = demand.effect(PROMOTION)
+    silent = [why is not None for why in models.unidentified or [None] * len(products.names)]
+    unidentified = tuple(np.array(products.names)[silent].tolist())
+    not_priced = zip(products.names, models.not_priced, strict=True)
     assumed = assumptions.lines(
         models.products.assign(name=list(products.names)),
         customers=personal,
         exposure_effect=None if shown is None else _usual(shown),
         promoted=None if promotion is None else int(promotion.max_products),
-        unidentified=unidentified,
+        held={name: why for name, why in not_priced if why is not None},
         period=period,
     )
     return MarketSpec(
@@ -134,6 +139,7 @@ def check_rules(assumptions: Assumptions, *charged: ChargedPrices) -> None:
     """
     for prices in charged:
         products = _products(prices, assumptions)
+        rules = _prices(prices, products.names, False, assumptions)
         MarketSpec(
             name="rules",
             version=1,
@@ -142,13 +148,14 @@ def check_rules(assumptions: Assumptions, *charged: ChargedPrices) -> None:
             products=products,
             arrivals=Arrivals(rate=np.array(1.0)),
             demand=DemandSection(quality=np.array(0.0), price_sensitivity=np.array(1.0)),
-            prices=_prices(prices, products.names, False, assumptions),
+            # Without a history, no price is planned.
+            prices=replace(rules, frozen_as_planned=False),
             law=assumptions.rules.law_section(prices.products, products.names),
         )
 
 
 def _arrivals_and_choice(
-    models: FittedModels, now: DemandAtRegular, promotion: Promotion | None, held: NDArray[np.bool_]
+    models: FittedModels, now: DemandAtRegular, promotion: Promotion | None
 ) -> tuple[Arrivals, DemandSection]:
     """Customers and their choice: at planned prices and promotions, they buy the forecasts.
 
@@ -157,7 +164,7 @@ def _arrivals_and_choice(
     """
     category, share = models.demand.category, models.demand.segment_share
     utility, sensitivity = now.utility[0], now.sensitivity[0]
-    added, units = _at_plan(models, sensitivity, promotion, held)
+    added, units = _at_plan(models, sensitivity, promotion)
     # Those who buy, as deals make them buy more at a time.
     buyers, at_plan = models.planned / np.exp(units), utility + added
     outside = np.einsum("ck,tkc->tc", share, choice_shares(at_plan, category).outside)
@@ -291,13 +298,19 @@ def _grid(rules: ShopRules) -> dict[str, Any]:
     return {key: rules.prices[key] for key in _GRIDS if key in rules.prices} or {"tick": _TICK}
 
 
-def held_prices(models: ChargedPrices, assumptions: Assumptions) -> NDArray[np.bool_]:
-    """(N,) products that keep their price: their response is not identified, or the shop froze them."""
-    return models.unidentified | assumptions.rules.values("frozen", models.products, False).astype(bool)
+def reasons_held(models: ChargedPrices, assumptions: Assumptions) -> list[str | None]:
+    """N reasons for which a product keeps its planned prices, clauses; None for one that is priced.
+
+    Args:
+        models: What the shop charged and, where known, whose response the sales identify.
+        assumptions: The shop's rules, which may freeze a price.
+    """
+    frozen = assumptions.rules.values("frozen", models.products, False).astype(bool)
+    return [BY_RULE if ruled else why for ruled, why in zip(frozen, models.not_priced, strict=True)]
 
 
 def _prices(models: ChargedPrices, names: tuple[str, ...], personal: bool, assumptions: Assumptions) -> Prices:
-    """The price rules; a product whose response is not identified, or that the shop froze, keeps its price."""
+    """The price rules; a product that is not priced, or that the shop froze, keeps its planned prices."""
     floor, ceiling = price_range(models, assumptions)
     rules = assumptions.rules
     # Products of which a rule of the shop says what they may cost, or that their price stays, have bounds of its own.
@@ -307,6 +320,11 @@ def _prices(models: ChargedPrices, names: tuple[str, ...], personal: bool, assum
     # Before anything is fitted, there are no groups to compare.
     free = {} if isinstance(models, FittedModels) and models.protected is not None else {"max_group_spread": 1.0}
     advertised = rules.values("minimum_advertised_price", models.products, 0.0)
+    reasons = reasons_held(models, assumptions)
+    because = {name: why for name, why in zip(names, reasons, strict=True) if why is not None}
+    room = _with_room(models, assumptions, floor, ceiling)
+    held = np.array([why is not None for why in reasons])
+    floor, ceiling = (np.where(held, wide, own) for wide, own in zip(room, (floor, ceiling), strict=True))
     return Prices(
         floor=floor,
         ceiling=ceiling,
@@ -314,13 +332,26 @@ def _prices(models: ChargedPrices, names: tuple[str, ...], personal: bool, assum
         max_change=assumptions.largest_change(models.products),
         max_step=assumptions.largest_step(models.products),
         max_discount=assumptions.max_discount if personal else 0.0,
-        frozen=tuple(np.array(names)[held_prices(models, assumptions)].tolist()),
+        frozen=tuple(because),
+        frozen_as_planned=bool(because),
+        frozen_because=because or None,
         bounds_from_sales=tuple(np.array(names)[~own].tolist()),
         priority=rules.priority or None,
         **rules.links(models.products, names),
         **index_rules(rules.index, models.products),
         **{**rules.prices, **_grid(rules), **free},
     )
+
+
+def _with_room(models: ChargedPrices, assumptions: Assumptions, floor: Array, ceiling: Array) -> tuple[Array, Array]:
+    """(N,) floors and ceilings between which some price is allowed, for products whose bounds are nobody's concern: one
+    that is sold below its cost, say, is to keep its planned prices beside a minimum margin.
+    """
+    grid, least = PriceGrid.of(*map(_grid(assumptions.rules).get, _GRIDS)), floor
+    for bound in _least_prices(models, assumptions).values():
+        least = np.fmax(least, bound)
+    ceiling = np.fmax(ceiling, grid.rounded(np.fmax(least, _TICK), up=True))
+    return np.fmin(floor, grid.rounded(ceiling, up=False)), ceiling
 
 
 def unique_names(products: pd.DataFrame) -> pd.Series:
@@ -337,14 +368,11 @@ def unique_names(products: pd.DataFrame) -> pd.Series:
     return products["name"].where(~shared, products["name"] + " (" + products["product"] + ")")
 
 
-def _at_plan(
-    models: FittedModels, sensitivity: Array, promotion: Promotion | None, held: NDArray[np.bool_]
-) -> tuple[Array, Array]:
+def _at_plan(models: FittedModels, sensitivity: Array, promotion: Promotion | None) -> tuple[Array, Array]:
     """(T, K, N) utility added by planned prices and promotions, as the policy `historical` plays them, and (T, N) log
     units that buyers take more, or less, at them.
     """
-    reference, regular = _reference(models.demand), models.regular_price
-    charged = np.where(held, regular, models.current_price)
+    reference, regular, charged = _reference(models.demand), models.regular_price, models.current_price
     added = -sensitivity * (felt_price(charged, regular, models.demand.curvature) - regular)[:, None]
     units = np.zeros_like(charged)
     if reference is not None:

@@ -10,7 +10,6 @@ Lagrange multiplier of that floor for fixed prices; training adjusts it to what 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,9 +19,11 @@ from scipy.optimize import minimize
 from ..forecasting.models.lstm_network import reproducible_torch
 from ..scenarios import MarketSpec, choice_model, goal_market
 from ..scenarios.fields import ScenarioError
+from ..scenarios.periods import planned_prices
+from ..scenarios.planned_deals import course_of
 from .assumptions import Assumptions, percent, unit_costs
 from .fitted_models import FittedModels
-from .market_builder import check_rules, held_prices, price_range, remembered_prices
+from .market_builder import check_rules, price_range, remembered_prices
 
 Array = NDArray[np.float64]
 
@@ -43,6 +44,10 @@ class PriceSearch:
 
     def __init__(self, spec: MarketSpec) -> None:
         self.spec, self.regular = spec, np.array(spec.products.regular_price)
+        plan = planned_prices(spec)
+        self._held, self._plan = torch.tensor(spec.guardrails.held), torch.tensor(plan)
+        self._remembered = torch.tensor(course_of(spec, plan).reference)
+        self._kept = torch.tensor(1 / (1 + spec.products.vat))
         self._start = np.ones_like(self.regular)
 
     def best(self, cost: ArrayLike, low: ArrayLike, high: ArrayLike) -> Array:
@@ -50,19 +55,18 @@ class PriceSearch:
 
         Args:
             cost: (N,) or one for all: what a unit costs, currency.
-            low: (N,) lowest prices, currency per unit; frozen products keep their regular price.
+            low: (N,) lowest prices, currency per unit; frozen products keep their planned prices.
             high: (N,) highest prices, currency per unit; one below the lowest price counts as that one.
         """
-        held = np.isin(self.spec.products.names, self.spec.prices.frozen)
+        held = self.spec.guardrails.held
         low, high = (np.where(held, 1.0, bound / self.regular) for bound in (np.asarray(low), np.maximum(low, high)))
         bounds = list(zip(low, high, strict=True))
         charged = torch.tensor(np.broadcast_to(cost, self.regular.shape).copy())
-        vat = torch.tensor(1 + self.spec.products.vat)
 
         def loss(x: Array) -> tuple[float, Array]:
             position = torch.tensor(x, requires_grad=True)
             price = position * torch.tensor(self.regular)
-            value = -((price / vat - charged) * self._units(price)).sum()
+            value = -self._earned(price, charged)
             value.backward()
             assert position.grad is not None
             return float(value.detach()), position.grad.numpy()
@@ -81,13 +85,15 @@ class PriceSearch:
             cost: As for `best`.
         """
         with torch.no_grad(), reproducible_torch():
-            units = self._units(torch.tensor(price)).numpy()
-        return float(((self.spec.products.net(price) - cost) * units).sum())
+            return float(self._earned(torch.tensor(price), torch.tensor(np.array(cost))))
 
-    def _units(self, price: torch.Tensor) -> Any:
-        periods = np.arange(self.spec.market.horizon_periods)
-        rows = price.expand(len(periods), -1)
-        return choice_model(self.spec).units(periods, rows, reference=rows).sum(dim=(0, 1))
+    def _earned(self, price: torch.Tensor, cost: torch.Tensor) -> torch.Tensor:
+        """Revenue less cost: of constant prices, which customers are used to, and of held products' planned ones."""
+        rows = torch.where(self._held, self._plan, price.expand(len(self._plan), -1))
+        remembered = torch.where(self._held, self._remembered, rows)
+        units = choice_model(self.spec).units(np.arange(len(rows)), rows, reference=remembered)
+        of_held = (rows - price) * self._kept * units.sum(dim=1)
+        return ((price * self._kept - cost) * units.sum(dim=(0, 1))).sum() + of_held.sum()
 
 
 # How far prices may leave what the shop charged: no further than it pays.
@@ -180,7 +186,7 @@ def with_profit_floor(spec: MarketSpec, models: FittedModels, assumptions: Assum
     known, share = unit_costs(models.products).notna().to_numpy(), assumptions.cost_range(models.products)[:, 1]
     net = spec.products.net
     dearest = np.where(known, spec.products.unit_cost, share * net(models.regular_price))
-    charged = np.where(held_prices(models, assumptions), models.regular_price, models.current_price)
+    charged = models.current_price
     # Displays and mailers that are a decision come with no prices, neither with the shop's nor with those searched.
     periods = np.arange(spec.market.horizon_periods)
     units = choice_model(spec).units(periods, charged, reference=remembered_prices(models, charged)).sum(axis=1)

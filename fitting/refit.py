@@ -31,7 +31,7 @@ from .shop_rules import ShopRules
 from .split import held_out, sales_by_store, weeks_to_come
 from .zones import Zone, zone_panel, zone_tables
 
-_PRODUCT = ["product", "category", "name", "unit_cost", "vat"]
+_PRODUCT = ["product", "category", "name", "unit_cost", "vat", "held"]
 _CUSTOMERS = ("names", "elasticity", "units", "affinity", "candidates")
 _PROTECTED = "protected"
 _SELECTED, _LSTM, _NETWORKS = "selected", "lstm", "networks"

@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..data import DataError, Tables, choose_products, context_by_store, sales_panel, with_prices
+from ..data import DataError, Tables, choose_market, choose_products, context_by_store, sales_panel, with_prices
 from ..data.panel.aggregation import WHOLE_SHOP, with_regular_prices
 from ..data.panel.charged import as_charged, with_charged
 from ..data.panel.weekly import weekly_table
+from ..data.product_selection import MODELLED
 from ..data.weeks import DAY, PERIODS, WEEK, YEAR_WEEKS, name_of, period_of, periods_in_a_week
 from ..pricing.planned_deals import DEAL
 from .demand.sales_grids import MOST_STORES
@@ -32,6 +33,8 @@ DEFAULT_WEEKS = {"week": 12, "day": 4}
 # A quarter's seasonal terms and the backtest's origins need this much before the held-out weeks; with less
 # history fewer weeks are held out, but never fewer than this share.
 _ENOUGH_WEEKS, _LEAST_SHARE = 26, 0.25
+# Weeks before the held-out ones that a product must have been sold in to be in a market.
+_NEW_WEEKS = 4
 _NAMED = 5
 _MOST_SERIES = 100
 _RECENT_WEEKS = 8
@@ -156,12 +159,56 @@ def priced_products(tables: Tables, rules: ShopRules, zone: Zone | None = None, 
     Example:
         >>> priced_products(tables, ShopRules.of({"shop": {"categories": ["Bread"]}}))  # doctest: +SKIP
     """
+    return choose_products(_choosable(tables, rules, zone), **how_many)
+
+
+def _choosable(tables: Tables, rules: ShopRules, zone: Zone | None) -> Tables:
+    """The tables to choose from: of the first zone, with the products that the rules leave."""
     if zone is not None:
         tables = zone_tables(tables, replace(zone, name=next(iter(zone.stores))))
-    if tables.products is not None:
-        rules.check(tables.products)
-        tables = replace(tables, products=rules.chosen_from(tables.products))
-    return choose_products(tables, **how_many)
+    if tables.products is None:
+        return tables
+    rules.check(tables.products)
+    return replace(tables, products=rules.chosen_from(tables.products))
+
+
+def market_products(
+    tables: Tables,
+    rules: ShopRules,
+    zone: Zone | None = None,
+    *,
+    modelled: float = MODELLED,
+    holdout_weeks: int | None = None,
+    period: str = "week",
+    **how_many: Any,
+) -> pd.DataFrame:
+    """The products of a market: those to price, and what else sells in their categories, see `data.choose_market`.
+
+    Args:
+        tables: The shop's tables.
+        rules: The shop's rules; what they exclude is in no market.
+        zone: As for `priced_products`; a product must sell in all zones.
+        modelled: Share of a category's revenue that the market is to have; 0 for the products to price alone.
+        holdout_weeks: Last weeks of the data, which the proof holds out, by default those of `fit`: a product must have come
+            before them.
+        period: What the panel is of: week or day.
+        how_many: Further arguments of `choose_products`.
+
+    Raises:
+        ScenarioError: A rule names what the tables do not have, or nothing is left to price.
+        DataError: No category qualifies.
+        ValueError: The share is not within [0, 1].
+
+    Example:
+        >>> market_products(tables, ShopRules(), modelled=0.9)["held"].notna().mean()  # doctest: +SKIP
+        0.4
+    """
+    sold_in = None
+    if zone is not None:
+        sold_in = {name: zone_tables(tables, replace(zone, name=name)).sales for name in zone.stores}
+    least = (holdout_weeks or DEFAULT_WEEKS[period]) + _NEW_WEEKS
+    own = _choosable(tables, rules, zone)
+    return choose_market(own, modelled=modelled, least_weeks=least, sold_in=sold_in, **how_many)
 
 
 def held_out(

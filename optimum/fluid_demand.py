@@ -65,6 +65,10 @@ class FluidDemand:
         # Prices paid lie between the floor after a discount and the highest list price.
         self.low = (rules.paid_low if spec.prices.max_discount > 0 else rules.low).astype(np.float64)
         self.high = rules.high.astype(np.float64)
+        if rules.follows_plan.any():
+            # A price that follows the plan keeps no bound.
+            self.low = np.where(rules.follows_plan, np.fmin(self.low, rules.frozen_rows.min(axis=0)), self.low)
+            self.high = np.where(rules.follows_plan, np.fmax(self.high, rules.frozen_rows.max(axis=0)), self.high)
         self.reference = np.maximum(spec.products.regular_price, self.high)
         self.regimes = max(spec.sizes["Z"], 1)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 # Errors from which on decimals say nothing; above the share of the posterior, the prior decides.
 _WHOLE, _MOSTLY = 10, 0.7
+_NAMED = 3
 
 
 def fit_lines(report: dict[str, Any]) -> list[str]:
@@ -18,6 +19,7 @@ def fit_lines(report: dict[str, Any]) -> list[str]:
     return [
         f"proved on {proof['first_day']} to {proof['last_day']}; market of {report['first_day']} to {report['last_day']}",
         *_plan_lines(report),
+        *modelled_lines(report),
         *not_priced_lines(report),
         *cost_lines(report),
         f"demand: forecaster '{s['forecaster']}'; WAPE on the held-out weeks {s['forecast_wape']:.1%} ({others})",
@@ -98,6 +100,29 @@ def _experiment_lines(found: dict[str, Any] | None) -> list[str]:
 def quiet(name: str) -> str:
     """A name that is all capitals in lower case; others as the shop writes them."""
     return name.lower() if name.isupper() else name
+
+
+def modelled_lines(report: dict[str, Any]) -> list[str]:
+    """Which shares of the categories' revenue are modelled and priced, and what is in the market at its planned prices."""
+    if "revenue_modelled" not in report:  # a fit of an earlier version
+        return []
+    categories = len(report["category_response"])
+    whose = (
+        "1 category: {:.0%} of its revenue"
+        if categories == 1
+        else f"{categories} categories: {{:.0%}} of their revenue"
+    )
+    modelled, priced, held = report["revenue_modelled"], report["revenue_priced"], report["held"]
+    lines = [f"{whose.format(modelled)} is modelled, {priced:.0%} is priced"]
+    total = sum(map(len, held.values()))
+    if total:
+        lines.append(f"not priced, in the market at planned prices: {total:,} product{'s' * (total != 1)}")
+    for why, names in sorted(held.items(), key=lambda item: -len(item[1])):
+        more = len(names) - _NAMED
+        also = f" and {more:,} more" if more > 0 else ""
+        each = "each as" if len(names) > 1 else "as"
+        lines.append(f"  {len(names):,}, {each} {why}: {', '.join(names[:_NAMED])}{also}")
+    return lines
 
 
 def not_priced_lines(report: dict[str, Any]) -> list[str]:

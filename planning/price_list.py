@@ -124,6 +124,8 @@ def priced_rows(
         lowest = pd.DataFrame([*before[-periods:], *price]).rolling(periods).min().shift(1).to_numpy()[periods:]
     charged = charged_range(spec)
     outside = np.zeros(price.shape, np.bool_) if charged is None else charged.outside(price)
+    # A price that nobody decides on is no extrapolation.
+    outside &= ~guardrails.follows_plan
     marks = [] if charged is None else [charged.words(n) for n in range(len(products.names))]
     change, missed = price / current - 1, defaultdict(list)
     for t, week in enumerate(gave_way):
@@ -212,6 +214,9 @@ class _Reasons:
     def __call__(self, t: int, n: int, change: float) -> str:
         """The sentence for product n, whose price changes by this share."""
         if self.spec.guardrails.held[n]:
+            because = (self.spec.prices.frozen_because or {}).get(self.spec.products.names[n])
+            if because:
+                return f"Stays as planned: {because}."
             history, silent = self.spec.history, "the sales do not tell how customers respond to other prices"
             unknown = history and history.unidentified
             ruled = f"{silent}, or by your rule" if unknown is None else "by your rule"

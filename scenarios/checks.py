@@ -332,6 +332,7 @@ def _check_express(express: Express, stock: Stock) -> None:
 def _check_prices(spec: MarketDescription) -> None:
     prices = spec.prices
     named = {"frozen": (prices.frozen,), "bounds_from_sales": (prices.bounds_from_sales,)}
+    _check_frozen(spec)
     pairs = {"price_gaps": prices.price_gaps, "packs": prices.packs}
     for key, pair in ((key, pair) for key, own in pairs.items() for pair in own):
         if len(pair) != 2:
@@ -354,6 +355,22 @@ def _check_prices(spec: MarketDescription) -> None:
     for key in ("rival_at_least", "rival_at_most"):
         if getattr(prices, key) is not None and spec.competitors is None:
             raise ScenarioError(f"prices.{key} needs a section [competitors]; got none; add it or leave the key out")
+
+
+def _check_frozen(spec: MarketDescription) -> None:
+    prices = spec.prices
+    if prices.frozen_as_planned and spec.history is None:
+        raise ScenarioError(
+            "prices.frozen_as_planned needs a section [history], which holds the planned prices; got none; add it, or leave the "
+            "key out"
+        )
+    because = prices.frozen_because
+    if not isinstance(because, Mapping | None) or not all(isinstance(why, str) for why in (because or {}).values()):
+        raise ScenarioError(
+            f'prices.frozen_because must be a table of texts; got {shown(because)}; write "NAME" = "its price hardly moves" in it'
+        )
+    for name in because or {}:
+        _is_product("prices.frozen_because", name, spec)
 
 
 def _check_law(spec: MarketDescription, law: LawSection) -> None:

@@ -378,10 +378,15 @@ def _toml(content: Any) -> str:
         # JSON strings are valid TOML strings, except for one unescaped control character.
         return json.dumps(content, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(content, Mapping):
-        return "{" + ", ".join(f"{key} = {_toml(item)}" for key, item in content.items()) + "}"
+        return "{" + ", ".join(f"{_toml_key(key)} = {_toml(item)}" for key, item in content.items()) + "}"
     if isinstance(content, tuple | list):
         return "[" + ", ".join(_toml(item) for item in content) + "]"
     return repr(content)
+
+
+def _toml_key(key: str) -> str:
+    """A key of a table, quoted unless it is a bare one."""
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _toml(key)
 
 
 def register() -> None:

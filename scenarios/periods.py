@@ -73,8 +73,9 @@ def planned_prices(spec: MarketSpec) -> Array:
 def simulated_prices(spec: MarketSpec, price: Array) -> Array:
     """(…, W, N) prices at which a market sells what it sells at these in its first W periods.
 
-    A frozen product is simulated at one price, under every policy, and the demand of a fitted market holds what the
-    plan makes of its sales: it leaves that price only as far as it leaves the plan.
+    A frozen product that does not follow the plan is simulated at one price, under every policy, and the demand of a market
+    that was fitted by an earlier version holds what the plan makes of its sales: it leaves that price only as far as it
+    leaves the plan.
 
     Args:
         price: (…, W, N) prices that are charged, currency per unit.
@@ -85,7 +86,7 @@ def simulated_prices(spec: MarketSpec, price: Array) -> Array:
         array([[9.]])
     """
     frozen, history = spec.guardrails.frozen, spec.history
-    if frozen is None or history is None:
+    if frozen is None or history is None or spec.prices.frozen_as_planned:
         return price
     one = spec.guardrails.nearest(spec.initial_price)
     return np.where(frozen, np.maximum(one + price - history.price[: price.shape[-2]], _LEAST * one), price)

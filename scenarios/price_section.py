@@ -49,6 +49,13 @@ class Prices:
         "length of that window in periods, this one included", 2, 1e3, default=None
     )
     frozen: tuple[str, ...] = value("products whose price must not change", default=())
+    frozen_as_planned: bool = flag(
+        "whether these have the planned price of each period, needing [history]; else the price before the first",
+        default=False,
+    )
+    frozen_because: Mapping[str, str] | None = value(
+        "by product of frozen: why it keeps its price, in a clause", default=None
+    )
     bounds_from_sales: tuple[str, ...] = value(
         "products whose floor, ceiling and freeze come from the sales: a person may leave them", default=()
     )

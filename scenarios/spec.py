@@ -112,6 +112,8 @@ class MarketSpec(MarketDescription):
         if history is not None:
             given |= {"past_price": history.past_price, "planned_price": history.price}
             given["planned_regular"] = deals_in(history.price, self.products.regular_price).regular
+        because = prices.frozen_because or {}
+        given["frozen_because"] = tuple(because.get(name, "") for name in names) if because else ()
         if not prices.index_names:
             given |= {"index_weights": None, "index_at_most": None}
         given["names"] = [

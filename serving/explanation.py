@@ -391,7 +391,11 @@ def price_reasons(bundle: Bundle, view: MarketView, decision: Decision, n: int, 
     """
     item, money = decision.answer.prices[n], bundle.manifest["scenario"]["currency"]
     given = ", ".join(f"{segment} {share:.1%}" for segment, share in item.discounts.items() if share)
-    lines = [_headline(bundle, view, decision.answer, n, money), _source(bundle, decision), *_inputs(parts, money)]
+    headline, rules = _headline(bundle, view, decision.answer, n, money), bundle.guardrails
+    if rules.follows_plan[n]:
+        because = f": {rules.frozen_because[n]}" if rules.frozen_because and rules.frozen_because[n] else ""
+        return [headline, f"No policy decides on it, as it keeps its planned price{because}."]
+    lines = [headline, _source(bundle, decision), *_inputs(parts, money)]
     lines += [_rule(change, money) for change in item.trail]
     return [*lines, f"Personal discounts: {given}."] if given else lines
 

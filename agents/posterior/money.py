@@ -186,6 +186,7 @@ class PosteriorMoney:
         if spec.returns is not None and spec.market.objective == "profit":
             self._handling = _tensor(returned * spec.returns.handling_cost)
         self._begun, self._planned = _tensor(spec.initial_price), _tensor(spec.guardrails.planned_rows)
+        self._held, self._held_rows = spec.guardrails.follows_plan, _tensor(spec.guardrails.frozen_rows)
         self._segments = _tensor(spec.arrivals.segment_share.T)
         if spec.prices.max_change is not None:
             self._most = _tensor(np.broadcast_to(spec.prices.max_change, spec.sizes["N"]))
@@ -284,7 +285,7 @@ class PosteriorMoney:
         now, rows = self._begun[index], []
         for t in range(spec.market.horizon_periods if self._whole else 1):
             now = price if self._reach is None or not self._whole else price.clip(*self._within(now, t, index))
-            rows.append(now)
+            rows.append(self._with_plan(now, self._first + t, index))
         charged, begun = torch.stack(rows), Remembered(*(part[index] for part in self._before))
         if not charged.requires_grad:  # small arrays take numpy half the time
             charged, begun = charged.numpy(), Remembered(*(part.numpy() for part in begun))
@@ -293,6 +294,14 @@ class PosteriorMoney:
         return _Path(
             *(torch.as_tensor(part[place]) for part in (charged, course.reference, course.shown, course.funding))
         )
+
+    def _with_plan(self, price: Tensor, period: int, index: NDArray[np.intp]) -> Tensor:
+        """(J,) prices of these products in a period, of which those that follow the plan have its."""
+        held = self._held[index]
+        if not held.any():
+            return price
+        planned = self._held_rows[min(period, len(self._held_rows) - 1), index]
+        return torch.where(torch.as_tensor(held), planned, price)
 
     def _within(self, now: Tensor, t: int, index: NDArray[np.intp]) -> tuple[Tensor, Tensor]:
         """(J,) lowest and highest price of these products in period t, given the prices before it."""
@@ -305,7 +314,7 @@ class PosteriorMoney:
 
     def _at_once(self, index: NDArray[np.intp], price: Tensor) -> bool:
         """Whether fixed prices of these products hold from the first period on, and nothing remembers others."""
-        if self._spec.reference_price is not None or self._deals is not None:
+        if self._spec.reference_price is not None or self._deals is not None or self._held[index].any():
             return False
         if self._reach is None:
             return True

@@ -124,8 +124,8 @@ class LearnerView:
 
     Args:
         market: The markets, which the view steps.
-        product_wise: A row is one product of one market with its own reward (E * N rows); otherwise
-            a row is a market and its reward is the sum over its products.
+        product_wise: A row is one product of one market with its own reward (E * R rows, of the R products that do not
+            keep their planned prices); otherwise a row is a market and its reward is the sum over its products.
         reward: `drawn` money; its `expected` value given the action, which has less noise;
             product-wise, `expected-gain`, that value less what the product would have earned at its
             base price, which has the least noise, but counts what an action does in its own period
@@ -195,7 +195,10 @@ class LearnerView:
         self.layout = layout or market.spec.action_layout(around, reach=price_reach, rule_at_zero=apart)
         columns = 1 if product_wise else regular.size
         features = row_width(market.catalogue, product_wise=product_wise)
-        self.rows_per_market = regular.size if product_wise else 1
+        # Nobody decides on a price that follows the plan.
+        free = np.flatnonzero(~market.spec.guardrails.follows_plan)
+        self.products = free if product_wise and free.size else np.arange(regular.size)
+        self.rows_per_market = self.products.size if product_wise else 1
         self.observation_space = Box(-FEATURE_LIMIT, FEATURE_LIMIT, (history * features,), np.float32)
         self.levels = None
         self.action_space: Space = Box(-1.0, 1.0, (columns * self.layout.size,), np.float32)
@@ -251,11 +254,22 @@ class LearnerView:
 
     @property
     def num_rows(self) -> int:
-        """Number of rows of an observation: E, or E * N product-wise."""
+        """Number of rows of an observation: E, or E * R product-wise."""
         return self.market.num_markets * self.rows_per_market
 
+    def in_rows(self, values: NDArray[Any]) -> NDArray[Any]:
+        """(rows, …) of what is known by market and product, (E, N, …): those of the R products, or side by side by market."""
+        return self._chosen(values).reshape(self.num_rows, -1)
+
+    def _chosen(self, values: NDArray[Any]) -> NDArray[Any]:
+        """(E, R, …) of (E, N, …)."""
+        return values if self.products.size == self.base_price.size else values[:, self.products]
+
     def _present(self) -> NDArray[np.float32]:
-        return self.market.features(fixed=self.product_wise).reshape(self.num_rows, -1)
+        features = self.market.features(fixed=self.product_wise)
+        if not self.product_wise:
+            return features.reshape(self.num_rows, -1)
+        return self.in_rows(features.reshape(self.market.num_markets, self.base_price.size, -1))
 
     def observe(self) -> NDArray[np.float32]:
         """(rows, history * features) observations, the current period last."""
@@ -338,6 +352,10 @@ class LearnerView:
             ValueError: The actions have another shape, or are not finite.
         """
         raw = self.raw(checked_actions(actions, self.num_rows, self.action_space))
+        if self.products.size < self.base_price.size:
+            decided, size = raw, (self.market.num_markets, self.base_price.size, self.layout.size)
+            raw = np.zeros(size, np.float32)
+            raw[:, self.products] = decided.reshape(len(raw), -1, self.layout.size)
         return self.step_raw(raw.reshape(self.market.num_markets, -1))
 
     def step_raw(
@@ -392,7 +410,7 @@ class LearnerView:
         """(rows,) reward of a period; product-wise see `kernels/difference_rewards.py`."""
         if callable(self.reward):
             own = self._own_rewards(outcome)
-            own = own.reshape(-1) if self.product_wise else own.sum(axis=1)
+            own = self._chosen(own).reshape(-1) if self.product_wise else own.sum(axis=1)
             return (own * self.reward_scale).astype(np.float32)
         if self._rates is not None:
             own = self._rates[1] - self._rates[0]
@@ -406,7 +424,7 @@ class LearnerView:
             own = own - outcome.charge
         if self.reward == "expected-gain":
             own = own - outcome.baseline
-        return (own.reshape(-1) * self.reward_scale).astype(np.float32)
+        return (self._chosen(own).reshape(-1) * self.reward_scale).astype(np.float32)
 
     def _own_rewards(self, outcome: Outcome) -> NDArray[np.float64]:
         """(E, 1) or (E, N) rewards by the caller's function."""
@@ -436,7 +454,7 @@ class LearnerView:
         price = base * np.asarray(self.layout.decode(raw).price_multiplier)[:, None]
         allowed = allowed_levels(market.spec.guardrails, market.view, price)
         others = np.ones((*allowed.shape[:2], sum(map(len, self.levels[1:]))), np.bool_)
-        return np.concatenate([allowed, others], axis=2).reshape(self.num_rows, -1)
+        return self.in_rows(np.concatenate([allowed, others], axis=2))
 
     def _masks(self) -> dict[str, NDArray]:
         """The mask in `info`, (E, …) int8, where actions are discrete."""

@@ -90,7 +90,9 @@ def _highest_utility(spec: MarketSpec) -> float:
     demand, c, rivals = spec.demand, spec.category_index, spec.competitors
     calm, steep = demand.sensitivity_path.min(axis=0), demand.price_sensitivity
     utility = demand.quality + (demand.season[:, c] + demand.quality_path).max(axis=0)
-    lowest = felt_price(spec.guardrails.paid_low, spec.products.regular_price, demand.price_curvature)
+    # A price that follows the plan keeps no bound.
+    lowest = np.min([spec.guardrails.paid_low, *spec.guardrails.frozen_rows], axis=0)
+    lowest = felt_price(lowest, spec.products.regular_price, demand.price_curvature)
     utility = utility - steep * calm[c] * lowest
     if demand.family == "nested-logit":
         return float((utility / (1 - demand.nesting[spec.nest_index])).max())

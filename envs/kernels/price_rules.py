@@ -55,7 +55,7 @@ _BOUND = int(CODES[BOUNDS[0]])
 
 
 _PRICE_RULES = """
-low high grid steps tick leading order bound_low bound_high change planned near_plan planned_deal frozen most_changes window direction
+low high grid steps tick leading order bound_low bound_high change planned near_plan planned_deal frozen frozen_rows most_changes window direction
 rival_product rival_at_least rival_at_most members member_start link_start small large share rule weights limit
 paid_low cap spread contrasts group_spread
 """
@@ -79,6 +79,7 @@ class PriceRules(namedtuple("PriceRules", _PRICE_RULES)):
         near_plan: (2, 2, T, N) lowest and highest prices near the plan, without a deal and with one, or T = 0.
         planned_deal: (T, N) whether a deal is planned, or (0, N).
         frozen: (N,) whether the price may not change, or (0,) if all may.
+        frozen_rows: (T, N) prices of those, or (0, N) where they keep the price in force.
         most_changes: Largest number of changes within the window; 0 for no limit.
         window: Periods.
         direction: Sign of the direction in which prices may move; 0 for any.
@@ -96,7 +97,7 @@ class PriceRules(namedtuple("PriceRules", _PRICE_RULES)):
         weights: (J, N) weights of the baskets.
         limit: (J,) largest index of each.
         paid_low: (N,) lower bound of the price after a discount.
-        cap: Largest discount, a share.
+        cap: (N,) largest discount, a share.
         spread: Largest difference between the discounts of two segments.
         contrasts: (P, K) what a segment's discount adds to the difference of two protected groups' averages, or (0, K).
         group_spread: Largest such difference.
@@ -108,7 +109,8 @@ class PriceRules(namedtuple("PriceRules", _PRICE_RULES)):
         zeros = np.zeros(spec.sizes["N"])
         own = ("max_discount", "max_segment_spread", "max_group_spread", "group_contrasts")
         discounts: dict[str, Any] = {name: getattr(spec.guardrails, name) for name in own}
-        return cls.of(spec, Guardrails(floor=zeros, ceiling=zeros + np.inf, unit_cost=zeros, **discounts))
+        free = cls.of(spec, Guardrails(floor=zeros, ceiling=zeros + np.inf, unit_cost=zeros, **discounts))
+        return free._replace(cap=spec.guardrails.discount_cap)
 
     @classmethod
     def of(cls, spec: MarketSpec, rules: Guardrails | None = None) -> PriceRules:
@@ -139,6 +141,7 @@ class PriceRules(namedtuple("PriceRules", _PRICE_RULES)):
             near_plan=rules.near_plan,
             planned_deal=rules.planned_deal if rules.near_plan.size else np.empty((0, sizes[0]), np.bool_),
             frozen=np.empty(0, np.bool_) if rules.frozen is None else rules.frozen,
+            frozen_rows=rules.frozen_rows,
             most_changes=rules.max_changes or 0,
             window=rules.change_window_periods or 1,
             direction=DIRECTIONS[rules.direction],
@@ -155,7 +158,7 @@ class PriceRules(namedtuple("PriceRules", _PRICE_RULES)):
             weights=rules.baskets[0],
             limit=rules.baskets[1],
             paid_low=rules.paid_low,
-            cap=np.float32(rules.max_discount),
+            cap=rules.discount_cap,
             spread=np.float32(rules.max_segment_spread),
             contrasts=rules.contrasts,
             group_spread=np.float32(rules.max_group_spread),
@@ -194,6 +197,21 @@ def guard_prices(proposed, announced, current, past, rival, period, rules, price
         _guard_rows(NO_GRID, *rows)
     if grouped:
         settle_groups(proposed, announced, current, past, near, period, rules, lows, highs, price, trail)
+    if rules.frozen_rows.shape[0]:
+        keep_planned(period, rules, price, trail)
+
+
+@compiled
+def keep_planned(period, rules, price, trail):
+    """Put frozen products that follow the plan at its prices, in place, which no other rule moves."""
+    for n in range(price.shape[0]):
+        if not rules.frozen[n]:
+            continue
+        for e in range(price.shape[1]):
+            stays = rules.frozen_rows[min(period[e], rules.frozen_rows.shape[0] - 1), n]
+            if price[n, e] != stays:
+                trail[n, e] |= _ONE << np.int32(_FROZEN)
+                price[n, e] = stays
 
 
 @compiled
@@ -211,6 +229,10 @@ def lowest_rivals(rival, rules, markets):
 def asked_range(code, grid, announced, current, past, near, period, rules, n, e, price, low, high):
     """The low and high ends of what a rule asks of product n in market e."""
     in_force = current[n, e]
+    if rules.frozen_rows.shape[0] and rules.frozen[n]:
+        # What follows the plan is asked for nothing else.
+        stays = np.float64(rules.frozen_rows[min(period[e], rules.frozen_rows.shape[0] - 1), n])
+        return (stays, stays) if code == _FROZEN else (0.0, np.inf)
     if code == _CHANGE:
         least, most = change_range(in_force, planned_price(rules, period, n, e), rules.change[n])
         return np.float64(least), np.float64(most)
@@ -376,8 +398,9 @@ def settle_group(seen, members, links, e, lows, highs, price, trail, by):
 def guard_discounts(proposed, price, rules, allowed, trail):
     """Fill allowed discounts, (K, N, E), and add the rules that changed them to the trail, (N, E)."""
     segments, products, markets = proposed.shape
-    low, cap, spread, least = rules.paid_low, rules.cap, rules.spread, np.empty(markets, proposed.dtype)
+    low, spread, least = rules.paid_low, rules.spread, np.empty(markets, proposed.dtype)
     for n in range(products):
+        cap = rules.cap[n]
         least[:] = cap
         for k in range(segments):
             for e in range(markets):

@@ -175,11 +175,22 @@ def _not_identified(comparison: Comparison) -> str:
     history, frozen = comparison.spec.history, comparison.spec.prices.frozen
     if history is None:
         return ""
+    because = comparison.spec.prices.frozen_because
+    if because:
+        return _kept_by_reason({name: because[name] for name in frozen if name in because})
     silent, unidentified = ", because the sales do not tell how customers respond to other ones", history.unidentified
     if unidentified is None:
         return _kept(frozen, f"{silent}, or by your rule")
     unknown, ruled = ([name for name in frozen if (name in unidentified) == wanted] for wanted in (True, False))
     return f"{_kept(unknown, silent)} {_kept(ruled, ' by your rule')}".strip()
+
+
+def _kept_by_reason(because: Mapping[str, str]) -> str:
+    """A sentence for each reason, a clause, why products keep their prices."""
+    by_reason: dict[str, list[str]] = {}
+    for name, why in because.items():
+        by_reason.setdefault(why, []).append(name)
+    return " ".join(_kept(names, f", {'each ' * (len(names) > 1)}as {why}") for why, names in by_reason.items())
 
 
 def _kept(names: Sequence[str], why: str) -> str:

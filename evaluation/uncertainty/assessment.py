@@ -453,14 +453,14 @@ def past_lines(rows: Rows, currency: str) -> list[str]:
         >>> row = {"weeks": "the plan", "units": 50, "revenue": 90, "profit": 20, "average_price": 1.8, "on_deal": 0.1}
         >>> for line in past_lines([row], "EUR"):
         ...     print(line)
-        the plan beside the past, of the products that are priced (money in EUR):
+        the plan beside the past, of the products of the market (money in EUR):
                           units        revenue         profit  average price  on deal
           the plan           50             90             20           1.80      10%
     """
     if not rows:
         return []
     money = f"money in {currency}" + ", without the VAT that prices hold" * ("vat" in rows[0])
-    lines = [f"the plan beside the past, of the products that are priced ({money}):"]
+    lines = [f"the plan beside the past, of the products of the market ({money}):"]
     width = max(len(row["weeks"]) for row in rows)
     lines.append(f"  {'':{width}} {'units':>12} {'revenue':>14} {'profit':>14} {'average price':>14} {'on deal':>8}")
     return lines + [

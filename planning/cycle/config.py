@@ -29,6 +29,7 @@ _FROM_0, _STORES = {"allowed": "a whole number from 0 on"}, {"allowed": "a list 
 _FOLDERS = {"allowed": "a list of folders"}
 
 
+_MODELLED = "share of a category's revenue in the market: what is not priced keeps its [planned prices](fitted_market.md) there; 0: priced alone"
 _AT_ONCE = "products in a market, see [parts](scale.md#a-whole-catalogue); by default 1000, by day 140"
 _VAT = (
     "value added tax in all prices, a share of the price without it, such as 0.19; by default the column vat of the product "
@@ -81,6 +82,7 @@ class FitSection(_Section, frozen=True):
     holdout: Annotated[Count | None, Meta(description="last weeks, held out as proof; by default 12, by day 4")] = None
     categories: Annotated[Count, Meta(description="categories to price")] = 5
     per_category: Annotated[AtLeastTwo, Meta(description="products in each")] = 6
+    modelled: Annotated[float, Meta(ge=0, le=1, description=_MODELLED)] = 0.95
     at_once: Annotated[AtLeastTwo | None, Meta(description=_AT_ONCE)] = None
     forecaster: Annotated[ForecasterName, Meta(description=_FORECASTER)] = "selected"
     promotions: Annotated[bool, Meta(description="decide on displays and mailers, which tables must record")] = False
@@ -123,12 +125,21 @@ class FitSection(_Section, frozen=True):
         return {name: getattr(self, name) for name in names} | own
 
     def parts(self, tables: Tables, rules: ShopRules, zone: Zone | None) -> dict[str, DataFrame]:
-        """The products to price, part by part; one without a name is the whole catalogue."""
-        from ...fitting import catalogue_parts, priced_products
+        """The products of each part's market; one without a name is the whole catalogue."""
+        from ...fitting import catalogue_parts, market_products
         from ...fitting.catalogue_parts import MOST_PRODUCTS
 
         categories = max(self.categories, len(rules.shop.categories))
-        products = priced_products(tables, rules, zone, n_categories=categories, per_category=self.per_category)
+        products = market_products(
+            tables,
+            rules,
+            zone,
+            modelled=self.modelled,
+            holdout_weeks=self.holdout,
+            period=self.period,
+            n_categories=categories,
+            per_category=self.per_category,
+        )
         return catalogue_parts(products, self.at_once or MOST_PRODUCTS[self.period], rules.links_by_name)
 
 

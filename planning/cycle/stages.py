@@ -75,7 +75,7 @@ def import_stage(cycle: Cycle, folder: Path, key_file: Path) -> Facts:
 
 
 def _parts(cycle: Cycle, tables: Tables, zone: Zone | None) -> dict[str, pd.DataFrame]:
-    """The products to price, part by part; one without a name is the whole catalogue."""
+    """The products of each part's market; one without a name is the whole catalogue."""
     from ...fitting import ShopRules
 
     return cycle.config.fit.parts(tables, ShopRules.load(cycle.file(cycle.config.fit.rules)), zone)
@@ -122,7 +122,9 @@ def fit_stage(cycle: Cycle, place: Place) -> Facts:
         first = place.part == next(iter(parts))
         report |= not_priced(tables, pd.concat(parts.values()), rules) if first else {"not_priced": {}}
     counts = products["category"].value_counts()
-    chosen = [f"{len(products)} products to price, in {len(counts)} categories of substitutes"]
+    held = int(products["held"].notna().sum())
+    beside = f", with {held} more at their planned prices" if held else ""
+    chosen = [f"{len(products) - held} products to price, in {len(counts)} categories of substitutes{beside}"]
     chosen += [f"  {quiet(str(category))}: {count} products" for category, count in counts.items()]
     lines = [*chosen, *fit_lines(report)]
     return {"lines": lines, "scores": report["scores"], "try": what_to_try(report["price_response"])}

@@ -307,6 +307,9 @@ class Guardrails:
         minimum_advertised_price: (N,) lowest list price, currency per unit, 0 for none; a personal discount may go
             below it.
         frozen: (N,) products whose price does not change.
+        frozen_as_planned: whether these have the planned price of each period, whatever the other rules say of it, and no
+            personal discount; otherwise each keeps the price before the first period, within its bounds.
+        frozen_because: why each product keeps its price, in a clause, empty for no reason; () for no reasons at all.
         max_changes: most price changes of a product in any change_window_periods consecutive periods.
         change_window_periods: length of that window.
         lines: product lines, each from small to large by product number: a larger product costs no less. It is raised
@@ -348,6 +351,7 @@ class Guardrails:
         contrasts: (P, K) float32 contrasts of the groups, (0, 0) where no cap is set on them.
         planned_rows: (T, N) float32 planned prices as far as which a price may change, (0, N) where they do not matter.
         near_plan: (2, 2, T, N) the ranges of `step_ranges`, with T = 0 where there is no such rule.
+        frozen_rows: (T, N) float32 prices of frozen products that follow the plan, (0, N) where none does.
 
     Raises:
         ValueError: no price could satisfy all hard rules, or a setting is out of range.
@@ -374,6 +378,8 @@ class Guardrails:
     endings: PriceEndings | None = None
     minimum_advertised_price: Array | None = None
     frozen: NDArray[np.bool_] | None = None
+    frozen_as_planned: bool = False
+    frozen_because: tuple[str, ...] = ()
     max_changes: int | None = None
     change_window_periods: int | None = None
     lines: tuple[tuple[int, ...], ...] = ()
@@ -411,6 +417,7 @@ class Guardrails:
     contrasts: Prices = field(init=False, repr=False)
     planned_rows: Prices = field(init=False, repr=False)
     near_plan: Array = field(init=False, repr=False)
+    frozen_rows: Prices = field(init=False, repr=False)
 
     def __post_init__(self, names: Sequence[str]) -> None:
         check_settings(own := vars(self))  # it is frozen from here on
@@ -427,6 +434,13 @@ class Guardrails:
                 own[name] = np.broadcast_to(np.float64(own[name]), self.floor.shape)
         own["near_plan"] = self._near_plan()
         called = [f"product '{name}'" for name in names] or [f"product {n + 1}" for n in range(self.floor.size)]
+        own["frozen_because"] = tuple(self.frozen_because)
+        if len(self.frozen_because) not in (0, self.floor.size):
+            raise ValueError(
+                f"frozen_because must have a text for each of {self.floor.size} products; got {len(self.frozen_because)}; fix it"
+            )
+        if self.frozen_as_planned and self.planned_price is None:
+            raise ValueError("frozen_as_planned needs planned_price; got none; give the plan, or leave it out")
         check_links(self.lines, (*self.gaps, *self.packs), called)
         own["links"] = PriceLinks.of(self.lines, self.gaps, self.packs)
         own["grid"] = PriceGrid.of(self.ladder, self.tick, self.endings)
@@ -444,6 +458,7 @@ class Guardrails:
         limited = self.max_change is not None or self.max_changes is not None
         matters = self.planned_price is not None and limited and self.direction == "any"
         bounds["planned_rows"] = self.planned_price if matters else np.empty((0, self.floor.size))
+        bounds["frozen_rows"] = self.planned_price if self.follows_plan.any() else np.empty((0, self.floor.size))
         capped = self.group_contrasts is not None and self.max_group_spread < self.max_discount
         bounds["contrasts"] = self.group_contrasts if capped else np.empty((0, 0))
         own.update({name: np.asarray(bound, np.float32) for name, bound in bounds.items()})
@@ -603,7 +618,7 @@ class Guardrails:
         """(P + 1, N) the list prices before the first period, oldest first, within the bounds.
 
         They are those charged last, else regular ones. A product whose price must not change has its regular price
-        throughout; from it on prices move that may move in one direction only.
+        throughout, unless it follows the plan; from it on prices move that may move in one direction only.
 
         Args:
             regular_price: (N,) currency per unit.
@@ -612,7 +627,7 @@ class Guardrails:
         wanted = self.past_periods if past_periods is None else past_periods
         regular = np.asarray(regular_price, np.float64)
         past = regular[None] if self.past_price is None or self.direction != "any" else self.past_price
-        past = np.where(self.held, regular, past)
+        past = np.where(self.held & ~self.follows_plan, regular, past)
         oldest = max(len(past) - 1 - wanted, 0)
         rows = np.pad(past[oldest:], ((max(wanted + 1 - len(past), 0), 0), (0, 0)), mode="edge")
         return np.clip(rows, self.low, self.high)
@@ -621,6 +636,16 @@ class Guardrails:
     def held(self) -> NDArray[np.bool_]:
         """(N,) products whose price does not change."""
         return np.zeros(self.floor.shape, np.bool_) if self.frozen is None else self.frozen
+
+    @cached_property
+    def follows_plan(self) -> NDArray[np.bool_]:
+        """(N,) products whose price is the planned one in each period."""
+        return self.held & self.frozen_as_planned
+
+    @cached_property
+    def discount_cap(self) -> Prices:
+        """(N,) largest personal discount, a fraction; none on a price that follows the plan."""
+        return np.where(self.follows_plan, 0.0, self.max_discount).astype(np.float32)
 
     @property
     def past_periods(self) -> int:
@@ -698,7 +723,7 @@ class Guardrails:
         applied: list[tuple[str, Any, Any]] = list(zip((rule for rule, _ in steps), prices, prices[1:], strict=False))
         price = prices[-1].astype(np.float32)
         if discount is not None:
-            discount, cap = np.asarray(discount, dtype=np.float32), np.float32(self.max_discount)
+            discount, cap = np.asarray(discount, dtype=np.float32), self.discount_cap[:, None]
             capped, paid_low = capped_discount(discount, cap), self.paid_low * np.float32(not action.as_charged)
             least, spread = capped.min(axis=-1, keepdims=True), np.float32(self.max_segment_spread)
             shares = discount, capped, *discount_steps(capped, least, price[..., None], paid_low[:, None], spread)
@@ -741,6 +766,9 @@ class Guardrails:
             asks = near if rule == "max_step" else self._range(rule, price, view, low, high)
             if asks is not None:
                 least, most = (np.asarray(end, np.float32).astype(np.float64) for end in asks)
+                if len(self.frozen_rows) and rule != "frozen":
+                    # What follows the plan is asked for nothing else.
+                    least, most = np.where(self.follows_plan, 0.0, least), np.where(self.follows_plan, np.inf, most)
                 ranges.append((rule, np.broadcast_to(least, price.shape), np.broadcast_to(most, price.shape)))
                 low, high = self._narrowed(low, high, least, most)
                 price = np.clip(price, low, high)
@@ -753,6 +781,9 @@ class Guardrails:
             for rule in (*LINKING, "price_index"):
                 price = np.where(code == CODES[rule], settled, price)
                 yield rule, price
+        if len(self.frozen_rows):
+            price = np.where(self.follows_plan, self._frozen_at(view), price)
+            yield "frozen", price
 
     def _nearest(self, price: Array, low: Array, high: Array) -> Array:
         """`projection.nearest` for arrays."""
@@ -774,7 +805,8 @@ class Guardrails:
         if rule == "max_change":
             return change_range(in_force, self._planned(view), np.asarray(self.max_change, np.float32))
         if rule == "frozen" and self.frozen is not None:
-            return np.where(self.frozen, in_force, 0), np.where(self.frozen, in_force, np.inf)
+            stays = np.where(self.follows_plan, self._frozen_at(view), in_force)
+            return np.where(self.frozen, stays, 0), np.where(self.frozen, stays, np.inf)
         if rule == "max_changes" and self.max_changes is not None:
             if view.changes is None:
                 raise ValueError("price rules with max_changes need MarketView.changes; got a view without; give it")
@@ -821,6 +853,11 @@ class Guardrails:
     def _planned(self, view: MarketView) -> Prices:
         """(E, N) or (1,) the planned prices of the view's periods, NaN for none."""
         rows = self.planned_rows
+        return rows[np.minimum(view.period, len(rows) - 1)] if len(rows) else np.full(1, np.nan, np.float32)
+
+    def _frozen_at(self, view: MarketView) -> Prices:
+        """(E, N) or (1,) the prices of frozen products that follow the plan, NaN where none does."""
+        rows = self.frozen_rows
         return rows[np.minimum(view.period, len(rows) - 1)] if len(rows) else np.full(1, np.nan, np.float32)
 
     def _settled(

@@ -20,7 +20,7 @@ from .grids import PriceGrid
 from .projection import MISSED, closed
 
 RULES = {
-    "frozen": "the price of a frozen product does not change",
+    "frozen": "the price of a frozen product does not change, or only as planned",
     "max_changes": "a price that was changed as often as allowed within the window stays, or is the one planned anyway",
     "not_a_number": "a price that is not a positive finite number is replaced by the current price",
     "max_change": "the price changes by at most this share of the current price, or as far as is planned anyway",

@@ -207,7 +207,9 @@ def _rules(a: _Asked) -> _Reply:
         {"low": low, "high": high},
     )
     if rules.frozen is not None and rules.frozen[n]:
-        text.append("Its price is frozen: it does not change.")
+        because = f", as {rules.frozen_because[n]}" if rules.frozen_because and rules.frozen_because[n] else ""
+        kept = "keeps its planned price" if rules.frozen_as_planned else "does not change"
+        text.append(f"Its price is frozen: it {kept}{because}.")
     elif rules.max_change is not None:
         figures["max_change"] = change = float(np.broadcast_to(rules.max_change, rules.low.shape)[n])
         more = ", or as far as the planned prices do" if len(rules.planned_rows) else ""

@@ -117,7 +117,7 @@ class _Law(Struct, forbid_unknown_fields=True):
 
 
 class _Links(Struct):
-    """Products that price rules name by their numbers."""
+    """Products that price rules name by their numbers, and other words of the rules."""
 
     lines: tuple[tuple[int, ...], ...]
     gaps: tuple[tuple[int, int, float], ...]
@@ -125,6 +125,8 @@ class _Links(Struct):
     # Of bundles without them, what they have by default.
     priority: dict[str, str | int] = {}
     index_names: tuple[str, ...] = ()
+    frozen_as_planned: bool = False
+    frozen_because: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

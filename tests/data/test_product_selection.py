@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from repricer.data import DataError, Tables, choose_products, reasons_not_chosen
+from repricer.data import DataError, Tables, choose_market, choose_products, reasons_not_chosen, revenue_shares
 
 WEEKS = 20
 
@@ -107,7 +107,7 @@ def test_what_is_not_chosen_has_its_reason(parts):
     tables = Tables(tables.sales, listed)
     reasons = reasons_not_chosen(tables, choose_products(tables, per_category=2))
     assert reasons.value_counts().to_dict() == {
-        "they do not sell nearly every week, are too new or gone": 1,
+        "they are no longer sold": 1,
         "their price hardly moves": 1,
         "they have no one regular price in a week": 1,
         "they have no category": 1,
@@ -145,6 +145,69 @@ def test_an_unremarkable_sixth_product_is_taken(parts):
     """The misfits above are left out for their fault, not for being the sixth."""
     tables = tables_of(parts | {"a9": product("a9", 9, units=4)})
     assert "a9" in set(choose_products(tables)["product"])
+
+
+def lasting(name: str, seed: int, weeks: int = 60, **how) -> pd.DataFrame:
+    """A product's lines over so many last weeks of a longer history."""
+    rng = np.random.default_rng(seed)
+    days = pd.date_range("2024-01-01", periods=60, freq="7D")[-weeks:]
+    paid = how.get("price", 2.0) * np.exp(rng.normal(0, how.get("move", 0.1), weeks))
+    frame = pd.DataFrame({"date": days, "product": name, "units": float(how.get("units", 10)), "price_paid": paid})
+    return frame.assign(regular_price=how.get("price", 2.0) * 1.5).iloc[:: how.get("every", 1)]
+
+
+@pytest.fixture
+def category() -> dict[str, pd.DataFrame]:
+    """Category a: one product that is priced, and others that cannot be; b has none that can."""
+    return {
+        "a1": lasting("a1", 1, units=50),
+        "a2": lasting("a2", 2, units=40, move=0.01),
+        "a3": lasting("a3", 3, units=30, every=2),
+        "a4": lasting("a4", 4, units=20, weeks=20),
+        "a5": lasting("a5", 5, units=9, weeks=8),
+        "a6": lasting("a6", 6, units=9).iloc[:40],
+        "b1": lasting("b1", 7, units=99, move=0.0),
+    }
+
+
+def test_the_whole_category_of_a_priced_product_is_in_the_market_each_with_its_reason(category):
+    found = choose_market(tables_of(category), modelled=1.0)
+    assert dict(zip(found["product"], found["held"], strict=True)) == {
+        "a1": None,
+        "a2": "its price hardly moves",
+        "a3": "it does not sell nearly every week",
+        "a4": "it is too new",
+    }
+    # One came after the weeks that a proof needs, one is gone, one is of a category without prices.
+    reasons = reasons_not_chosen(tables_of(category), found).to_dict()
+    assert reasons == {"b1": "their price hardly moves", "a6": "they are no longer sold", "a5": "they are too new"}
+
+
+def test_a_market_has_the_products_with_most_of_the_revenue(category):
+    tables = tables_of(category)
+    for modelled, wanted in ((0.0, 1), (0.4, 1), (0.6, 2), (0.95, 4)):
+        found = choose_market(tables, modelled=modelled)
+        assert found["product"].tolist() == ["a1", "a2", "a3", "a4"][:wanted]
+        share, priced = revenue_shares(tables, found, ["a1"])
+        assert share >= modelled or wanted == 1
+        assert priced == pytest.approx(revenue_shares(tables, found.head(1), ["a1"])[0])
+    assert choose_market(tables, most=2)["product"].tolist() == ["a1", "a2"]
+    # Where one product is left, it comes in too: 80% are reached by two of three.
+    three = tables_of({name: category[name] for name in ("a1", "a2", "a3")})
+    assert choose_market(three, modelled=0.75)["product"].tolist() == ["a1", "a2", "a3"]
+    with pytest.raises(ValueError, match=r"^modelled must lie in \[0, 1\]; got 95; give"):
+        choose_market(tables, modelled=95)
+
+
+def test_without_other_products_the_market_is_what_is_priced(parts):
+    tables = tables_of(parts)
+    pd.testing.assert_frame_equal(choose_market(tables).drop(columns="held"), choose_products(tables))
+
+
+def test_a_product_of_a_market_of_zones_sells_in_all_of_them(category):
+    tables = tables_of(category)
+    here = tables.sales[tables.sales["product"] != "a2"]
+    assert choose_market(tables, sold_in={"one": tables.sales, "two": here})["product"].tolist() == ["a1", "a3", "a4"]
 
 
 def test_no_product_table_is_refused(parts):

@@ -4,12 +4,15 @@ They are drawn independently, so that each family meets any three parts of a mar
 varies what it has drawn, repeats two of three and misses some pairs in 2,000.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from repricer.envs import Market, expected_units
 from repricer.envs.kernels.expected_demand import choice_at
 from repricer.pricing import Action, PriceEndings, PriceLadder, product_features
 from repricer.scenarios import MarketSpec
+from repricer.scenarios.price_section import HistorySection
 from repricer.scenarios.sampler import PARTS, sample_catalogue
 
 FAMILIES = ["mnl", "cheapest", "exponential", "linear", "constant-elasticity", "nested-logit"]
@@ -271,6 +274,9 @@ def with_more_rules(spec: MarketSpec, rng: np.random.Generator) -> MarketSpec:
         prices["direction"] = str(rng.choice(["falling", "rising"]))
     if rng.random() < 0.5:
         prices["prior_price_periods"] = int(rng.integers(1, 5))
+    if prices.get("frozen") and rng.random() < 0.5:
+        planned = regular * rng.uniform(0.4, 1.7, (spec.sizes["T"], regular.size))
+        spec, prices["frozen_as_planned"] = replace(spec, history=HistorySection(price=planned)), True
     return spec.with_changes(prices=prices)
 
 
@@ -291,5 +297,11 @@ def price_rules_are_those_of_pricing(spec, seed, rng):
         allowed, outcome = spec.guardrails.apply(action, view), market.step(action)
         np.testing.assert_array_equal(outcome.list_price, allowed.price)
         np.testing.assert_array_equal(outcome.trail, allowed.trail)
-        least = spec.guardrails.paid_low[None, :]
+        rules = spec.guardrails
+        if rules.follows_plan.any():
+            # The plan's price, whatever the other rules say of it, and no discount from it.
+            planned = np.broadcast_to(rules.frozen_rows[t], outcome.paid.shape)[:, rules.follows_plan]
+            np.testing.assert_array_equal(outcome.list_price[:, rules.follows_plan], planned)
+            np.testing.assert_allclose(outcome.paid[:, rules.follows_plan], planned, rtol=1e-6)
+        least = np.where(rules.follows_plan, 0.0, rules.paid_low)[None, :]
         assert np.all(outcome.paid >= least * (1 - 1e-5))

@@ -224,6 +224,28 @@ def test_a_hard_rule_is_refused(market: MarketSpec, product: str, price: float, 
         repricer.what_if(market, {product: price})
 
 
+def test_what_is_not_priced_can_be_asked(market: MarketSpec) -> None:
+    """By the shop's word or for want of knowledge; it takes customers from others at its planned prices, and gives them."""
+    held = market.with_changes(
+        prices={
+            "frozen": ("b", "c"),
+            "frozen_as_planned": True,
+            "frozen_because": {"b": "your rule keeps it", "c": "it is too new"},
+            "floor": [2.0, 4.0, 1.5],
+            "bounds_from_sales": ["a", "c"],
+        }
+    )
+    free = repricer.what_if(market, {"c": "-10%"})
+    for product in ("b", "c"):
+        found = repricer.what_if(held, {product: "-10%"})
+        assert found.total["units_change"] != 0
+        assert any(f"for '{product}'" in line and "leaves the price rule" in line for line in found.warnings)
+    # The plan's own deal is in both, so that the answer is that of a market in which it is priced.
+    asked = repricer.what_if(held, {"c": "-10%"})
+    assert asked.total["units_change"] == pytest.approx(free.total["units_change"])
+    assert asked.total["planned_revenue"] == pytest.approx(free.total["planned_revenue"])
+
+
 def test_intervals_shrink_with_the_posterior(market: MarketSpec) -> None:
     def width(found: WhatIf) -> float:
         return found.total["profit_change_high"] - found.total["profit_change_low"]

@@ -1,18 +1,21 @@
 """The loop closes: sales of a known market, without customers, come in as tables, and the fit finds the market again."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 import repricer
 from repricer.agents import best_fixed
 from repricer.data import ImportReport, Tables, save_tables
-from repricer.envs import Market, catalogue_of, rollout
+from repricer.envs import Market, catalogue_of, expected_units, rollout
 from repricer.evaluation import SalesRecorder, evaluate, fidelity
 from repricer.evaluation.uncertainty import plan_beside_past
-from repricer.fitting import Assumptions, ShopRules, fit
+from repricer.fitting import Assumptions, ShopRules, fit, refit
 from repricer.forecasting import MovingAverage, PooledRegression, Selected, candidates
 from repricer.forecasting.models.lstm import Lstm
 from repricer.pricing import FixedPrice, PricePath
+from repricer.scenarios import load_scenario, save_scenario
 from repricer.scenarios.fields import ScenarioError
 
 
@@ -128,6 +131,83 @@ def test_a_product_whose_price_does_not_move_its_units_keeps_its_price(truth, sa
     row = next(row for row in report["price_response"] if row["product"] == "e")
     assert not row["identified"]
     assert row["reason"]
+
+
+@pytest.fixture(scope="module")
+def held(sales):
+    """The market in which two products of x, one of them reduced in turns, and one of y are not priced."""
+    chosen = pd.DataFrame({"product": list("abcdef"), "category": ["x"] * 3 + ["y"] * 3})
+    chosen["held"] = [None, "it is too new", "its price hardly moves", None, None, "it is too new"]
+    return fit(Tables(sales, chosen), chosen, name="again", forecaster=MovingAverage())
+
+
+def test_what_is_not_priced_keeps_its_plan_and_sells_what_is_forecast(held):
+    spec, report, proof = held
+    assert spec.prices.frozen == ("b", "c", "f")
+    assert spec.prices.frozen_because["b"] == "it is too new"
+    assert report["held"] == {"it is too new": ["b", "f"], "its price hardly moves": ["c"]}
+    assert report["unidentified"] == []
+    assert report["revenue_modelled"] == 1.0
+    assert 0.4 < report["revenue_priced"] < 0.6
+    plan = spec.history.price
+    assert (plan[:, 1] < 5.0).any(), "the plan has deals of it"
+    run = rollout(spec, best_fixed(spec), episodes=1, seed=0)
+    np.testing.assert_allclose(run.price_path[:, [1, 2, 5]], plan[:, [1, 2, 5]], rtol=1e-6)
+    # The proof knows it too, where the past's own prices are the plan's.
+    assert proof.prices.frozen == spec.prices.frozen
+    assert fidelity(proof)["wape"] < 0.25
+    record = report["refit"]["products"]
+    assert [row["held"] for row in record] == [
+        None,
+        "it is too new",
+        "its price hardly moves",
+        None,
+        None,
+        "it is too new",
+    ]
+
+
+def test_what_is_not_priced_takes_and_gives_customers_and_leaves_the_other_responses_alone(truth, sales, held):
+    """Cross effects are those of the true market; without the substitutes, there are none of them."""
+    chosen = pd.DataFrame({"product": list("abcdef"), "category": ["x"] * 3 + ["y"] * 3})
+    alone = fit(Tables(sales, chosen), chosen.iloc[[0, 3, 4]], name="alone", forecaster=MovingAverage())
+    spec, regular = held.spec, truth.products.regular_price
+    true = catalogue_of(truth).segment_elasticity[0][[0, 3, 4]]
+    rows = [[row for row in each.report["price_response"] if row["product"] in "ade"] for each in (held, alone)]
+    with_held, without = (np.array([row["elasticity"] for row in own]) for own in rows)
+    spread = np.array([row["elasticity_se"] for row in rows[1]])
+    # Not further from the truth, nor from what they are without them, than chance takes them.
+    assert (np.abs(with_held - true) < 2 * spread).all()
+    assert (np.abs(with_held - without) < spread).all()
+    dearer = regular * np.array([1.1, 1, 1, 1, 1, 1])
+
+    def moved(market, price):
+        after, before = (expected_units(market, 0, each)[0].sum(axis=0) for each in (price, regular))
+        return after - before
+
+    taken, lost = moved(spec, dearer)[[1, 2]].sum(), -moved(spec, dearer)[0]
+    right = moved(truth, dearer)
+    assert taken / lost == pytest.approx(right[[1, 2]].sum() / -right[0], abs=0.1)
+    assert taken / lost > 0.3
+
+
+def test_a_folder_keeps_what_is_not_priced(held, tmp_path):
+    names = dict(zip("abcdef", ["a", 'Tea "b" 1/2', "c.c", "d", "e", "f = f"], strict=True))
+    because = held.spec.prices.frozen_because | {"b": 'it is "new"', "c": "it costs 2 £"}
+    renamed = {names[name]: why for name, why in because.items()}
+    prices = {"frozen": tuple(renamed), "frozen_because": renamed, "bounds_from_sales": ()}
+    sections = {"products": {"names": tuple(names.values())}, "history": {"unidentified": ()}}
+    spec = held.spec.with_changes(prices=prices, **sections)
+    again = load_scenario(save_scenario(spec, tmp_path).parent)
+    assert again.prices.frozen_because == renamed
+    assert again.guardrails.follows_plan.tolist() == [False, True, True, False, False, True]
+
+
+def test_a_refit_keeps_what_is_not_priced(sales, held):
+    chosen = pd.DataFrame({"product": list("abcdef"), "category": ["x"] * 3 + ["y"] * 3})
+    again = refit(Tables(sales, chosen), json.loads(json.dumps(held.report["refit"]))).spec
+    assert again.prices.frozen_because == held.spec.prices.frozen_because
+    assert again.prices.frozen_as_planned
 
 
 def test_the_market_follows_the_data_and_its_proof_is_in_the_past(fitted, sales):

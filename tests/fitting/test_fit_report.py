@@ -8,7 +8,7 @@ from repricer.fitting.fit_report import _booked_costs, _funding
 from repricer.fitting.split import Split
 from repricer.scenarios.sections import Products
 
-RARE, RULED = "they do not sell nearly every week, are too new or gone", "the shop's rules leave them out"
+RARE, RULED = "they are no longer sold", "the shop's rules leave them out"
 
 
 def test_products_that_are_not_priced_are_named_by_reason_best_sellers_first():

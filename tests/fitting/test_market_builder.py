@@ -10,8 +10,10 @@ from repricer.evaluation import named_policy
 from repricer.evaluation.uncertainty.by_product import product_figures
 from repricer.fitting import Assumptions, FittedModels, build_market
 from repricer.fitting.demand import PROMOTION
+from repricer.fitting.market_builder import check_rules
 from repricer.fitting.shop_rules import ShopRules
 from repricer.pricing import Action, PricePath
+from repricer.scenarios.fields import ScenarioError
 from repricer.tests.fitting.demand.markets import known_demand
 
 SEGMENT_UNITS = np.random.default_rng(1).uniform(50, 500, (2, 4))
@@ -101,26 +103,55 @@ def test_the_market_starts_with_the_known_stock_and_else_with_the_order_up_to_le
 
 
 def test_the_first_prices_change_from_those_charged_last():
-    last, held = np.array([1.8, 2.0, 4.1, 5.0]), np.array([True, False, True, True])
-    spec = build_market(models(past_price=last[None], identified=held), name="shop", assumptions=Assumptions())
-    # What is held stays at its regular price.
-    np.testing.assert_allclose(Market(spec).view.list_price, [[1.8, 3.0, 4.1, 5.0]])
+    last, silent = np.array([1.8, 2.6, 4.1, 5.0]), [None, "its price never moved", None, None]
+    spec = build_market(models(past_price=last[None], unidentified=silent), name="shop", assumptions=Assumptions())
+    np.testing.assert_allclose(Market(spec).view.list_price, [[1.8, 2.6, 4.1, 5.0]])
 
 
-def test_a_product_that_the_sales_do_not_identify_keeps_its_price_and_its_planned_sales():
+def test_a_product_that_is_not_priced_keeps_its_planned_prices_and_sales():
+    """One as the sales do not identify its response, one that the table of products holds, one that the shop froze."""
     price = np.tile([2.0, 3.0, 4.0, 5.0], (3, 1))
-    price[1, 1] = 2.5
-    fitted = models(current_price=price, identified=np.array([True, False, True, True]))
-    spec = build_market(fitted, name="shop", assumptions=Assumptions())
-    assert spec.prices.frozen == spec.history.unidentified == ("milk (2)",)
+    price[1, 1:] = 2.0, 2.5, 3.5  # beyond what any rule would let them be
+    planned = np.array([[20.0, 10, 5, 8], [18.0, 30, 7.5, 17], [18.0, 9, 4.5, 9]])
+    fitted = models(
+        current_price=price, planned=planned, unidentified=[None, "its units do not fall with its price", None, None]
+    )
+    fitted = replace(fitted, products=fitted.products.assign(held=[None, None, "it is too new", None]))
+    rules = ShopRules.of({"product": {"4": {"frozen": True}}})
+    spec = build_market(fitted, name="shop", assumptions=Assumptions.under(rules))
+    assert spec.prices.frozen_because == {
+        "milk (2)": "its units do not fall with its price",
+        "cream": "it is too new",
+        "soap": "your rule keeps it",
+    }
+    assert spec.prices.frozen == tuple(spec.prices.frozen_because)
+    assert spec.history.unidentified == ("milk (2)",)
     assert "milk (2)" in spec.assumptions[0]
-    # The current price is the regular one, also where the shop planned another.
-    price[1, 1] = 3.0
-    np.testing.assert_allclose(expected_units(spec, np.arange(3), price).sum(axis=1), fitted.planned, rtol=1e-6)
+    np.testing.assert_allclose(expected_units(spec, np.arange(3), price).sum(axis=1), planned, rtol=1e-6)
     state = rollout(spec, named_policy("random", spec), episodes=2, seed=0)
-    assert (state.price_path[:, 1] == 3.0).all()
+    np.testing.assert_allclose(state.price_path[:, 1:], price[:, 1:], rtol=1e-6)
     assert (state.price_path[:, 0] != 2.0).any()
-    assert build_market(models(), name="shop", assumptions=Assumptions()).prices.frozen == ()
+
+
+def test_no_price_rule_refuses_a_product_that_keeps_its_planned_prices():
+    """It is sold below its cost, beside a minimum margin, and lies between two price endings."""
+    fitted = models(charged=np.array([0.99, 1.01])[:, None] * np.array([1.99, 3.4, 3.99, 4.99]))
+    rules = Assumptions.under(
+        ShopRules.of({"shop": {"minimum_margin": 0.3, "price_endings": [0.99]}}), price_widening=0.0
+    )
+    costs = fitted.products.assign(unit_cost=[1.0, 5.0, 1.0, 1.0])
+    with pytest.raises(ScenarioError, match=r"must leave at least one allowed price.*product 'milk \(2\)' got floor"):
+        check_rules(rules, replace(fitted, products=costs))
+    held = replace(fitted, products=costs.assign(held=[None, "its price hardly moves", None, None]))
+    check_rules(rules, held)
+    spec = build_market(held, name="shop", assumptions=rules)
+    state = rollout(spec, named_policy("random", spec), episodes=1, seed=0)
+    np.testing.assert_allclose(state.price_path[:, 1], held.current_price[:, 1], rtol=1e-6)
+
+
+def test_a_market_in_which_all_is_priced_has_no_such_keys():
+    prices = build_market(models(), name="shop", assumptions=Assumptions()).prices
+    assert (prices.frozen, prices.frozen_as_planned, prices.frozen_because) == ((), False, None)
 
 
 def test_sales_with_the_promotions_of_the_plan_are_the_forecasts():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from repricer.envs import expected_units
 from repricer.fitting import Assumptions, ShopRules, build_market
 from repricer.fitting.price_search import PriceSearch, narrowest
 from repricer.tests.fitting.test_market_builder import models
@@ -20,6 +21,20 @@ def test_where_higher_prices_earn_more_than_any_that_was_charged_the_range_is_wi
 def test_where_the_best_prices_were_charged_the_range_is_theirs():
     regular = np.array([2.0, 3.0, 4.0, 5.0])
     assert chosen("profit", charged=np.array([0.5, 1.3])[:, None] * regular) == 0.0
+
+
+def test_a_product_that_is_not_priced_keeps_no_range_wide_and_counts_at_its_planned_prices():
+    regular, plan = np.array([2.0, 3.0, 4.0, 5.0]), np.tile([2.0, 3.0, 4.0, 5.0], (3, 1))
+    plan[1, 1] = 2.0
+    silent = [None, "its units do not fall with its price", None, None]
+    changes = {"current_price": plan, "unidentified": silent, "charged": np.array([0.5, 1.3])[:, None] * regular}
+    assert chosen("profit", **changes) == 0.0
+    spec = build_market(models(**changes), name="shop", assumptions=Assumptions(), objective="revenue")
+    search = PriceSearch(spec)
+    units = expected_units(spec, np.arange(3), plan).sum(axis=1)
+    assert search.money(regular, 0.0) == pytest.approx((plan * units).sum())
+    low, high = (bound * np.ones(4) for bound in spec.price_bounds)
+    assert search.best(0.0, low, high)[1] == pytest.approx(3.0)
 
 
 def test_a_range_without_an_allowed_price_is_not_chosen():

@@ -13,6 +13,7 @@ from repricer.planning.fit_lines import (
     _trend_line,
     bias_lines,
     cost_lines,
+    modelled_lines,
     not_priced_lines,
     quiet,
 )
@@ -109,6 +110,21 @@ def test_products_that_are_not_priced_are_named():
         "  1 as their price hardly moves: salt",
     ]
     assert not_priced_lines({"not_priced": {}}) == []
+
+
+def test_the_shares_of_the_revenue_that_are_modelled_and_priced_come_first():
+    held = {"it is too new": ["tea"], "its price hardly moves": ["salt", "oats", "rye", "rice"]}
+    shares = {"revenue_modelled": 0.962, "revenue_priced": 0.7149}
+    report = {"category_response": [{}] * 12, "held": held, **shares}
+    assert modelled_lines(report) == [
+        "12 categories: 96% of their revenue is modelled, 71% is priced",
+        "not priced, in the market at planned prices: 5 products",
+        "  4, each as its price hardly moves: salt, oats, rye and 1 more",
+        "  1, as it is too new: tea",
+    ]
+    report = {"category_response": [{}], "held": {}, "revenue_modelled": 1.0, "revenue_priced": 1.0}
+    assert modelled_lines(report) == ["1 category: 100% of its revenue is modelled, 100% is priced"]
+    assert modelled_lines({"category_response": [{}]}) == []  # a fit of an earlier version
 
 
 def test_a_proof_that_is_far_off_is_said():

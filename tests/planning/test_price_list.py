@@ -57,6 +57,20 @@ def test_a_price_that_stays_says_whether_by_rule_or_for_want_of_knowledge(dated_
         assert _Reasons(spec, True)(0, 1, 0.0) == words
 
 
+def test_a_product_that_is_not_priced_has_its_own_reason(dated_market: MarketSpec) -> None:
+    plan = dated_market.history.price.copy()
+    plan[2, 1] = 1.1  # a deal below any floor
+    spec = dated_market.with_changes(prices={"frozen_as_planned": True, "frozen_because": {"biscuit": "it is too new"}})
+    spec = replace(spec, history=replace(spec.history, price=plan))
+    assert _Reasons(spec, True)(0, 1, 0.0) == "Stays as planned: it is too new."
+    rows = proposed_rows(assess(spec, [], learned=[], draws=10, episodes=2))
+    own = [row for row in rows if row.product == "biscuit"]
+    assert [row.new_price for row in own] == [row.current_price for row in own] == pytest.approx(plan[:, 1])
+    assert {row.reason for row in own} == {"Stays as planned: it is too new."}
+    # What it sells on deal is paid at the price of the deal.
+    assert own[2].expected_revenue == pytest.approx(1.1 * own[2].expected_units, rel=0.01)
+
+
 def test_a_reason_says_how_the_market_answers(dated_market: MarketSpec) -> None:
     """It took the elasticity at the regular price for one that holds at every price."""
     regular = dated_market.products.regular_price

@@ -320,6 +320,25 @@ def test_contradictory_rules_in_a_bundle_are_refused(one: Bundle, key: str, valu
         guardrails_from(document | {key: value}, 3, 2)
 
 
+def test_a_product_that_follows_the_plan_has_its_price_in_every_period_and_no_discount(one: Bundle) -> None:
+    plan = np.tile(one.catalogue.regular_price.astype(np.float64), (one.catalogue.horizon, 1))
+    plan[0, 1] *= 0.4  # below any bound
+    held = {"frozen": np.array([False, True, False]), "frozen_as_planned": True, "planned_price": plan}
+    reasons = ("", "its price hardly moves", "")
+    rules = replace(one.guardrails, **held, frozen_because=reasons)
+    document = json.loads(json.dumps(guardrails_document(rules)))
+    again = guardrails_from(document, 3, one.catalogue.num_segments)
+    assert (again.frozen_because, again.follows_plan.tolist()) == (reasons, [False, True, False])
+    planned = replace(one, guardrails=again)
+    for period in (0, 1):
+        answer = Predictor(planned).price(example_state(one.catalogue) | {"period": period})
+        assert answer.prices[1].price == pytest.approx(plan[period, 1])
+        assert not any(answer.prices[1].discounts.values())
+    for key, wrong in (("frozen_because", ["one"]), ("frozen_because", [1, 2, 3]), ("frozen_as_planned", "yes")):
+        with pytest.raises(ValueError, match=r"frozen_because must|lines must"):
+            guardrails_from(document | {key: wrong}, 3, one.catalogue.num_segments)
+
+
 def test_a_service_with_every_rule_says_what_it_did(one: Bundle) -> None:
     catalogue = replace(one.catalogue, change_window_periods=7)
     ruled = replace(one, guardrails=replace(one.guardrails, **EVERY_RULE), catalogue=catalogue)

@@ -4,8 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from repricer.agents import best_fixed
 from repricer.agents.posterior.best_plan import best_plan, plan_multiplier
-from repricer.agents.posterior.deals import Plan, PlanValue, own_plan
+from repricer.agents.posterior.deals import Plan, PlanValue, own_plan, plan_policies
+from repricer.agents.posterior.money import PosteriorMoney, draws_of
+from repricer.envs import rollout
 from repricer.scenarios import MarketSpec, floor_market, spec_from_table
 from repricer.scenarios.price_section import HistorySection
 from repricer.scenarios.sections import Posterior
@@ -57,6 +60,24 @@ def test_dear_prices_where_customers_hardly_mind_and_cheap_ones_where_they_do():
     dear, cheap = (regular_prices(spec, best_plan(spec)) for spec in (shop(1.2), shop(9.0)))
     assert (dear > 1.1 * REGULAR).all()
     assert (cheap < REGULAR).all()
+
+
+def test_what_follows_the_plan_stays_in_every_search_and_counts_at_the_prices_of_the_plan():
+    spec = shop(6.0).with_changes(prices={"frozen": ("b",), "frozen_as_planned": True})
+    own = spec.history.price[:, 1]
+    plan = best_plan(spec)
+    np.testing.assert_allclose(plan.path[:, 1], own)
+    assert (plan.path[0, [0, 2]] < REGULAR[[0, 2]]).all()
+    fixed = best_fixed(spec)
+    run = rollout(spec, fixed, episodes=1, seed=0, expected=True)
+    np.testing.assert_allclose(run.price_path[:, 1], own, rtol=1e-6)
+    # The closed form of the search is what the market earns: with the deal, at its price.
+    money = PosteriorMoney(spec, draws_of(spec))
+    drawn = [rollout(spec.draw(m), fixed, episodes=1, seed=0, expected=True, assumed=spec) for m in range(4)]
+    earned = [float(one.objective.mean()) for one in drawn]
+    np.testing.assert_allclose(money.by_draw(fixed.price.astype(float))[:4], earned, rtol=1e-4)
+    for policy in plan_policies(spec).values():
+        np.testing.assert_allclose(policy.path[:, 1], own, rtol=1e-6)
 
 
 def test_a_deal_that_is_made_deeper_is_worth_its_uncertainty():

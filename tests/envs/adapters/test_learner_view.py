@@ -1,10 +1,13 @@
 """What a learner view pays, by hand: above all the difference of conversion rates."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from repricer.envs import LearnerView, Market, expected_units
 from repricer.pricing import competitor
-from repricer.scenarios import spec_from_table
+from repricer.scenarios import MarketSpec, spec_from_table
+from repricer.scenarios.price_section import HistorySection
 
 RATE = [10.0, 40.0, 20.0, 5.0]
 PRICE, COST = [6.0, 8.0, 7.0, 5.0], 2.0
@@ -52,6 +55,48 @@ def test_the_expected_gain_by_hand():
     np.testing.assert_allclose(found, np.repeat(gain, 3, axis=1), rtol=1e-4, atol=1e-5)
     with pytest.raises(ValueError, match="reward expected-gain needs product_wise; got rows of markets; set"):
         paid(spec_from_table(corner_shop()), "expected-gain")
+
+
+def three_drinks(**prices) -> MarketSpec:
+    """Three substitutes over four periods, of which the second has a planned deal."""
+    plan = np.tile([6.0, 5.0, 4.0], (4, 1))
+    plan[1, 1] = 2.0
+    spec = spec_from_table(
+        {
+            "name": "drinks",
+            "version": 1,
+            "market": {"horizon_periods": 4, "objective": "revenue"},
+            "products": {"names": ["tea", "mate", "cocoa"], "regular_price": [6.0, 5.0, 4.0]},
+            "arrivals": {"rate": 40.0},
+            "demand": {"quality": [[3.0, 2.5, 2.0]], "price_sensitivity": 0.5},
+            "prices": {"floor": [3.0, 3.0, 2.0], "ceiling": 9.0} | prices,
+        }
+    )
+    return replace(spec, history=HistorySection(price=plan))
+
+
+def test_what_follows_the_plan_has_no_rows_and_takes_part():
+    spec = three_drinks().with_changes(prices={"frozen": ("mate",), "frozen_as_planned": True})
+    view = LearnerView(Market(spec, num_markets=3), product_wise=True, reward="expected")
+    assert (view.num_rows, view.rows_per_market, view.products.tolist()) == (6, 2, [0, 2])
+    whole = LearnerView(Market(spec, num_markets=3), reward="expected")
+    assert whole.num_rows == 3
+    features = view.market.features().reshape(3, 3, -1)
+    np.testing.assert_array_equal(view.observe(), features[:, [0, 2]].reshape(6, -1))
+    raw = np.array([0.2, -0.3, 0.1, 0.4, 0.0, 0.5], np.float32)[:, None]
+    for t in range(2):
+        outcome, everything = view.step(raw), whole.step(np.insert(raw.reshape(3, 2), 1, 0.0, axis=1))
+        np.testing.assert_array_equal(outcome.list_price, everything.list_price)
+        assert (outcome.list_price[:, 1] == spec.history.price[t, 1]).all()
+        # Each row is charged for what it takes from all others.
+        own = view.market.money(outcome, expected=True) - outcome.charge
+        np.testing.assert_allclose(view.rewards(outcome), own[:, [0, 2]].reshape(-1), rtol=1e-6)
+        assert (outcome.charge[:, [0, 2]] != 0).any()
+
+
+def test_a_market_in_which_nothing_is_priced_still_has_rows():
+    spec = three_drinks().with_changes(prices={"frozen": ("tea", "mate", "cocoa"), "frozen_as_planned": True})
+    assert LearnerView(Market(spec, num_markets=2), product_wise=True).num_rows == 6
 
 
 def test_a_busy_period_is_no_merit():

@@ -106,6 +106,34 @@ def test_a_price_changes_as_far_as_is_planned_beside_its_largest_change(make_sho
     np.testing.assert_allclose(falling.state.list_price, [[3.6, 4.5, 3.0]])
 
 
+def test_a_frozen_price_that_follows_the_plan_moves_with_it_whatever_other_rules_say(make_shop):
+    spec = make_shop(prices={"max_change": 0.01, "tick": 0.5, "floor": 2.5, "line_order": [["c", "b"]]})
+    plan = np.tile([4.0, 5.0, 3.0], (spec.market.horizon_periods, 1))
+    plan[0, 1], plan[1, 1] = 2.19, 3.0
+    past = np.array([[4.0, 4.4, 3.0]])
+    spec = replace(spec, history=HistorySection(price=plan, past_price=past))
+    market = Market(spec.with_changes(prices={"frozen": ["b"], "frozen_as_planned": True, "max_change": None}))
+    assert market.state.list_price[0, 1] == pytest.approx(4.4)
+    step(market, 4.0, 9.0, 3.0)
+    # Below the floor and off the grid; the smaller product of its line follows as far as its own floor lets it.
+    np.testing.assert_allclose(market.state.list_price, [[4.0, 2.19, 2.5]])
+    step(market, 4.0, 9.0, 3.5)
+    np.testing.assert_allclose(market.state.list_price, [[4.0, 3.0, 3.0]])
+
+
+@pytest.mark.parametrize(
+    ("prices", "said"),
+    [
+        ({"frozen": ["b"], "frozen_as_planned": True}, r"prices.frozen_as_planned needs a section \[history\]"),
+        ({"frozen_because": {"bb": "it is too new"}}, "prices.frozen_because must be one of products.names; got 'bb'"),
+        ({"frozen_because": {"b": 3}}, "prices.frozen_because must be a table of texts; got"),
+    ],
+)
+def test_a_freeze_that_cannot_be_is_refused(make_shop, prices, said):
+    with pytest.raises(ScenarioError, match=f"^{said}"):
+        make_shop(prices=prices)
+
+
 def test_a_frozen_price_stays_and_a_line_rises(make_shop):
     market = Market(make_shop(prices={"frozen": ["b"], "line_order": [["c", "a", "b"]], "max_change": 0.2}))
     assert step(market, 4.8, 6.0, 3.3) == []

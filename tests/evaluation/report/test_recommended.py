@@ -166,6 +166,15 @@ def test_products_that_keep_their_prices_are_named_first(comparison):
     assert "keeps its price" not in " ".join(explanations(found, None))
 
 
+def test_products_that_keep_their_planned_prices_are_named_by_reason(comparison):
+    because = {"bread": "it is too new", "tea": "your rule keeps it", "milk": "it is too new"}
+    prices = Prices(frozen=("bread", "tea", "milk"), frozen_because=because)
+    spec = SimpleNamespace(prices=prices, history=comparison.spec.history)
+    assert _not_identified(SimpleNamespace(spec=spec)) == (
+        "2 products keep their prices, each as it is too new: bread, milk. 1 product keeps its price, as your rule keeps it: tea."
+    )
+
+
 def test_no_change_says_why(comparison):
     found = comparison.uncertainty
     refused = [replace(standing, refused="27% chance of earning less") for standing in found.recommendation.standings]
