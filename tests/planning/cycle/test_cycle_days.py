@@ -39,7 +39,11 @@ def test_days_in_a_row(tmp_path):
         assert done["first_day"] == first_day
         assert document("cycle", str(config), "--dry-run")["would"] == "nothing"
         rows = read_list(Path(done["paths"]["prices.csv"]))
-        assert len(rows) == 4 * 14  # two products keep their prices: these hardly moved
+        assert len(rows) == 6 * 14
+        # Two products keep their prices, as these hardly moved.
+        kept = {row.product for row in rows if row.reason == "Stays as planned: its price hardly moves."}
+        assert len(kept) == 2
+        assert all(row.new_price == row.current_price for row in rows if row.product in kept)
         assert {(row.week - FIRST_DAY.date()).days for row in rows} == set(range(days, days + 14))
     assert not done["trained"]
     assert (done["account"]["unit"], done["account"]["weeks"]) == ("days", ["2024-04-01", "2024-04-02", "2024-04-03"])
