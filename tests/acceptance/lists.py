@@ -22,7 +22,7 @@ from repricer.planning.price_list import proposed_rows
 from repricer.pricing.planned_deals import deals_in
 from repricer.scenarios import MarketSpec, load_scenario
 from repricer.scenarios.periods import planned_prices
-from repricer.scenarios.planned_deals import stated_deals
+from repricer.scenarios.planned_deals import course_of, stated_deals
 
 from .checks import check
 from .loop import REPRICER
@@ -217,7 +217,10 @@ def chain_gains() -> tuple[float, float, float, float]:
         planned = one.found.compared
         current = one.found.recommendation.current
         columns = {"units": _planned_units(one), "planned": one.planned, "price": one.price}
-        columns["cost"] = np.broadcast_to(spec.products.unit_cost, one.price.shape)
+        columns["cost"] = spec.products.unit_cost - course_of(spec, one.planned).funding
+        columns["new_cost"] = (
+            spec.products.unit_cost - course_of(spec, one.price, stated_deals(spec, one.price)).funding
+        )
         parts.append(pd.DataFrame({key: value.ravel() for key, value in columns.items()}, at))
         money = float(planned.expected[current][1].mean())
         earned += money
@@ -225,7 +228,7 @@ def chain_gains() -> tuple[float, float, float, float]:
             predicted += money * gain[0]
             variance += (money * (gain[2] - gain[1]) / (2 * Z90)) ** 2
     table = pd.concat(parts)
-    margin = pd.DataFrame({"planned": table["planned"] - table["cost"], "new": table["price"] - table["cost"]})
+    margin = pd.DataFrame({"planned": table["planned"] - table["cost"], "new": table["price"] - table["new_cost"]})
     found, error = regression.gain(table["units"], margin, np.log(table["price"] / table["planned"]))
     print(
         f"  slopes {regression.slopes.round(2)}; by regression {found:+.2%} ({error:.2%}), predicted {predicted / earned:+.2%}"
