@@ -40,6 +40,7 @@ class PastRow(Struct, frozen=True):
         profit: Profit, currency.
         average_price: Revenue per unit, currency.
         on_deal: Share of product-weeks on deal.
+        vat: Of the plan, the highest VAT that its prices hold, and this money does not; None without.
     """
 
     weeks: str
@@ -48,6 +49,7 @@ class PastRow(Struct, frozen=True):
     profit: float
     average_price: float
     on_deal: float
+    vat: float | None = None
 
 
 class ZoneSummary(Struct, frozen=True, kw_only=True):

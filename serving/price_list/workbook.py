@@ -193,10 +193,12 @@ def _write_past(book: Any, sheet: Any, line: int, past: Sequence[PastRow], curre
     bold = book.add_format(_HEAD)
     whole, exact, share = (book.add_format({"num_format": each}) for each in ("#,##0", "#,##0.00", "0%"))
     styles = {"average_price": exact, "on_deal": share}
+    without = ", without the VAT that prices hold" if past[0].vat else ""
     sheet.write_string(
-        line, 0, f"the plan beside the past, of the products that are priced (money in {currency})", bold
+        line, 0, f"the plan beside the past, of the products of the market (money in {currency}{without})", bold
     )
-    for column, name in enumerate(PastRow.__struct_fields__[1:], start=1):
+    figures = [name for name in PastRow.__struct_fields__ if name not in ("weeks", "vat")]
+    for column, name in enumerate(figures, start=1):
         sheet.write_string(line, column, name.replace("_", " "), bold)
         for number, row in enumerate(past, start=1):
             sheet.write_number(line + number, column, getattr(row, name), styles.get(name, whole))

@@ -268,6 +268,8 @@ EVERY_RULE: dict[str, Any] = {
     "bounds_from_sales": np.array([True, False, True]),
     "past_price": np.array([[2.0, 3.0, 5.0]]),
     "planned_price": np.array([[2.0, 3.0, 5.0], [1.8, 3.0, 5.0]]),
+    "planned_regular": np.array([[2.0, 3.0, 5.0], [2.0, 3.0, 5.0]]),
+    "max_step": np.array([0.5, 0.5, 0.5]),
     "packs": ((2, 1, 2.5),),
     "priority": {"pack_price": 9, "floor": "law"},
     "index_names": ("rival",),
@@ -288,7 +290,7 @@ def test_every_rule_goes_through_the_file_of_a_bundle(one: Bundle) -> None:
     text = json.dumps(guardrails_document(rules), allow_nan=False)
     again = guardrails_from(json.loads(text), 3, 2)
     assert guardrails_document(again) == guardrails_document(rules)
-    for name in ("low", "high", "own_low", "own_high", "paid_low", "contrasts"):
+    for name in ("low", "high", "own_low", "own_high", "paid_low", "contrasts", "near_plan"):
         np.testing.assert_array_equal(getattr(again, name), getattr(rules, name))
 
 

@@ -17,7 +17,7 @@ function past(zone) {
     made("th", { scope: "row" }, row.weeks),
     ...Object.keys(PAST).map((name) => made("td", { className: "number" }, figure(row, name))),
   ));
-  const caption = made("caption", { className: "aside" }, `The plan beside the past, ${zone.zone}`);
+  const caption = made("caption", { className: "aside" }, `The plan beside the past, ${zone.zone}${zone.past[0].vat ? ", money without VAT" : ""}`);
   const table = made("table", { className: "past" }, caption, made("thead", {}, head), made("tbody", {}, ...rows));
   return [made("div", { className: "scroll", role: "region", ariaLabel: `The plan beside the past, ${zone.zone}`, tabIndex: 0 }, table)];
 }

@@ -217,6 +217,7 @@ def test_an_override_shows_its_cost_while_it_is_typed(page: Any, listed: Path, p
 def test_it_opens_with_the_summary(page: Any, listed: Path, summary: ListSummary) -> None:
     assert page.locator("#summary").is_hidden()
     page.reload()
+    page.locator("#summary", has_text="Recommended").wait_for()
     text = page.locator("#summary").inner_text()
     for words in (
         "Recommended: other regular prices.",
