@@ -113,10 +113,9 @@ def modelled_lines(report: dict[str, Any]) -> list[str]:
         else f"{categories} categories: {{:.0%}} of their revenue"
     )
     modelled, priced, held = report["revenue_modelled"], report["revenue_priced"], report["held"]
-    lines = [f"{whose.format(modelled)} is modelled, {priced:.0%} is priced"]
     total = sum(map(len, held.values()))
-    if total:
-        lines.append(f"not priced, in the market at planned prices: {total:,} product{'s' * (total != 1)}")
+    stay = f"; {total:,} product{'s' * (total != 1)} in the market at planned prices" if total else ""
+    lines = [f"{whose.format(modelled)} is modelled, {priced:.0%} is priced{stay}"]
     for why, names in sorted(held.items(), key=lambda item: -len(item[1])):
         more = len(names) - _NAMED
         also = f" and {more:,} more" if more > 0 else ""

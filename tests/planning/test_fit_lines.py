@@ -117,8 +117,7 @@ def test_the_shares_of_the_revenue_that_are_modelled_and_priced_come_first():
     shares = {"revenue_modelled": 0.962, "revenue_priced": 0.7149}
     report = {"category_response": [{}] * 12, "held": held, **shares}
     assert modelled_lines(report) == [
-        "12 categories: 96% of their revenue is modelled, 71% is priced",
-        "not priced, in the market at planned prices: 5 products",
+        "12 categories: 96% of their revenue is modelled, 71% is priced; 5 products in the market at planned prices",
         "  4, each as its price hardly moves: salt, oats, rye and 1 more",
         "  1, as it is too new: tea",
     ]
