@@ -173,7 +173,7 @@ class Assessment:
         each = (f"{name} {'+' * (part.mean > 0)}{part.amount(currency)}" for name, part in parts.items())
         assumed = " at the assumed unit costs" * costs_assumed(spec)
         sentences.append(f"Side by side: {', '.join(each)}{assumed}.")
-        if bounds is not None and not bounds.elsewhere and spec.guardrails.near_plan.size:
+        if bounds is not None and not bounds.elsewhere and bounds.at_step is not None:
             sentences.append(bounds.words())
         return " ".join(filter(None, (*sentences, *self._dropped(), *self._ruled())))
 

@@ -24,13 +24,13 @@ class AtBounds(NamedTuple):
 
     Attributes:
         total: Prices of the list.
-        at_step: Those at the largest step from the plan that the price rules allow.
+        at_step: Those at the largest step from the plan that the price rules allow; None where they limit no step.
         elsewhere: Those at another bound, as a floor, a ceiling or a margin.
         share: Share of the expected gain that prices at another bound bring; None where nothing is gained.
     """
 
     total: int
-    at_step: int
+    at_step: int | None
     elsewhere: int
     share: float | None
 
@@ -42,10 +42,14 @@ class AtBounds(NamedTuple):
             '12 of 336 prices stand at a bound other than the step and bring 8% of the gain; 95 stand at the step.'
             >>> AtBounds(336, 95, 0, 0.0).words()
             'No price stands at a bound other than the step; 95 of 336 stand at the step.'
+            >>> AtBounds(336, None, 12, 0.08).words()
+            '12 of 336 prices stand at a bound and bring 8% of the gain.'
         """
+        brings = "" if self.share is None else f" and bring {self.share:.0%} of the gain"
+        if self.at_step is None:
+            return f"{self.elsewhere} of {self.total} prices stand at a bound{brings}."
         if not self.elsewhere:
             return f"No price stands at a bound other than the step; {self.at_step} of {self.total} stand at the step."
-        brings = "" if self.share is None else f" and bring {self.share:.0%} of the gain"
         first = f"{self.elsewhere} of {self.total} prices stand at a bound other than the step{brings}"
         return f"{first}; {self.at_step} stand at the step."
 
@@ -65,12 +69,13 @@ def at_bounds(spec: MarketSpec, price: Floats) -> AtBounds:
     """
     rules, plan = spec.guardrails, own_plan(spec)
     moved = (np.abs(price / plan.price - 1) > _CHANGED) & ~rules.held
-    at_step = np.zeros(price.shape, np.bool_)
-    if rules.near_plan.size:
+    at_step, limited = np.zeros(price.shape, np.bool_), rules.near_plan.size > 0
+    if limited:
         deal = np.array([rules.deals_of(t, row) for t, row in enumerate(price)])
         at_step = _at_an_end(price, *rules.step_range(np.arange(len(price)), deal)) & moved
     elsewhere = _at_an_end(price, rules.own_low, rules.own_high) & moved & ~at_step
-    return AtBounds(price.size, int(at_step.sum()), int(elsewhere.sum()), _share(spec, plan, price, elsewhere))
+    count = int(at_step.sum()) if limited else None
+    return AtBounds(price.size, count, int(elsewhere.sum()), _share(spec, plan, price, elsewhere))
 
 
 def _at_an_end(price: Floats, low: NDArray[np.floating], high: NDArray[np.floating]) -> NDArray[np.bool_]:

@@ -131,7 +131,7 @@ def large_moves() -> float:
 def at_bounds() -> float:
     marks = [bounds for one in lists().values() if (bounds := one.found.at_bounds) is not None]
     total = sum(one.price.size for one in lists().values())
-    print(f"  {sum(mark.at_step for mark in marks)} of {total} prices stand at the step")
+    print(f"  {sum(mark.at_step or 0 for mark in marks)} of {total} prices stand at the step")
     return sum(mark.elsewhere for mark in marks) / total
 
 

@@ -42,6 +42,15 @@ def test_prices_at_the_step_and_at_other_bounds_are_told_apart(near):
     assert found.words().startswith("6 of 12 prices stand at a bound other than the step and bring 100% of the gain; ")
 
 
+def test_without_a_limit_on_steps_none_is_named(near):
+    free = near.with_changes(prices={"max_step": None, "ceiling": [2.06, 4.5]})
+    path = planned_prices(free).copy()
+    path[:, 0] = 2.06
+    found = at_bounds(free, path)
+    assert (found.at_step, found.elsewhere) == (None, PERIODS)
+    assert "step" not in found.words()
+
+
 def test_a_dropped_deal_stands_at_no_bound(near):
     path = planned_prices(near).copy()
     path[2, 1] = 3.0
