@@ -24,6 +24,8 @@ _WIDTHS = (0.3, 0.1, 0.03, 0.01, 0.003)
 # search.
 _MOST_IN_LINE = 200
 _MOST_ROUNDS = 50
+# Relative gain of a quasi-Newton step below which the search ends: a thousandth of a cent in a thousand dollars.
+_CLOSE = 1e-8
 # Numbers of one evaluation over all draws from which on kinks are searched over a part of the
 # draws.
 _LARGE = 500_000
@@ -244,12 +246,10 @@ def best_prices(spec: MarketSpec, money: PosteriorMoney, *, on_grid: bool = True
     ascent over the allowed prices of the grid.
 
     Args:
-        on_grid: Whether the prices lie on the price grid, and keep frozen prices and
-            the line order.
+        on_grid: Whether the prices lie on the price grid, and keep the line order.
     """
     low, high = (bound.astype(np.float64) for bound in (spec.guardrails.low, spec.guardrails.high))
-    if on_grid:
-        low, high = (np.where(spec.guardrails.held, spec.initial_price, bound) for bound in (low, high))
+    low, high = (np.where(spec.guardrails.held, spec.initial_price, bound) for bound in (low, high))
     search = _Search(spec, money, low, high, tied=on_grid)
     coarse = _Search(spec, money.thinned(_COARSE), low, high, tied=on_grid)
     fine = search if spec.num_draws * spec.sizes["T"] * spec.sizes["K"] * spec.sizes["N"] <= _LARGE else coarse
@@ -301,6 +301,8 @@ class _Search:
             most = min([most, *(price[n] + room / self.weights[own, n])])
             inside = grid[(grid >= least) & (grid <= most)]
             tried = np.append(price[n], inside)
+            if (tried == price[n]).all():  # as for a product that is held
+                continue
             values = self.money.along(n, tried, price)
             price[n] = tried[values.argmax()]
         return price
@@ -321,7 +323,7 @@ class _Search:
             return -scale * float(value.sum()), -scale * gradient * prices * unit
 
         bounds = list(zip(np.log(self.low) / unit, np.log(self.high) / unit, strict=True))
-        rules = {"method": "L-BFGS-B", "options": {"maxiter": 300, "ftol": 1e-10, "gtol": 1e-7}}
+        rules = {"method": "L-BFGS-B", "options": {"maxiter": 300, "ftol": _CLOSE, "gtol": 1e-7}}
         if len(self.links) or self.limit.size:
             step = np.zeros((len(self.links), price.size))
             for i, (small, large, _) in enumerate(self.links):
