@@ -159,15 +159,17 @@ def hold_base_price(policy: BasePolicy, learner_view: LearnerView, *, prices_alo
     Args:
         policy: The policy.
         learner_view: The view that it acts through.
-        prices_alone: Whether recommendations, promotions and orders stay as they are; prices have no discounts.
+        prices_alone: Whether promotions, orders and recommendations that come on top of none stay as they are; prices have
+            no discounts.
     """
     actor = actor_of(policy, learner_view)
     head = [module for module in actor.layers.modules() if isinstance(module, torch.nn.Linear)][-1]
     layout, count = learner_view.layout, len(head.bias)
     still = np.ones(count, bool)
     if prices_alone and learner_view.levels is None:
-        # Prices and discounts come first of a product's columns.
-        still = np.arange(count) % layout.size < 1 + layout.num_segments * layout.discounts
+        # Prices, discounts and scores come first of a product's columns.
+        planned = layout.recommend and learner_view.recommended_now is not None
+        still = np.arange(count) % layout.size < 1 + layout.num_segments * (layout.discounts + planned)
     rows = torch.from_numpy(still)
     with torch.no_grad():
         head.weight[rows] = 0.0

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from ..envs import MarketVecEnv
-from ..pricing import Action, FixedPrice, MarketView, Policy, competitor
+from ..pricing import Action, FixedPrice, MarketView, Policy, PricePath, competitor
 from ..scenarios import MarketSpec, goal_market
 from .classical import best_fixed
 from .cloning import clone
@@ -85,7 +85,7 @@ class Recommended:
 
 
 def recommended(spec: MarketSpec, prices: Policy) -> Policy:
-    """Prices with the recommender's choices, where these are decided; else the prices alone.
+    """Prices with the recommender's choices, where these are decided and the prices come without any; else the prices alone.
 
     A raw score of zero shows nothing in particular, so that a network that starts there would first
     have to learn what the recommender knows.
@@ -97,12 +97,17 @@ def recommended(spec: MarketSpec, prices: Policy) -> Policy:
         'fixed'
     """
     slot = spec.recommendation
-    if slot is None:
+    if slot is None or _recommends(prices):
         return prices
     candidates = np.asarray(slot.candidates) > 0
     rank = np.argsort(np.argsort(np.where(candidates, -np.asarray(slot.affinity), np.inf), axis=1, kind="stable"))
     share = rank / np.maximum(candidates.sum(axis=1, keepdims=True), 1)
     return Recommended(prices, np.where(candidates, 1 - share, -1.0).T.astype(np.float32), prices.name)
+
+
+def _recommends(policy: Policy | None) -> bool:
+    """Whether it is a plan that says what to show."""
+    return isinstance(policy, PricePath) and policy.recommendation is not None
 
 
 def longer(settings: Settings) -> Settings:
@@ -131,7 +136,7 @@ def imitate_opening(
         Whether there is such an opening.
     """
     view = venv.learner_view
-    if not (view.layout.recommend or view.layout.order):
+    if not ((view.layout.recommend and not _recommends(view.base)) or view.layout.order):
         return False
     best = settings.base_price == "best-fixed"
     # With a risk, the base prices are other ones than those best on average.

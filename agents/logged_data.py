@@ -13,6 +13,7 @@ from ..envs.adapters.sb3_env import Shaping
 from ..envs.kernels.state import Floats
 from ..pricing import Action, ActionLayout, ActionParts, Policy, action_from_parts, parts_from_action
 from ..pricing.action_layout import BESIDE_RULE
+from ..pricing.network_policy import scores_beside
 
 
 @dataclass(frozen=True)
@@ -144,18 +145,20 @@ def record_policy(learner_view: LearnerView, policy: Policy, *, disturbance: flo
     learner_view.reset()
     seen, steps, decided = [learner_view.observe()], [], np.empty(0, dtype=bool)
     for _ in range(market.spec.market.horizon_periods):
-        view, base = market.view, learner_view.base_now
+        view, base, planned = market.view, learner_view.base_now, learner_view.recommended_now
         action = policy.act(view)
-        advice, decided = _raw(learner_view, action, base), _decided(layout, action)
+        advice, decided = _raw(learner_view, action, base, planned), _decided(layout, action)
         if disturbance:
             noise = generator.standard_normal(advice.shape, dtype=np.float32)
             raw = np.clip(advice + level * noise * decided, -1.0, 1.0)
             around = layout.around(base, learner_view.base_price, raw[..., 0] == 0)
             silent = {part.name: None for part in fields(action) if getattr(action, part.name) is None}
             kept = {"deal": action.deal} | silent
-            action = replace(action_from_parts(layout.decode(raw), around, view), **kept)
+            action = action_from_parts(layout.decode(raw), around, view)
+            shown = scores_beside(planned, action.recommendation)
+            action = replace(action, **{"recommendation": shown} | kept)
         outcome = learner_view.follow(action)
-        done = _raw(learner_view, replace(action, price=outcome.list_price), base)
+        done = _raw(learner_view, replace(action, price=outcome.list_price), base, planned)
         steps.append((done, advice, outcome, learner_view.rewards(outcome)))
         seen.append(learner_view.observe())
     actions, advice, outcomes, money = zip(*steps, strict=True)
@@ -170,9 +173,11 @@ def record_policy(learner_view: LearnerView, policy: Policy, *, disturbance: flo
     )
 
 
-def _raw(learner_view: LearnerView, action: Action, base: Floats) -> Floats:
-    """(E, N, A) raw actions of an action around base prices, (N,) or (E, N)."""
+def _raw(learner_view: LearnerView, action: Action, base: Floats, planned: Floats | None) -> Floats:
+    """(E, N, A) raw actions of an action around base prices, (N,) or (E, N), and planned recommendation scores."""
     layout = learner_view.layout
+    if planned is not None and action.recommendation is not None:
+        action = replace(action, recommendation=action.recommendation - planned)
     follows = action.price == base
     base = layout.around(base, learner_view.base_price, follows)
     low, high = layout.low_multiplier * base, layout.high_multiplier * base

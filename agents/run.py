@@ -244,7 +244,11 @@ def _base_of(spec: MarketSpec, facts: dict[str, Any], settings: Settings) -> Pol
     plan = facts.get("base_plan")
     if plan is not None:
         deal = None if plan["deal"] is None else np.array(plan["deal"], bool)
-        return PricePath(np.array(plan["price"], np.float32), name=settings.base_price, deal=deal)
+        shown = plan.get("recommendation")
+        scores = None if shown is None else np.array(shown, np.float32)
+        return PricePath(
+            np.array(plan["price"], np.float32), name=settings.base_price, deal=deal, recommendation=scores
+        )
     return None if settings.base_price in STEADY else base_of(spec, settings.base_price)[1]
 
 
@@ -252,8 +256,8 @@ def plan_facts(base: Policy | None) -> dict[str, Any]:
     """The plan that a run's prices multiply, as its facts keep it; nothing for other base prices."""
     if not isinstance(base, PricePath):
         return {}
-    deal = None if base.deal is None else base.deal.tolist()
-    return {"base_plan": {"price": base.path.tolist(), "deal": deal}}
+    plan = {"price": base.path, "deal": base.deal, "recommendation": base.recommendation}
+    return {"base_plan": {name: None if part is None else part.tolist() for name, part in plan.items()}}
 
 
 def kept_fit_record(folder: Path) -> dict[str, Any] | None:

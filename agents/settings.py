@@ -225,8 +225,8 @@ def rows_of(spec: MarketSpec) -> tuple[bool, str]:
         return False, f"a row is a market: fewer than {PRODUCT_WISE_FROM} products"
     if count <= _MOST_JOINT and _stock_binds(spec):
         return False, f"a row is a market: {count} products whose stock or capacity binds"
-    held = int(spec.guardrails.follows_plan.sum())
-    return True, f"a row is a product: {f'{count - held} of ' if held else ''}{count} products"
+    decided = int(spec.is_decided.sum())
+    return True, f"a row is a product: {f'{decided} of ' if decided < count else ''}{count} products"
 
 
 def _stock_binds(spec: MarketSpec) -> bool:

@@ -228,6 +228,7 @@ class Market:
         base_price: Floats,
         *,
         deal: ArrayLike | None = None,
+        recommendation: ArrayLike | None = None,
         credit_price: NDArray[np.float32] | None = None,
         rival_price: ArrayLike | None = None,
     ) -> Outcome:
@@ -239,6 +240,7 @@ class Market:
             base_price: What a raw price of zero means, currency per unit: (N,), or (E, N) if it
                 differs between markets.
             deal: (E, N) as of `Action`.
+            recommendation: (E, N, K) scores that those of the raw action come on top of.
             credit_price: As for `step`.
             rival_price: As for `step`.
         """
@@ -251,6 +253,9 @@ class Market:
         decode(raw, np.ones(products, np.float32) if moves else base_price, self._decoding, most, proposed)
         if moves:
             proposed[0] *= base_price.T
+        if recommendation is not None and self._decoding.scores:
+            first = 1 + self._decoding.discounts
+            proposed[first : first + self._decoding.scores] += _markets_last(recommendation)
         announced = None if deal is None else _markets_last(deal)
         return self._step(proposed, self._decoding, rival_price, announced=announced, credit_price=credit_price)
 

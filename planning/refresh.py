@@ -164,9 +164,17 @@ def _around(old: Bundle, holding: Holding, spec: MarketSpec, seed: int) -> Netwo
         return replace(old.policy, base=price_path(spec, holding, None, seed))
     risk = old.manifest["run"]["settings"].get("risk", "mean")
     base_price, base = base_of(spec, _base_name(old), seed, risk)
+    if isinstance(base, PricePath) and not _recommends(old.policy.base):
+        base = replace(base, recommendation=None)
     if holding.toward_current:
-        base = price_path(spec, holding, base.path if isinstance(base, PricePath) else base_price, seed)
+        own = base if isinstance(base, PricePath) else base_price
+        base = price_path(spec, holding, own, seed)
     return replace(old.policy, base_price=base_price, base=base)
+
+
+def _recommends(base: object) -> bool:
+    """Whether a network's scores come on top of a plan's."""
+    return isinstance(base, PricePath) and base.recommendation is not None
 
 
 def _base_name(old: Bundle) -> str:

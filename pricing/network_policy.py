@@ -96,8 +96,30 @@ def _around(policy: NetworkPolicy | RecurrentPolicy, parts: ActionParts, view: M
     planned = policy.base.act(view)
     follows = np.asarray(parts.price_multiplier).reshape(planned.price.shape) == 1
     action = action_from_parts(parts, policy.layout.around(planned.price, policy.base_price, follows), view)
-    promotion = action.promotion if planned.promotion is None else planned.promotion
-    return replace(action, promotion=promotion, deal=planned.deal)
+    return replace(
+        action,
+        promotion=action.promotion if planned.promotion is None else planned.promotion,
+        recommendation=scores_beside(planned.recommendation, action.recommendation),
+        deal=planned.deal,
+    )
+
+
+def scores_beside(
+    planned: NDArray[np.float32] | None, learned: NDArray[np.float32] | None
+) -> NDArray[np.float32] | None:
+    """The recommendation scores of a plan, which those of a network raise or lower; each may be None.
+
+    Args:
+        planned: (E, N, K) those of the policy that a network is around.
+        learned: (E, N, K) those of the network.
+
+    Example:
+        >>> scores_beside(np.array([[[0.5]]]), np.array([[[-0.25]]])).tolist()
+        [[[0.25]]]
+    """
+    if planned is None or learned is None:
+        return learned if planned is None else planned
+    return planned + learned
 
 
 @dataclass(frozen=True)
@@ -113,7 +135,7 @@ class NetworkPolicy:
             number of products; False for one row per market, (E, N * F), without the columns that
             never change.
         base: a policy whose price is multiplied in place of `base_price`, period by period; where
-            it promotes, its promotions are those of the policy.
+            it promotes, its promotions are those of the policy; where it recommends, the network's scores come on top.
 
     Example:
         >>> import repricer

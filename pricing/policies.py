@@ -131,6 +131,8 @@ class PricePath:
         name: how tables and logs call the policy.
         base_stock, express_stock: as of `FixedPrice`.
         as_charged: as of `Action`, and `as_promoted` with it.
+        recommendation: (T, N, K) scores of showing a product to a segment, as of `Action`; None leaves the choice to the
+            recommender.
 
     Example:
         >>> import repricer
@@ -146,6 +148,7 @@ class PricePath:
     express_stock: NDArray[np.float32] | None = None
     as_charged: bool = False
     deal: NDArray[np.bool_] | None = None
+    recommendation: NDArray[np.float32] | None = None
 
     def act(self, view: MarketView) -> Action:
         """Propose the row of each market's period."""
@@ -154,9 +157,12 @@ class PricePath:
         promotion = None if self.promotion is None else self.promotion[row] - np.float32(0.5)
         price = path[row] if path.ndim == 2 else path[row, 0 if view.regime is None else view.regime]
         orders = orders_up_to(self.base_stock, self.express_stock, view)
-        deal = None if self.deal is None else self.deal[row]
-        stands = self.as_charged
-        return Action(price, promotion=promotion, deal=deal, **orders, as_charged=stands, as_promoted=stands)
+        shown = {
+            "recommendation": None if self.recommendation is None else self.recommendation[row],
+            "promotion": promotion,
+            "deal": None if self.deal is None else self.deal[row],
+        }
+        return Action(price, **shown, **orders, as_charged=self.as_charged, as_promoted=self.as_charged)
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,14 @@ class MarketSpec(MarketDescription):
             prices = replace(prices, prior_price_periods=prior_periods(self.period_days))
         return prices
 
+    @property
+    def is_decided(self) -> NDArray[np.bool_]:
+        """(N,) products of which anything is decided: a price that does not follow the plan, or whether to recommend them."""
+        decided = ~self.guardrails.follows_plan
+        if self.recommendation is None:
+            return decided
+        return decided | (np.asarray(self.recommendation.candidates) > 0).any(axis=0)
+
     @cached_property
     def guardrails(self) -> Guardrails:
         """The price rules, as training, evaluation and the price service apply them."""

@@ -10,6 +10,7 @@ import functools
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...envs import Market, seed_for
 from ...pricing import PricePath
@@ -31,6 +32,8 @@ _CHANGES = (*OPTIONS, Option(1.05), Option(1.1))
 _FAVOURED, _DEAL_FAVOURED = 0.7, 0.9
 # Halvings of the interval that the multiplier of a profit floor lies in, and its highest value.
 _HALVINGS, _MOST = 5, 4.0
+# Of a recommendation score, so that a run's file keeps it in a few characters.
+_DIGITS = 4
 # Simulated episodes of each draw, in which plans are compared in the end.
 _EPISODES = 4
 
@@ -47,6 +50,8 @@ def best_plan(spec: MarketSpec, risk: str = "mean") -> PricePath:
     each category follows what earns most in simulated markets, whose stock may run out. Where the market has a profit
     floor, the plan keeps it: unit costs are multiplied until it does.
 
+    Where the market has recommendation slots, each shows in each period what adds the most money to the plan.
+
     Args:
         spec: A market.
         risk: What is to be good over the draws: `mean`, or `cvar:0.1`, the mean gain over the shop's plan in the worst
@@ -57,7 +62,20 @@ def best_plan(spec: MarketSpec, risk: str = "mean") -> PricePath:
         >>> best_plan(load_scenario("stationary-logit")).path[0].tolist()
         [11.0]
     """
-    return path_of(spec, _found(spec, risk)[0], PLAN)
+    plan, multiplier = _found(spec, risk)
+    return path_of(spec, plan, PLAN, _recommendation(spec, plan, (multiplier - 1) * spec.products.shadow_cost))
+
+
+def _recommendation(spec: MarketSpec, plan: Plan, extra_cost: Array) -> NDArray[np.float32] | None:
+    """(T, N, K) scores of recommending: what showing a product adds, as a share of what the best one adds; None without
+    slots.
+    """
+    if spec.recommendation is None:
+        return None
+    gains = PlanValue(spec, draws=_some_draws(spec)).gains_of_showing(plan, extra_cost)
+    best = gains.max(axis=1, keepdims=True)
+    scores = np.divide(gains, best, out=np.zeros_like(gains), where=best > 0)
+    return np.clip(scores, 0, None).round(_DIGITS).astype(np.float32)
 
 
 def plan_multiplier(spec: MarketSpec, risk: str = "mean") -> float:
@@ -93,13 +111,18 @@ def _profit_of(value: PlanValue, plan: Plan) -> float:
     return float(((products.net(price) - products.unit_cost) * value.units(plan)).sum())
 
 
+def _some_draws(spec: MarketSpec) -> list[int]:
+    """The numbers of the draws that the search averages over, spread evenly."""
+    most = min(spec.num_draws, _DRAWS)
+    return [int(m) for m in np.linspace(0, spec.num_draws - 1, most).round()] if most else []
+
+
 class _Search:
     """Coordinate ascent over regular prices and deals."""
 
     def __init__(self, spec: MarketSpec, risk: str) -> None:
         self.spec, self.share = spec, worst_share(risk)
-        most = min(spec.num_draws, _DRAWS)
-        self.draws = [int(m) for m in np.linspace(0, spec.num_draws - 1, most).round()] if most else []
+        self.draws = _some_draws(spec)
         self.value = PlanValue(spec, draws=self.draws)
         self.after = AFTER * (spec.reference_price is not None)
         charged = None if spec.history is None else spec.history.charged_low

@@ -84,9 +84,9 @@ class PlanValue:
     def units(self, plan: Plan) -> Array:
         """(…, T, N) mean units."""
         course = course_of(self.spec, np.asarray(plan.price, np.float64), plan.deal)
-        return np.mean([self._units(truth, plan, course) for truth in self._truths], axis=0)
+        return np.mean([self._units(truth, plan, course, self._shown) for truth in self._truths], axis=0)
 
-    def _units(self, truth: MarketSpec, plan: Plan, course: Course) -> Array:
+    def _units(self, truth: MarketSpec, plan: Plan, course: Course, shown: NDArray[np.intp] | None) -> Array:
         price = np.asarray(plan.price, np.float64)
         period = np.minimum(np.arange(price.shape[-2]), len(self.planned.price) - 1)
         promoted = course.shown if self.spec.promotion is None else plan.feature > 0.5
@@ -94,7 +94,7 @@ class PlanValue:
             np.broadcast_to(part, price.shape).reshape(-1, price.shape[-1]) for part in (course.reference, promoted)
         ]
         period = np.broadcast_to(period, price.shape[:-1]).ravel()
-        given = {"reference": rows[0], "promoted": rows[1][:, None].astype(np.float64), "shown": self._shown}
+        given = {"reference": rows[0], "promoted": rows[1][:, None].astype(np.float64), "shown": shown}
         units = choice_model(truth).units(period, price.reshape(rows[0].shape), **given)
         return units.sum(axis=1).reshape(price.shape)
 
@@ -117,18 +117,51 @@ class PlanValue:
             plan = Plan(
                 *(np.concatenate([one, *[more] * after], axis=-2) for one, more in zip(plan, rest, strict=True))
             )
+        goal, course = self.goal, course_of(self.goal, np.asarray(plan.price, np.float64), plan.deal)
+        member = np.eye(len(goal.category_names))[goal.category_index]
+        weight = goal.market.discount_factor ** np.arange(plan.price.shape[-2])
+        found = []
+        for truth in self._truths:
+            earned = self._earned(truth, plan, course, self._shown, extra_cost)
+            found.append(np.einsum("...tn,t,nc->...c", earned, weight, member))
+        return np.stack(found)
+
+    def _earned(
+        self, truth: MarketSpec, plan: Plan, course: Course, shown: NDArray[np.intp] | None, extra_cost: Array | float
+    ) -> Array:
+        """(…, T, N) money of each product in a market, currency."""
         goal, price = self.goal, np.asarray(plan.price, np.float64)
-        course = course_of(goal, price, plan.deal)
         counts, returns = float(goal.market.objective == "profit"), goal.returns
         keeps = 1.0 if returns is None else 1 - returns.probability
         margin = keeps * (goal.products.net(price) - extra_cost) + counts * course.funding
-        member = np.eye(len(goal.category_names))[goal.category_index]
-        weight = goal.market.discount_factor ** np.arange(price.shape[-2])
-        found = []
-        for truth in self._truths:
-            earned = self._units(truth, plan, course) * (margin - counts * keeps * truth.products.unit_cost)
-            found.append(np.einsum("...tn,t,nc->...c", earned, weight, member))
-        return np.stack(found)
+        return self._units(truth, plan, course, shown) * (margin - counts * keeps * truth.products.unit_cost)
+
+    def gains_of_showing(self, plan: Plan, extra_cost: Array | float = 0.0) -> Array:
+        """(T, N, K) money that a segment's slot adds in each period if it shows a product, mean over the draws, currency;
+        0 for products that are no candidates.
+
+        Segments choose apart from each other, so that what their slots add is a sum.
+
+        Args:
+            plan: The plan, (T, N) each.
+            extra_cost: (N,) currency per unit beyond the unit cost.
+        """
+        slots = self.spec.recommendation
+        assert slots is not None, "called where there are slots"
+        course = course_of(self.goal, np.asarray(plan.price, np.float64), plan.deal)
+
+        def earned(shown: NDArray[np.intp]) -> Array:
+            by_draw = [self._earned(truth, plan, course, shown, extra_cost).sum(axis=-1) for truth in self._truths]
+            return np.mean(by_draw, axis=0)
+
+        gains = np.zeros((len(plan.price), self.spec.sizes["N"], self.spec.sizes["K"]))
+        nothing = np.full(gains.shape[2], -1)
+        alone = earned(nothing)
+        for k, n in np.argwhere(np.asarray(slots.candidates) > 0):
+            shown = nothing.copy()
+            shown[k] = n
+            gains[:, n, k] = earned(shown) - alone
+        return gains
 
 
 def stepped(spec: MarketSpec, plan: Plan, step: Array | float) -> Plan:
@@ -164,11 +197,11 @@ def plan_policies(spec: MarketSpec) -> dict[str, PricePath]:
     return {name: path_of(spec, plan, name) for name, plan in plans.items()}
 
 
-def path_of(spec: MarketSpec, plan: Plan, name: str) -> PricePath:
-    """The policy that follows a plan."""
+def path_of(spec: MarketSpec, plan: Plan, name: str, recommendation: NDArray[np.float32] | None = None) -> PricePath:
+    """The policy that follows a plan, with the (T, N, K) scores of recommending if there are any."""
     promotion = plan.feature.astype(np.float32) if spec.promotion is not None else None
     deal = None if planned_deals(spec) is None else plan.deal
-    return PricePath(plan.price.astype(np.float32), promotion, name=name, deal=deal)
+    return PricePath(plan.price.astype(np.float32), promotion, name=name, deal=deal, recommendation=recommendation)
 
 
 class Calendar:

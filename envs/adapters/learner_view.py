@@ -125,7 +125,7 @@ class LearnerView:
     Args:
         market: The markets, which the view steps.
         product_wise: A row is one product of one market with its own reward (E * R rows, of the R products that do not
-            keep their planned prices); otherwise a row is a market and its reward is the sum over its products.
+            keep their planned prices, or may be recommended); otherwise a row is a market and its reward is the sum over its products.
         reward: `drawn` money; its `expected` value given the action, which has less noise;
             product-wise, `expected-gain`, that value less what the product would have earned at its
             base price, which has the least noise, but counts what an action does in its own period
@@ -136,7 +136,7 @@ class LearnerView:
         base_price: (N,) the price that a raw price of zero means, currency per unit; the regular
             price by default.
         base: A policy whose price takes that role period by period; base_price then serves the
-            difference rewards only.
+            difference rewards only. Where it recommends, raw scores come on top of its own.
         reward_scale: Factor of all rewards; `auto` for the one that brings them to order one, as
             learning algorithms expect them.
         history: Number of periods in an observation, oldest first; before the first period they
@@ -195,9 +195,8 @@ class LearnerView:
         self.layout = layout or market.spec.action_layout(around, reach=price_reach, rule_at_zero=apart)
         columns = 1 if product_wise else regular.size
         features = row_width(market.catalogue, product_wise=product_wise)
-        # Nobody decides on a price that follows the plan.
-        free = np.flatnonzero(~market.spec.guardrails.follows_plan)
-        self.products = free if product_wise and free.size else np.arange(regular.size)
+        decided = np.flatnonzero(market.spec.is_decided)
+        self.products = decided if product_wise and decided.size else np.arange(regular.size)
         self.rows_per_market = self.products.size if product_wise else 1
         self.observation_space = Box(-FEATURE_LIMIT, FEATURE_LIMIT, (history * features,), np.float32)
         self.levels = None
@@ -373,7 +372,8 @@ class LearnerView:
         base = self.base_price
         if self.base is not None:
             planned = self.base.act(self.market.view)
-            base, given["deal"] = planned.price, planned.deal
+            base = planned.price
+            given |= {"deal": planned.deal, "recommendation": planned.recommendation}
         if self.layout.rule_at_zero:
             base = self.layout.around(base, self.base_price, raw[:, :: self.layout.size] == 0)
         return self._seen(self.market.step_raw(raw, self.layout, base, **given))
@@ -386,6 +386,11 @@ class LearnerView:
     def base_now(self) -> NDArray[np.float32]:
         """(N,), or (E, N) with a base policy: the price that a raw price of zero means now."""
         return self.base_price if self.base is None else self.base.act(self.market.view).price
+
+    @property
+    def recommended_now(self) -> NDArray[np.float32] | None:
+        """(E, N, K) the recommendation scores that those of a raw action come on top of now; None for none."""
+        return None if self.base is None else self.base.act(self.market.view).recommendation
 
     @property
     def _credit_price(self) -> NDArray[np.float32] | None:

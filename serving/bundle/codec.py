@@ -41,7 +41,7 @@ MOST = 1e12
 # or VAT.
 _OPTIONAL = ("elasticity_error", "level_error", "calendar", "max_express_units", "express_periods", "at_once", "vat")
 _PATH, _TABLE = "base_path", "base_table"
-_PATH_PARTS = {"price": "path", "promotion": "promotion", "deal": "deal"}
+_PATH_PARTS = {"price": "path", "promotion": "promotion", "deal": "deal", "recommendation": "recommendation"}
 """What a document says of a path of base prices, and the fields of `PricePath` that hold it."""
 _BY_PRODUCT = (
     "category",
@@ -249,10 +249,11 @@ def setup_from(document: dict[str, Any], guardrails: dict[str, Any]) -> PolicySe
         raise refusal(GUARDRAILS, f"planned_price must have the forecast's {catalogue.horizon} periods; got others")
     path, promotes = None, layout.promote
     if _PATH in document:
-        shapes = dict.fromkeys(_PATH_PARTS, "TN")
-        prices = arrays(CATALOGUE, document[_PATH], shapes, sizes, null=("promotion", "deal"))
+        shapes = {name: "TNK" if name == "recommendation" else "TN" for name in _PATH_PARTS}
+        prices = arrays(CATALOGUE, document[_PATH], shapes, sizes, null=("promotion", "deal", "recommendation"))
         deal = None if prices.get("deal") is None else prices["deal"] > 0
-        path = PricePath(prices["price"], prices.get("promotion"), deal=deal)
+        shown = prices.get("recommendation")
+        path = PricePath(prices["price"], prices.get("promotion"), deal=deal, recommendation=shown)
         promotes = promotes or path.promotion is not None
     if _TABLE in document:
         path = _table(document[_TABLE], sizes["N"], max(1, len(catalogue.regimes)))

@@ -101,8 +101,7 @@ def held(run: Run, holding: Holding, seed: int = 0) -> tuple[Actor, NetworkPolic
     moved = 1 + layout.num_segments * int(layout.discounts)
     factors = np.ones(layout.size, np.float32)
     factors[:moved] = share
-    base = run.base.path if isinstance(run.base, PricePath) else run.base_price
-    path = price_path(run.spec, holding, base, seed)
+    path = price_path(run.spec, holding, run.base_price if run.base is None else run.base, seed)
     blended: Any = replace(run, actor=scaled(run.actor, factors), base=path)
     return blended.actor, replace(blended.policy, name=path.name.replace("learned", run.policy.name, 1))
 
@@ -130,11 +129,13 @@ def check_orders(spec: MarketSpec, holding: Holding) -> None:
         raise BundleError(f"a bundle of prices that were not learned cannot order units; {got}; give --policy learned")
 
 
-def price_path(spec: MarketSpec, holding: Holding, base_price: NDArray[np.float32] | None, seed: int) -> PricePath:
-    """The base prices of a bundle by period, (T, N), and the promotions that are planned with them.
+def price_path(
+    spec: MarketSpec, holding: Holding, base: PricePath | NDArray[np.float32] | None, seed: int
+) -> PricePath:
+    """The base prices of a bundle by period, (T, N), and what is promoted and recommended with them.
 
     Args:
-        base_price: (N,) or (T, N) what the learned network multiplies; None without one.
+        base: (N,) prices, or the plan, that the learned network is around; None without one.
         seed: Seed of the search for the best fixed prices.
     """
     from ...agents import best_fixed
@@ -151,7 +152,8 @@ def price_path(spec: MarketSpec, holding: Holding, base_price: NDArray[np.float3
     planned, promotion = spec.products.regular_price, None
     if isinstance(current, PricePath):
         planned, promotion = current.path, current.promotion
-    own = {"learned": base_price, "regular": spec.products.regular_price, "current": planned}.get(prices)
+    learned, shown = (base.path, base.recommendation) if isinstance(base, PricePath) else (base, None)
+    own = {"learned": learned, "regular": spec.products.regular_price, "current": planned}.get(prices)
     own = best_fixed(spec, seed=seed).price if own is None else own
     path = np.broadcast_to(np.asarray(own, np.float64) ** (1 - share) * np.asarray(planned, np.float64) ** share, shape)
     if prices != "current" and share <= 0.5:
@@ -159,7 +161,7 @@ def price_path(spec: MarketSpec, holding: Holding, base_price: NDArray[np.float3
         promotion = None if holding.learned or spec.promotion is None else np.zeros(shape, np.float32)
     name = current.name if prices == "current" else prices
     name += f"+{share:.0%}:{current.name}" if share else ""
-    return PricePath(path.astype(np.float32), promotion, name=name)
+    return PricePath(path.astype(np.float32), promotion, name=name, recommendation=shown)
 
 
 def holds_line(manifest: dict[str, Any]) -> str:

@@ -4,14 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from repricer.agents import train
 from repricer.agents.posterior.best_plan import best_plan
-from repricer.envs import make_sb3_env, seed_for
+from repricer.envs import LearnerView, Market, make_sb3_env, seed_for
 from repricer.evaluation.uncertainty import compare_draws
 from repricer.pricing import PricePath
 from repricer.scenarios import MarketSpec, spec_from_table
 from repricer.scenarios.price_section import HistorySection
-from repricer.scenarios.sections import Posterior
+from repricer.scenarios.sections import Posterior, RecommendationSection
 
 PERIODS, POLICIES = 6, 17
 
@@ -76,6 +77,55 @@ def test_a_run_that_kept_the_plan_earns_what_the_plan_earns():
     compared = compare_draws(spec, [best_plan(spec), run.policy], episodes=4)
     assert compared.gain(run.policy.name, "plan").share == pytest.approx(0, abs=0.003)
     assert set(run.facts["beside_plan"]) == {"plan_earns", "learning_adds", "standard_error", "ahead"}
+
+
+def recommending(seed: int) -> MarketSpec:
+    """The same with two segments whose slots are decided; the third product keeps its planned prices and may be shown."""
+    spec, rng = fitted(seed, "revenue"), np.random.default_rng(seed)
+    quality, sensitivity = (np.tile(part, (2, 1)) for part in (spec.demand.quality, spec.demand.price_sensitivity))
+    quality[1, 2] += 0.7
+    segments = {"segments": ("near", "far"), "segment_share": np.full((1, 2), 0.5)}
+    return replace(
+        spec,
+        arrivals=replace(spec.arrivals, **segments),
+        demand=replace(spec.demand, quality=quality, price_sensitivity=sensitivity),
+        posterior=Posterior(draws=3, utility=rng.normal(0, 0.2, (3, 4))),
+        prices=replace(spec.prices, frozen=("c",), frozen_as_planned=True),
+        recommendation=RecommendationSection(
+            lift=np.full(2, 0.6),
+            candidates=np.array([[1.0, 1, 0, 1], [0, 1, 1, 1]]),
+            affinity=rng.random((2, 4)),
+        ),
+    )
+
+
+@pytest.mark.parametrize("product_wise", [True, False])
+def test_a_raw_action_of_zero_shows_what_the_plan_shows(product_wise):
+    spec = recommending(4)
+    plan = best_plan(spec)
+    shown = plan.recommendation.argmax(axis=1)
+    view = LearnerView(Market(spec, num_markets=2), product_wise=product_wise, base=plan, reward="expected")
+    assert view.rows_per_market == (4 if product_wise else 1), "a product that keeps its price may be recommended"
+    assert (shown == 2).any(), "else the test says nothing of it"
+    for row in shown:
+        outcome = view.step(np.zeros((view.num_rows, *view.action_space.shape), np.float32))
+        np.testing.assert_array_equal(outcome.shown, np.tile(row, (2, 1)))
+
+
+def test_what_is_learned_beside_a_plan_that_recommends_is_judged_as_it_learned():
+    spec = recommending(4)
+    settings = {"evaluations": 1, "validation_episodes": 64, "product_wise": True}
+    still = train(spec, steps=2_000, settings=settings | {"learning_rate": 1e-9})
+    compared = compare_draws(spec, [best_plan(spec), still.policy], episodes=4)
+    assert compared.gain(still.policy.name, "plan").share == pytest.approx(0, abs=1e-6)
+    run = train(spec, steps=4_000, settings=settings)
+    view = LearnerView(Market(spec, num_markets=2), product_wise=True, base=run.base, layout=run.layout)
+    other = Market(spec, num_markets=2)
+    for _ in range(PERIODS):
+        raw = run.actor(torch.from_numpy(view.observe())).detach().numpy()
+        learned, judged = view.step(raw), other.step(run.policy.act(other.view))
+        np.testing.assert_array_equal(learned.shown, judged.shown)
+        np.testing.assert_allclose(learned.expected_revenue, judged.expected_revenue, rtol=1e-5)
 
 
 def test_the_plan_is_at_least_as_good_as_what_anybody_would_try():

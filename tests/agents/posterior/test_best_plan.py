@@ -11,7 +11,7 @@ from repricer.agents.posterior.money import PosteriorMoney, draws_of
 from repricer.envs import rollout
 from repricer.scenarios import MarketSpec, floor_market, spec_from_table
 from repricer.scenarios.price_section import HistorySection
-from repricer.scenarios.sections import Posterior
+from repricer.scenarios.sections import Posterior, RecommendationSection
 
 PERIODS, REGULAR = 8, np.array([2.0, 3.0, 4.0])
 
@@ -117,3 +117,36 @@ def test_a_risk_measure_takes_the_plan_that_is_better_in_bad_draws():
         return float(np.sort(gains.sum(axis=1))[:3].mean())
 
     assert worst(cautious) >= worst(mean) - 1e-6
+
+
+def test_each_slot_shows_what_adds_most_to_the_plan():
+    """Two segments with tastes of their own: what is shown is what earns most of all that could be, slot by slot."""
+    spec = shop(4.0)
+    quality = np.array([[1.5, 0.2, 0.5], [0.1, 0.8, 2.0]])
+    candidates, affinity = np.array([[1.0, 1, 0], [1, 1, 1]]), np.array([[0.1, 0.9, 0.0], [0.9, 0.1, 0.5]])
+    spec = replace(
+        spec,
+        arrivals=replace(spec.arrivals, segments=("near", "far"), segment_share=np.array([[0.6, 0.4]])),
+        demand=replace(spec.demand, quality=quality, price_sensitivity=np.tile(4.0 / REGULAR, (2, 1))),
+        recommendation=RecommendationSection(lift=np.full(2, 0.5), candidates=candidates, affinity=affinity),
+    )
+    plan = best_plan(spec)
+    assert plan.recommendation.shape == (PERIODS, 3, 2)
+    assert (plan.recommendation.max(axis=1) == 1).all()
+    assert (plan.recommendation[:, 2, 0] == 0).all(), "no candidate of the first segment"
+
+    def earned(shown: np.ndarray) -> np.ndarray:
+        scores = np.zeros((PERIODS, 3, 2), np.float32)
+        for k, rows in enumerate(shown.T):
+            scores[np.arange(PERIODS)[rows >= 0], rows[rows >= 0], k] = 1
+        policy = replace(plan, recommendation=scores)
+        runs = [rollout(spec.draw(m), policy, episodes=2, seed=0, expected=True, assumed=spec) for m in range(16)]
+        return np.mean([run.objective.mean() for run in runs])
+
+    best = plan.recommendation.argmax(axis=1)
+    own = earned(best)
+    for k, n in [(0, 0), (0, 1), (0, -1), (1, 0), (1, 1), (1, 2), (1, -1)]:
+        other = best.copy()
+        other[:, k] = n
+        assert earned(other) <= own * (1 + 1e-6)
+    assert own > earned(np.tile(spec.shown_by_recommender, (PERIODS, 1))) * 1.001

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from repricer.agents import Run, best_fixed
+from repricer.agents import Run, best_fixed, train
 from repricer.agents.posterior import current_prices
 from repricer.envs import rollout
 from repricer.evaluation.uncertainty import candidates
 from repricer.pricing import BlendedPrice, Policy
 from repricer.scenarios import MarketSpec, spec_from_table
+from repricer.scenarios.price_section import HistorySection
 from repricer.serving import BundleError, Predictor, example_state, export, load_bundle
 from repricer.serving.exporter.holding import Holding
 
@@ -108,3 +109,18 @@ def test_prices_that_were_not_learned_cannot_order(shop: MarketSpec, tmp_path: P
     with pytest.raises(BundleError, match="cannot order units; got the best fixed prices for promoting-shop"):
         export(make_run(ordering, product_wise=True), tmp_path / "bundle", holding=Holding("best-fixed"))
     assert not (tmp_path / "bundle").exists()
+
+
+@pytest.mark.parametrize(("prices", "share"), [("learned", 0.0), ("learned", 0.25), ("plan", 0.0)])
+def test_a_bundle_shows_what_its_plan_and_network_show(make_shop, tmp_path: Path, prices: str, share: float) -> None:
+    spec = make_shop(market={"objective": "revenue"}, stock=None)
+    spec = replace(spec, history=HistorySection(price=np.tile([4.0, 5.0, 3.0], (8, 1))))
+    settings = {"base_price": "plan", "product_wise": True, "evaluations": 1, "validation_episodes": 16}
+    run = train(spec, steps=2_000, settings=settings)
+    assert run.base.recommendation is not None
+    holding = Holding(prices, share)
+    wanted = wanted_policy(run, holding)
+    bundle = load_bundle(export(run, tmp_path / "bundle", holding=holding))
+    one, two = (rollout(spec, policy, episodes=8, seed=4) for policy in (wanted, bundle.policy))
+    np.testing.assert_array_equal(two.shown, one.shown)
+    np.testing.assert_array_equal(bundle.policy.base.recommendation, run.base.recommendation)
