@@ -1,7 +1,8 @@
 """How customers answer to regular prices, from how these differ between stores and over the weeks.
 
 Deals move far more units than regular prices of the same size, so they tell little of the latter. Weeks on deal are
-therefore left out here, and stores are compared with each other in blocks of eight weeks: with an effect of every
+therefore left out here, and those in which most stores are on deal in all of them: a store that sits the chain's deal out
+would else be compared with stores on deal. Stores are compared with each other in blocks of eight weeks: with an effect of every
 product in every block and of every product in every store, only changes in the differences between stores count. The
 level of a store's prices, which the shop may have chosen by its customers, does not.
 
@@ -19,6 +20,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy import stats
 
+from ...pricing.planned_deals import DEAL as DEAL_SHARE
 from .priors import Priors
 
 Array = NDArray[np.float64]
@@ -93,6 +95,11 @@ class LastingResponse:
     moves: int = 0
     stores: int = 0
     experiment: Experiment | None = None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the sales tell anything of the response to regular prices."""
+        return bool(np.isfinite([each.error for each in (*self.relative, self.category)]).any())
 
     def draws(self, priors: Priors, count: int, seed: int) -> tuple[Array, Array]:
         """(M,) draws of both absolute elasticities, each definition of a deal as likely as the others.
@@ -205,8 +212,8 @@ class _Blocks:
         carried = np.isfinite(regular).any(axis=1, keepdims=True)
         units, price, regular = (x[:, last].reshape(shape) for x in (np.where(carried, units, np.nan), price, regular))
         with np.errstate(invalid="ignore", divide="ignore"):
-            self.plain = (price >= share * regular).sum(axis=2)
-            usual = price >= share * regular
+            usual = (price >= share * regular) & ~_chain_on_deal(price, regular)
+            self.plain = usual.sum(axis=2)
             log_price = np.where(usual, np.log(price), 0.0).sum(axis=2) / self.plain
             sold = np.where(usual, units, 0.0).sum(axis=2)
             mean = sold.sum(axis=1, keepdims=True) / np.maximum(self.plain.sum(axis=1, keepdims=True), 1)
@@ -257,6 +264,15 @@ class _Blocks:
         values = [*columns, np.log(np.where(known, self.total, 1.0))]
         *columns, y = (_within(v, weight, ((0,), (1,))) for v in values)
         return _slope(columns, y, weight, _BIAS_STORES)
+
+
+def _chain_on_deal(price: Array, regular: Array) -> NDArray[np.bool_]:
+    """(1, ...) whether more than half of the stores, of those along the first axis that sold a product, had it on deal; of two
+    stores or one, nothing is said.
+    """
+    on_deal = price < DEAL_SHARE * regular
+    most = on_deal.sum(axis=0, keepdims=True) > 0.5 * np.isfinite(price).sum(axis=0, keepdims=True)
+    return most & (len(price) > 2)
 
 
 class _AssignedBlocks(_Blocks):

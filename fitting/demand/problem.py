@@ -12,7 +12,7 @@ import torch
 import xarray as xr
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
-from scipy.special import softmax
+from scipy.special import log_softmax, logsumexp, softmax
 
 from ...data.weeks import periods_in_a_week
 from ...forecasting.models.lstm_network import reproducible_torch
@@ -65,8 +65,8 @@ class Problem:
     def solve(self, *, draws: int = 200, seed: int = 0, n_jobs: int | None = None) -> FittedDemand:
         """Estimate every candidate model of every category, and draw from all of them in proportion.
 
-        A draw is of one model in all categories: of how customers answer, one category alone tells little. Models are
-        as likely as their evidence times their prior probability (Kass and Raftery 1995, JASA 90).
+        A draw is of one model in all categories: of how customers answer, one category alone tells little. How likely
+        models are, see `model_chances`.
 
         Args:
             draws: M, number of posterior draws.
@@ -90,8 +90,13 @@ class Problem:
             delayed(_estimated)(models, own, self.priors, draws, seed + c)
             for c, (models, own) in enumerate(zip(candidates, lasting, strict=True))
         )
-        posteriors, evidence = zip(*estimates, strict=True)
-        chances = softmax(np.log([model.prior for model in candidates[0]]) + np.sum(evidence, axis=0))
+        posteriors, weekly, of_regular = zip(*estimates, strict=True)
+        chances = model_chances(
+            candidates[0],
+            np.sum(weekly, axis=0),
+            np.sum(of_regular, axis=0),
+            known=any(own.is_known for own in lasting),
+        )
         return self._mixed(grids, candidates, posteriors, lasting, strength, chances, draws, seed)
 
     def _lasting(self, here: NDArray[np.intp]) -> LastingResponse:
@@ -147,14 +152,14 @@ class Problem:
 
 def _estimated(
     models: list[CandidateModel], lasting: LastingResponse, priors: Priors, draws: int, seed: int
-) -> tuple[list[CategoryPosterior], list[float]]:
-    """A category's posterior under each model, all at the shocks that the first one found likely, and the log evidence of
-    each: by its weekly sales, and by what its stores tell of regular prices.
+) -> tuple[list[CategoryPosterior], list[float], list[float]]:
+    """A category's posterior under each model, all at the shocks that the first one found likely, the log evidence of
+    each by its weekly sales, and by what its stores tell of regular prices.
 
     That of the weekly sales is also the evidence if some products answer unlike the others: else, one product whose units
     do not fall with its price would speak for a shop whose prices follow demand.
     """
-    posteriors, evidence = list[CategoryPosterior](), list[float]()
+    posteriors, evidence, of_regular = list[CategoryPosterior](), list[float](), list[float]()
     unlike, shocks = np.zeros(0, dtype=bool), ()
     with reproducible_torch():
         for model in models:
@@ -172,8 +177,40 @@ def _estimated(
                 relative = posterior.steepness
                 category = relative * (1 / (1 + np.exp(-posterior.draws[:, posterior.model.layout.outside][:, 0])))
             posteriors.append(posterior)
-            evidence.append(weekly + lasting.log_likelihood(relative, category))
-    return posteriors, evidence
+            evidence.append(weekly)
+            of_regular.append(lasting.log_likelihood(relative, category))
+    return posteriors, evidence, of_regular
+
+
+def model_chances(models: Sequence[CandidateModel], weekly: Array, of_regular: Array, *, known: bool) -> Array:
+    """How likely the models are: as their evidence times their prior probability (Kass and Raftery 1995, JASA 90).
+
+    Whether customers answer to deals and to regular prices in one way or in two is judged by what is known of regular prices
+    alone, where anything is. Models with two responses take their answer to regular prices from there; one with a single
+    response fits it to all weeks, and these are mostly moved by deals. By the weekly sales, the former would lose wherever
+    the two answers differ, which is where they are needed.
+
+    Args:
+        models: The candidates.
+        weekly: Log evidence of each by the weekly sales.
+        of_regular: Log evidence of each by what is known of regular prices.
+        known: Whether anything is.
+
+    Example:
+        >>> one, two = CandidateModel("one", 0.2, None), CandidateModel("two", 0.8, None, deals=4)
+        >>> model_chances([one, two], np.array([90.0, 0.0]), np.array([-9.0, -1.0]), known=True).round(2).tolist()
+        [0.0, 1.0]
+    """
+    prior = np.log([model.prior for model in models])
+    two = np.array([model.deals > 0 for model in models])
+    if not known or two.all() or not two.any():
+        return softmax(prior + weekly + of_regular)
+    chances, score = np.zeros(len(models)), np.zeros(2)
+    for number, own in enumerate((~two, two)):
+        by_sales = log_softmax(prior[own] + weekly[own])
+        chances[own] = softmax(by_sales + of_regular[own])
+        score[number] = logsumexp(prior[own]) + logsumexp(by_sales + of_regular[own])
+    return chances * softmax(score)[two.astype(int)]
 
 
 class _Drawn(NamedTuple):

@@ -1,5 +1,7 @@
 """The response to regular prices, from how these differ between stores."""
 
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,12 +10,17 @@ from repricer.data.panel.regular_prices import upper_envelope
 from repricer.fitting.demand import LastingResponse, Priors, lasting_response
 from repricer.fitting.demand.lasting_response import Estimate
 
+module = sys.modules[Estimate.__module__]
+
 NAMES = list("abcdef")
 
 
-def stores(relative=-2.0, category=-0.4, *, count=40, weeks=104, deals=3.5, confounded=0.0, seed=0) -> xr.Dataset:
+def stores(
+    relative=-2.0, category=-0.4, *, count=40, weeks=104, deals=3.5, confounded=0.0, sitting_out=None, seed=0
+) -> xr.Dataset:
     """Sales of a chain. Stores move their regular prices every half a year; the level of their prices goes with their
-    demand, which says nothing of how customers answer.
+    demand, which says nothing of how customers answer. Deals are of single stores, or of the chain, where a share of the
+    stores sits each out and loses customers to the others, the more the dearer it is.
     """
     generator, products = np.random.default_rng(seed), len(NAMES)
     shape = (count, weeks, products)
@@ -22,9 +29,15 @@ def stores(relative=-2.0, category=-0.4, *, count=40, weeks=104, deals=3.5, conf
     common = np.repeat(generator.normal(0, 0.05, (count, -(-weeks // 26), 1)), 26, axis=1)[:, :weeks]
     log_regular = 1.0 + confounded * taste + steps + common
     depth = np.where(generator.random(shape) < 0.3, generator.uniform(0.1, 0.3, shape), 0.0)
+    lost = np.zeros(shape)
+    if sitting_out is not None:
+        chain = np.where(generator.random(shape[1:]) < 0.3, generator.uniform(0.1, 0.3, shape[1:]), 0.0)
+        sits = generator.random(shape) < sitting_out
+        depth = np.where(sits, 0.0, chain)
+        lost = np.where(sits & (chain > 0), deals * (steps + common), 0.0)
     week = 0.3 * generator.standard_normal((1, weeks, products))
     level = log_regular.mean(axis=2, keepdims=True)
-    mean = np.exp(3 + taste + week + relative * (log_regular - level) + category * level + deals * depth)
+    mean = np.exp(3 + taste + week + relative * (log_regular - level) + category * level + deals * depth - lost)
     price = np.exp(log_regular) * (1 - depth)
     values = {"units": generator.poisson(mean).astype(float), "price": price, "regular_price": upper_envelope(price)}
     return xr.Dataset(
@@ -54,6 +67,16 @@ def test_with_deals_kept_in_the_answer_would_be_that_to_deals():
     panel = stores()
     panel["regular_price"] = panel["price"]
     assert lasting_response(panel, NAMES).relative[0].value < -2.4
+
+
+def test_stores_that_sit_out_a_deal_of_the_chain_are_not_compared_with_stores_on_deal(monkeypatch):
+    """Deals move units three times as much as regular prices do; what a store loses to them would pass for its own price's."""
+    drawn = [stores(-1.5, deals=4.5, sitting_out=0.4, seed=seed) for seed in range(4)]
+    found = [lasting_response(panel, NAMES).relative[0].value for panel in drawn]
+    assert np.mean(found) == pytest.approx(-1.5, abs=0.3)
+    monkeypatch.setattr(module, "_chain_on_deal", lambda price, regular: np.zeros_like(price, bool))
+    without = [lasting_response(panel, NAMES).relative[0].value for panel in drawn]
+    assert np.mean(without) < -1.9
 
 
 def test_one_price_everywhere_tells_nothing_and_leaves_the_prior():
