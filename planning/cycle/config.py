@@ -180,6 +180,9 @@ class Config(_Section, frozen=True):
 class Cycle:
     """A configuration with its paths.
 
+    Attributes:
+        parts: The products of each part's market, once they are chosen; see `stages.fit_stage`.
+
     Raises:
         CycleError: The file cannot be read, a key or value is not allowed, or a file that it names is missing.
     """
@@ -187,6 +190,7 @@ class Cycle:
     def __init__(self, path: Path) -> None:
         self.config = read(Config, toml_table(path, CycleError), str(path), CycleError)
         self._base = path.parent
+        self.parts: dict[str, DataFrame] | None = None
         self.out = self._base / self.config.out
         if wrong := next(filter(None, self._mistakes()), None):
             raise CycleError(f"{path}{wrong}")

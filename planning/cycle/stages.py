@@ -66,6 +66,7 @@ def import_stage(cycle: Cycle, folder: Path, key_file: Path) -> Facts:
     lines.append(f"{totals.weeks} weeks, {sold}{discounts}")
     by = cycle.config.fit.by
     zones = {} if by == "chain" else price_zones(tables.sales, by)
+    cycle.parts = None  # of other tables
     parts = [part for part in _parts(cycle, tables, Zone(next(iter(zones)), zones) if zones else None) if part]
     risk = cycle.config.train.risk
     if parts and risk != "mean":
@@ -75,10 +76,14 @@ def import_stage(cycle: Cycle, folder: Path, key_file: Path) -> Facts:
 
 
 def _parts(cycle: Cycle, tables: Tables, zone: Zone | None) -> dict[str, pd.DataFrame]:
-    """The products of each part's market; one without a name is the whole catalogue."""
+    """The products of each part's market; one without a name is the whole catalogue. All zones have the same: they are chosen
+    once.
+    """
     from ...fitting import ShopRules
 
-    return cycle.config.fit.parts(tables, ShopRules.load(cycle.file(cycle.config.fit.rules)), zone)
+    if cycle.parts is None:
+        cycle.parts = cycle.config.fit.parts(tables, ShopRules.load(cycle.file(cycle.config.fit.rules)), zone)
+    return cycle.parts
 
 
 def first_day(tables: Tables, period: str = "week") -> str:
