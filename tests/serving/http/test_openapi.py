@@ -69,7 +69,7 @@ def test_its_paths_are_those_of_the_service(
     write_list(tmp_path / "list.csv", price_rows, currency="EUR")
     settings = ServiceSettings(price_list=str(tmp_path / "list.csv"))
     app: Any = create_app(one_path, log=tmp_path / "log.db", settings=settings)
-    methods = {path: {method.lower() for method in found} for path, found in app._routes.items()}
+    methods = {route.path: {method.lower() for method in route.methods} for route in app.routes}
     described = {path: set(found) for path, found in document["paths"].items()}
     pages = {"/", "/docs", "/openapi.json", "/price-list"}
     assert {path for path in methods if path not in pages and not path.startswith("/page/")} == described.keys()
