@@ -152,8 +152,25 @@ def test_alerts_ask_for_metrics_and_labels_that_there_are() -> None:
             assert {matcher.name for matcher in selector.matchers.matchers} <= known[selector.name], rule
     assert seen > len(rules)
     page = (DEPLOY.parent / "docs/slo.md").read_text()
-    for rule in rules:
-        assert "record" in rule or f"`{rule['alert']}`" in page, rule
+    rows = re.findall(r"(?m)^\| (`Repricer.*?) \| (\w+) \|", page)
+    stated = {name: severity for names, severity in rows for name in re.findall(r"`(\w+)`", names)}
+    assert stated == {rule["alert"]: rule["labels"]["severity"] for rule in rules if "alert" in rule}
+    assert _commands(page).keys() == stated.keys()
+    for alert, commands in _commands(page).items():
+        assert {line.split()[0] for line in commands} <= PROGRAMS, alert
+
+
+PROGRAMS = {"curl", "iostat", "journalctl", "repricer", "REPRICER_TOKEN=KEY", "ss", "systemctl", "top"}
+
+
+def _commands(page: str) -> dict[str, list[str]]:
+    """The commands that a page on alerts names for each, of those that it opens a paragraph with."""
+    found: dict[str, list[str]] = {}
+    text = page.partition("### What to do\n")[2]
+    for names, commands in re.findall(r"(?m)^((?:`Repricer\w+`(?:, )?)+):(?:.*\n)+?\n((?: {4}.*\n)+)", text):
+        for name in re.findall(r"`(\w+)`", names):
+            found.setdefault(name, []).extend(line.strip() for line in commands.splitlines())
+    return found
 
 
 @pytest.mark.parametrize("text", [UNIT, DESK_UNIT], ids=["serve", "desk"])
