@@ -28,7 +28,7 @@ from .deployment import Deployment
 from .desk import Desk
 from .desk_routes import desk_routes
 from .gate.application import guarded
-from .gate.own_bodies import MAX_BODY
+from .gate.checks import MAX_BODY
 from .page.assets import asset_routes
 from .page.current_prices import current_price_routes
 from .page.price_list import price_list_routes

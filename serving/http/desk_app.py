@@ -23,9 +23,9 @@ from .desk import Desk
 from .desk_routes import desk_routes
 from .gate import Call, Routes
 from .gate.application import guarded
+from .metrics import RequestCounts
 from .page.assets import asset_routes
 from .page.price_list import price_list_routes
-from .request_counts import RequestCounts
 from .settings import AccessSettings
 
 _log = logging.getLogger(__name__)

@@ -9,15 +9,11 @@ from starlette.middleware import Middleware
 from starlette.types import Lifespan
 
 from ..api_keys import KeyRing
-from ..request_counts import RequestCounts
+from ..metrics import RequestCounts
 from ..settings import AccessSettings
-from .access import Access
-from .calls import Routes, starlette_routes
-from .headers import KnownHost, OneReading, ShortHeaders
-from .own_bodies import OwnBodies
+from .calls import RequestRecorder, Routes, starlette_routes
+from .checks import Access, KnownHost, OneReading, OwnBodies, RateLimit, ShortHeaders
 from .problems import handlers
-from .rate_limit import RateLimit
-from .recorded import Recorded
 
 
 def guarded(
@@ -40,7 +36,7 @@ def guarded(
     keys = None if settings.keys is None else KeyRing(settings.keys)
     limit = RateLimit(settings.rate, settings.burst)
     middleware = [
-        Middleware(Recorded, counts=counts, paths={route.path for route in found}),
+        Middleware(RequestRecorder, counts=counts, paths={route.path for route in found}),
         Middleware(OneReading),
         Middleware(KnownHost, hosts=settings.hosts),
         Middleware(ShortHeaders),

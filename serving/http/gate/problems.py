@@ -19,7 +19,7 @@ from ...market_state import StateError
 from ...price_list.rows import ListError
 from ..bodies import BodyError
 from ..switchboard import DeploymentError
-from .calls import PRICES
+from .paths import PRICES
 
 _REFUSALS: dict[type[Exception], int] = {
     ContradictionError: 409,

@@ -12,7 +12,7 @@ from ...bundle.reading import Bundle
 from ..gate import Call, Routes
 from ..gate.calls import Answer
 from ..openapi import openapi
-from .templates import FOLDER, HEADERS, NO_SNIFFING, POLICY
+from .templates import CONTENT_POLICY, FOLDER, HEADERS, NO_SNIFFING
 
 _ASSETS = dict.fromkeys(
     ("page.js", "price_list.js", "price_image.js", "rules.js", "summary.js", "docs.js"), "text/javascript"
@@ -40,7 +40,7 @@ def asset_routes(bundle: Callable[[], Bundle], paths: Collection[str]) -> Routes
     assets = {FOLDER / name: kind for name, kind in _ASSETS.items()}
     assets |= {_SWAGGER / name: kind for name, kind in _SWAGGER_ASSETS.items()}
     found = {f"GET /page/{file.name}": _static(file.read_bytes(), kind) for file, kind in assets.items()}
-    docs = HEADERS | {"Content-Security-Policy": POLICY.replace("img-src 'self'", "img-src 'self' data:")}
+    docs = HEADERS | {"Content-Security-Policy": CONTENT_POLICY.replace("img-src 'self'", "img-src 'self' data:")}
     found["GET /docs"] = _static((FOLDER / "docs.html").read_bytes(), "text/html", docs)
     return {**found, "GET /openapi.json": document}
 

@@ -11,10 +11,10 @@ from starlette.responses import HTMLResponse
 from ....pricing.wording import feature_words, policy_words, rule_words
 
 FOLDER = Path(__file__).parent
-POLICY = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; "
-POLICY += "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+CONTENT_POLICY = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; "
+CONTENT_POLICY += "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 NO_SNIFFING = {"X-Content-Type-Options": "nosniff"}
-HEADERS = {**NO_SNIFFING, "Content-Security-Policy": POLICY, "Referrer-Policy": "no-referrer"}
+HEADERS = {**NO_SNIFFING, "Content-Security-Policy": CONTENT_POLICY, "Referrer-Policy": "no-referrer"}
 HEADERS["Cache-Control"] = "no-store"
 
 
