@@ -108,7 +108,7 @@ def calls() -> float:
 @check("serving", f"{_OF}: of them not answered by the service within the time-out of 1 s", "==", 0)
 def unanswered() -> float:
     found = _rolled()
-    return len(found.failed) + found.late + found.calls - len(found.failed) - found.sources["service"]
+    return found.calls - found.sources["service"] + found.late
 
 
 @check("serving", f"{_OF}: answered and not once in the log, with the same prices", "==", 0)
