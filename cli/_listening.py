@@ -62,6 +62,21 @@ class Listening(NamedTuple):
     def _named_host(self) -> str:
         return f"[{self.host}]" if ":" in self.host else self.host
 
+    def tls(self) -> ssl.SSLContext | None:
+        """Certificate and key; None for plain HTTP. Raises ValueError where they are not."""
+        if self.tls_certificate is None or self.tls_key is None:
+            return None
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        try:
+            # Without a password, OpenSSL would ask for one on the terminal.
+            context.load_cert_chain(self.tls_certificate, self.tls_key, password="")
+        except OSError as error:
+            got = f"{self.tls_certificate} and {self.tls_key}: {error.strerror or error}"
+            must = "--tls-certificate and --tls-key must be PEM files of a certificate and its key"
+            raise ValueError(f"{must}; got {got}; name others") from None
+        return context
+
     def check(self, keys: Path | None) -> None:
         """Raise ValueError where others could reach what must not be theirs, or read what is on its way.
 
@@ -71,8 +86,7 @@ class Listening(NamedTuple):
         if (self.tls_certificate is None) != (self.tls_key is None):
             given = "--tls-key" if self.tls_certificate is None else "--tls-certificate"
             raise ValueError(f"--tls-certificate and --tls-key must be given together; got {given} alone; give both")
-        if self.tls_certificate is not None and self.tls_key is not None:
-            _check_certificate(self.tls_certificate, self.tls_key)
+        self.tls()
         if self.is_local:
             return
         if keys is None:
@@ -149,17 +163,5 @@ def run(app: Any, listening: Listening, *, log_level: str, drain: float = 0.0) -
         log_config=log_settings(log_level),
         access_log=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
-        ssl_certfile=listening.tls_certificate,
-        ssl_keyfile=listening.tls_key,
+        tls=listening.tls(),
     )
-
-
-def _check_certificate(certificate: Path, key: Path) -> None:
-    """Raise ValueError where they are not a certificate and its key."""
-    try:
-        # Without a password, OpenSSL would ask for one on the terminal.
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
-    except OSError as error:
-        got = f"{certificate} and {key}: {error.strerror or error}"
-        must = "--tls-certificate and --tls-key must be PEM files of a certificate and its key"
-        raise ValueError(f"{must}; got {got}; name others") from None

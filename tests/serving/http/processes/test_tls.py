@@ -22,6 +22,7 @@ from repricer.serving import Bundle, example_state
 from repricer.serving.http.api_keys import add_key
 
 from .certificates import NAME, self_signed
+from .limited import limited_service
 
 DEPLOY = Path(__file__).parents[4] / "deploy"
 HAPROXY = shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
@@ -73,6 +74,36 @@ def test_the_service_speaks_tls_by_its_own_certificate(one_path: Path, one: Bund
         body = json.dumps(example_state(one.catalogue))
         assert asked(port, certificate, body, authorization=f"Bearer {token}").status == 200
         assert not answers_plain(port)
+
+
+def test_idle_handshakes_beyond_the_open_files_write_one_line_and_stop_no_caller(
+    one_path: Path, one: Bundle, tmp_path: Path
+) -> None:
+    certificate, key = self_signed(tmp_path)
+    body = json.dumps(example_state(one.catalogue))
+    words = ("--tls-certificate", str(certificate), "--tls-key", str(key))
+    with limited_service(one_path, *words, files=96) as (_, port, log), contextlib.ExitStack() as stack:
+        for _ in range(200):
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
+        started = time.monotonic()
+        assert {asked(port, certificate, body).status for _ in range(5)} == {200}
+        assert time.monotonic() - started < 5
+        time.sleep(1.5)
+        lines = log.read_text().splitlines()
+    assert sum("too many connections" in line for line in lines) == 1
+    assert not any("out of system resource" in line for line in lines)
+
+
+def test_a_handshake_that_takes_long_is_ended(one_path: Path, one: Bundle, tmp_path: Path) -> None:
+    certificate, key = self_signed(tmp_path)
+    words = ("--tls-certificate", str(certificate), "--tls-key", str(key))
+    with limited_service(one_path, *words) as (_, port, log):
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as idle:
+            started = time.monotonic()
+            assert idle.recv(1) == b""
+            assert 3 < time.monotonic() - started < 15
+        assert asked(port, certificate, json.dumps(example_state(one.catalogue))).status == 200
+        assert "Traceback" not in log.read_text()
 
 
 @pytest.mark.skipif(HAPROXY is None, reason="HAProxy is not installed")
