@@ -27,6 +27,8 @@ _HALF_SENT = 1.0
 """Seconds for the rest of a request that is half sent when the service stops."""
 _HANDSHAKE_SECONDS = 5.0
 """For the handshake of TLS; a connection in it makes room as an idle one does."""
+_GOODBYE_SECONDS = 0.5
+"""In which an idle caller may answer the end of TLS; it would keep the service from stopping."""
 _log = logging.getLogger(__name__)
 
 
@@ -118,7 +120,12 @@ class Handshake(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         try:
             secure = await loop.start_tls(
-                self.transport, self, self._tls, server_side=True, ssl_handshake_timeout=_HANDSHAKE_SECONDS
+                self.transport,
+                self,
+                self._tls,
+                server_side=True,
+                ssl_handshake_timeout=_HANDSHAKE_SECONDS,
+                ssl_shutdown_timeout=_GOODBYE_SECONDS,
             )
         except OSError:  # another protocol, no common cipher, too slow, or put out
             self.transport.abort()

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -92,6 +93,21 @@ def test_idle_handshakes_beyond_the_open_files_write_one_line_and_stop_no_caller
         lines = log.read_text().splitlines()
     assert sum("too many connections" in line for line in lines) == 1
     assert not any("out of system resource" in line for line in lines)
+
+
+def test_an_idle_caller_does_not_delay_the_end(one_path: Path, tmp_path: Path) -> None:
+    certificate, key = self_signed(tmp_path)
+    words = ("--tls-certificate", str(certificate), "--tls-key", str(key))
+    with limited_service(one_path, *words) as (process, port, _):
+        trusting = ssl.create_default_context(cafile=str(certificate))
+        idle = http.client.HTTPSConnection("127.0.0.1", port, timeout=10, context=trusting)
+        idle.request("GET", "/healthz")
+        assert idle.getresponse().read()
+        process.send_signal(signal.SIGTERM)
+        started = time.monotonic()
+        process.wait(timeout=20)
+        assert time.monotonic() - started < 5
+        idle.close()
 
 
 def test_a_handshake_that_takes_long_is_ended(one_path: Path, one: Bundle, tmp_path: Path) -> None:
