@@ -44,6 +44,7 @@ _COMMANDS = {
     "experiment": "plan price experiments that teach the market",
     "markdown": "plan prices that only fall and sell the stock by a date",
     "approve": "check the decisions in a price list, record them and make the list live",
+    "desk": "show a price list as a page, to decide on it and make it live",
     "serve": "answer price requests from a bundle over HTTP",
     "log": "export, verify and summarise the service's decisions and their sales",
     "keys": "create, list and remove API keys of the price service",

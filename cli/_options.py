@@ -56,6 +56,7 @@ OUT = _Out(path_type=Path)
 """The type of options that name a result."""
 FILE = click.Path(path_type=Path)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document to stdout.")
+yes_option = click.option("--yes", is_flag=True, help="Do not ask; needed where there is no terminal to ask on.")
 
 
 def count_option(option: str, default: int, text: str, *, least: int = 1) -> Callable[[Any], Any]:
@@ -239,6 +240,23 @@ def output(as_json: bool, document: Any, *parts: str | Table | None) -> None:
         return
     for part in filter(None, parts):
         show(part) if isinstance(part, Table) else say(part)
+
+
+def confirm(question: str, yes: bool) -> None:
+    """Ask before what cannot be taken back.
+
+    Args:
+        question: What is about to happen, for ever.
+        yes: Whether `--yes` has answered it.
+
+    Raises:
+        ValueError: There is no terminal to ask on.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise ValueError(f"{question} This must be confirmed; got no terminal to ask on; pass --yes")
+    click.confirm(question, abort=True, err=True)
 
 
 def check_there(name: str, path: Path) -> None:

@@ -12,7 +12,7 @@ import click
 from ..atomic import write_new, write_whole
 from ..planning.shop_files import Layout
 from ..privacy.encryption import change_folder, kept_file, secret
-from ._options import FILE, check_there, json_option, output, tables_options
+from ._options import FILE, check_there, confirm, json_option, output, tables_options, yes_option
 from ._tables import file_options, mapping_option
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ def _change(folder: Path, as_json: bool, *, back: bool) -> None:
 @mapping_option
 @_kept
 @tables_options
+@yes_option
 @json_option
 def rotate(
     tables: Path,
@@ -78,6 +79,7 @@ def rotate(
     paths: dict[str, Path],
     mapping: Layout | None,
     kept: tuple[Path, ...],
+    yes: bool,
     as_json: bool,
 ) -> None:
     """Give every customer in TABLES a new pseudonym, under a new key that replaces the old one.
@@ -101,6 +103,7 @@ def rotate(
             check_there("--key-file", key_file)
             old = key_file.read_bytes()
             whole.check_key(old, key_file)
+        confirm(f"Replace {len(names):,} pseudonyms in {tables}, and their key, for ever?", yes)
         if not pending.exists():
             write_new(pending, secrets.token_bytes(32))
         linked = rotated(tables, whole, pending.read_bytes(), old=old, ids=ids)
@@ -131,8 +134,9 @@ def _finish(whole: Kept, key_file: Path, pending: Path) -> bool:
 @_key_file
 @_kept
 @tables_options
+@yes_option
 @json_option
-def erase(customer: str, tables: Path, key_file: Path | None, kept: tuple[Path, ...], as_json: bool) -> None:
+def erase(customer: str, tables: Path, key_file: Path | None, kept: tuple[Path, ...], yes: bool, as_json: bool) -> None:
     """Remove all rows of CUSTOMER, an id or a pseudonym, from TABLES, and name what rests on them.
 
     A - reads the id from standard input. Fitted markets, runs, bundles, kept lists and reports under
@@ -155,6 +159,7 @@ def erase(customer: str, tables: Path, key_file: Path | None, kept: tuple[Path, 
         name = Pseudonyms(key).of(given)
     left = whole.without(name).tables.fingerprint()
     found = stale(kept, {given, name}, left, (tables, parts_beside(tables)))
+    confirm(f"Remove all rows of {name} from {tables} for ever?", yes)
     rows = erased(tables, whole, name)
     if not any(rows.values()) and not found:
         raise DataError(f"CUSTOMER must be in {tables}; got one who is not, with the pseudonym {name}; check the id")

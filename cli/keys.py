@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ..serving.http.api_keys import ROLES, add_key, read_keys, remove_key
-from ._options import FILE, json_option, output, say_aside
+from ._options import FILE, confirm, json_option, output, say_aside, yes_option
 
 
 @click.group("keys")
@@ -41,9 +41,11 @@ def show_all(file: Path, as_json: bool) -> None:
 @command.command("remove")
 @click.argument("file", type=FILE)
 @click.argument("name")
+@yes_option
 @json_option
-def remove(file: Path, name: str, as_json: bool) -> None:
+def remove(file: Path, name: str, yes: bool, as_json: bool) -> None:
     """Remove a key from a file; a running service refuses it within a second or two."""
+    confirm(f"Remove the key '{name}' from {file} for ever?", yes)
     remove_key(file, name)
     line = f"'{name}' is removed; a running service refuses it from now on"
     output(as_json, {"file": str(file), "removed": name}, line)

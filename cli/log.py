@@ -13,7 +13,19 @@ import msgspec
 from rich.markup import escape
 
 from ..serving.documents import csv_rows, fields, typed
-from ._options import FILE, OUT, Number, check_table_path, check_there, figures_table, gone_option, json_option, output
+from ._options import (
+    FILE,
+    OUT,
+    Number,
+    check_table_path,
+    check_there,
+    confirm,
+    figures_table,
+    gone_option,
+    json_option,
+    output,
+    yes_option,
+)
 
 if TYPE_CHECKING:
     from ..serving import DecisionLog
@@ -36,7 +48,6 @@ _CHAINS = {
 _keys = gone_option("--keys", "archives and backups hold all that is not erased")
 _by = click.option("--by", required=True, help="Who does it.")
 _reason = click.option("--reason", default="", help="Why.")
-_yes = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
 @click.group("log")
@@ -105,7 +116,7 @@ def _noted(head: str | None) -> str | dict[str, Any] | None:
 @click.argument("market")
 @_by
 @_reason
-@_yes
+@yes_option
 @json_option
 def erase(log: str, market: str, by: str, reason: str, yes: bool, as_json: bool) -> None:
     """Empty the decisions and outcomes of MARKET in LOG for ever.
@@ -114,8 +125,7 @@ def erase(log: str, market: str, by: str, reason: str, yes: bool, as_json: bool)
     backups are logs: erase MARKET from them too.
     """
     with closing(open_log(log)) as decisions:
-        if not yes:
-            click.confirm(f"Erase {market!r} from {decisions.name} for ever?", abort=True, err=True)
+        confirm(f"Erase {market!r} from {decisions.name} for ever?", yes)
         count = decisions.erase(market, by, reason)
     line = (
         f"{count:,} decisions and their outcomes are erased; erase them from archives and backups by the same command"
@@ -130,7 +140,7 @@ def erase(log: str, market: str, by: str, reason: str, yes: bool, as_json: bool)
 @click.option("--discard", is_flag=True, help="Delete instead of archiving.")
 @_by
 @_reason
-@_yes
+@yes_option
 @json_option
 def rotate(
     log: str, days: float, out: Path | None, discard: bool, by: str, reason: str, yes: bool, as_json: bool
@@ -143,10 +153,8 @@ def rotate(
     if discard == (out is not None):
         raise ValueError(f"rotate needs --out or --discard; got {'both' if discard else 'neither'}; give one")
     with closing(open_log(log)) as decisions:
-        if discard and not yes:
-            click.confirm(
-                f"Delete {decisions.older(days):,} decisions from {decisions.name} for ever?", abort=True, err=True
-            )
+        if discard:
+            confirm(f"Delete {decisions.older(days):,} decisions from {decisions.name} for ever?", yes)
         found = decisions.rotate(days, out, by, reason)
     where = "deleted" if out is None else f"moved to {out}"
     line = f"{found.decisions:,} decisions and {found.outcomes:,} reports of outcomes {where}"

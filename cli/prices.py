@@ -85,14 +85,16 @@ def command(
     words = {label: judged.recommendation.words for label, judged in found.items()}
     recommended = words if len(words) > 1 else next(iter(words.values()))
     facts: dict[str, Any] = {"out": str(out), "recommended": recommended} | summary(rows, spec.calendar.unit)
-    following = (
-        f"decide in the columns from status on, then: repricer approve {out} --bundle BUNDLE --by NAME --log LOG"
-    )
+    following = [
+        f"decide on a page: repricer desk {out} --bundle BUNDLE --log LOG",
+        f"or in the columns from status on, then: repricer approve {out} --bundle BUNDLE --by NAME --log LOG",
+    ]
     if len(found) > 1:
         lines += zone_lines({label: judged.relative_gain for label, judged in found.items()})
         each = ", ".join(market for _, market in markets.values())
-        following = f"a bundle holds one market: for `repricer approve`, write the list of each by itself: {each}"
-    output(as_json, facts, *lines, list_line(facts, out), following)
+        commands = "`repricer desk` and `repricer approve`"
+        following = [f"a bundle holds one market: for {commands}, write the list of each by itself: {each}"]
+    output(as_json, facts, *lines, list_line(facts, out), *following)
 
 
 def _assessed(market: str, policies: Iterable[str], *, seed: int, **options: Any) -> Assessment:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
-import ipaddress
-import logging
+import shlex
 import signal
 import sys
 import threading
@@ -17,6 +16,7 @@ import click
 
 from ..pricing.law import JURISDICTIONS
 from ..serving.http.settings import ServiceSettings
+from ._listening import Listening, listening_options, run
 from ._options import (
     FILE,
     Number,
@@ -26,27 +26,16 @@ from ._options import (
     key_option,
     output,
     public_key_option,
+    say_aside,
     seed_option,
 )
-
-_GRACE_SECONDS = 10
-_OBJECTS, _ROUNDS = 20_000, 1_000
-_TURN_SECONDS = 5e-4
-_THIS_MACHINE = ("localhost", "127.0.0.1", "[::1]")
-
 
 _setting = functools.partial(declared_option, ServiceSettings)
 
 
 @click.command("serve")
 @click.argument("bundle", type=FILE)
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option(
-    "--behind-proxy",
-    is_flag=True,
-    help="A proxy with the limits of deploy/haproxy stands before --host, which other machines can reach.",
-)
-@click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on.")
+@listening_options(8000)
 @gone_option(
     "--workers",
     "one process answers: start another service with the same --log on another port, and a proxy before both "
@@ -75,7 +64,7 @@ _setting = functools.partial(declared_option, ServiceSettings)
 @_setting("canary")
 @_setting("jurisdictions", "--jurisdiction", multiple=True, type=click.Choice(JURISDICTIONS))
 @_setting("killed", "--kill-switch")
-@_setting("price_list", "--price-list", type=FILE)
+@_setting("price_list", "--price-list", type=FILE, hidden=True)
 @_setting("switches", type=FILE)
 @_setting("rate")
 @click.option(
@@ -86,41 +75,37 @@ _setting = functools.partial(declared_option, ServiceSettings)
 @json_option
 def command(
     bundle: Path,
-    host: str,
-    behind_proxy: bool,
-    port: int,
+    listening: Listening,
     drain: float,
     log: str | None,
     public_key: Path | None,
     log_level: str,
     as_json: bool,
-    **run: Any,
+    **settings: Any,
 ) -> None:
     """Answer price requests with the policy in BUNDLE: POST /v1/prices, and a page at /.
 
     SIGHUP reloads the bundle; SIGTERM lets requests in progress finish.
     """
-    from ..serving.http.processes.json_logging import log_settings
-
-    if run["keys"] is None and not _is_loopback(host):
-        raise ValueError(
-            f"without --keys the service must listen on this machine only; got --host {host}; "
-            "add a key (`repricer keys add FILE --role price`) and pass --keys FILE"
-        )
-    if not behind_proxy and not _is_loopback(host):
-        raise ValueError(
-            f"--host must be this machine's own (127.0.0.1, ::1) without --behind-proxy; got --host {host}; put a proxy "
-            "with limits for slow callers before it (deploy/haproxy) and pass --behind-proxy"
-        )
-    if run["keys"] is None and not run["hosts"]:
+    listening.check(settings["keys"])
+    if settings["keys"] is None and not settings["hosts"]:
         # A page of another site can give this machine's address a name of its own.
-        run["hosts"] = (*_THIS_MACHINE, f"[{host}]" if ":" in host else host)
-    run["switches"] = run["switches"] or f"{bundle.absolute()}.switches.db"
-    settings = ServiceSettings(burst=min(max(2 * run["rate"], 1.0), 1e9), **run)
-    app = _started(bundle, public_key=public_key, log=log, settings=settings)
+        settings["hosts"] = listening.own_hosts
+    if settings["price_list"] is not None:
+        say_aside(_desk_line(bundle, settings["price_list"], log))
+    settings["switches"] = settings["switches"] or f"{bundle.absolute()}.switches.db"
+    burst = min(max(2 * settings["rate"], 1.0), 1e9)
+    app = _started(bundle, public_key=public_key, log=log, settings=ServiceSettings(burst=burst, **settings))
     _reload_on_hangup(app.state.reload)
-    _announce(app.state.deployment.bundle, f"http://{f'[{host}]' if ':' in host else host}:{port}", as_json)
-    _serve(app, host, port, drain, log_settings(log_level))
+    _announce(app.state.deployment.bundle, listening.url, as_json)
+    run(app, listening, log_level=log_level, drain=drain)
+
+
+def _desk_line(bundle: Path, price_list: Path, log: str | None) -> str:
+    """What serves the page of a price list from now on."""
+    recorded = " --log LOG" if log else ""
+    words = shlex.join(["repricer", "desk", str(price_list), "--bundle", str(bundle)])
+    return f"serve --price-list will be gone in the next release; the page runs by itself: {words}{recorded}"
 
 
 def _started(*given: Any, **more: Any) -> Any:
@@ -137,30 +122,6 @@ def _started(*given: Any, **more: Any) -> Any:
     finally:
         gc.enable()
     return app
-
-
-def _serve(app: Any, host: str, port: int, drain: float, log_config: dict[str, Any]) -> None:
-    """Answer requests until a signal stops it."""
-    from ..serving.http.processes.server import serve
-
-    # Answers have no cycles to look for every few of them, nor have reports of outcomes: to look through all that a long
-    # one holds takes longer than a price.
-    gc.set_threshold(_OBJECTS, _ROUNDS, 20)
-    # No line of the log names a thread or a process.
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    # What is computed beside prices must let them have the interpreter soon.
-    sys.setswitchinterval(_TURN_SECONDS)
-    serve(
-        app, host, port, drain=drain, log_config=log_config, access_log=False, timeout_graceful_shutdown=_GRACE_SECONDS
-    )
-
-
-def _is_loopback(host: str) -> bool:
-    """Whether only this machine can reach the address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _announce(served: Any, url: str, as_json: bool) -> None:

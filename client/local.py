@@ -5,13 +5,11 @@ arms and price rules.
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
-from ..privacy.encryption import ENDING
-from ..serving.bundle.files import MANIFEST
+from ..serving.bundle.files import manifest_at
 from ..serving.bundle.reading import DriftAlarm, load_bundle
 from ..serving.documents import FilePath
 from ..serving.http.slots import Draws, Slots, answered
@@ -33,7 +31,7 @@ class LocalPrices:
     """
 
     def __init__(self, path: FilePath, public_key: FilePath | None) -> None:
-        self._manifest = _manifest_at(path)
+        self._manifest = manifest_at(Path(path))
         bundle = load_bundle(path, public_key=public_key)
         self.digest = bundle.digest
         self._drift = DriftAlarm(bundle.seen.names)
@@ -43,7 +41,7 @@ class LocalPrices:
 
     def is_at(self, path: FilePath) -> bool:
         """Whether the bundle at a path is still this one."""
-        return _manifest_at(path) == self._manifest
+        return manifest_at(Path(path)) == self._manifest
 
     def price(self, state: State, switches: Switches | None, request_id: str) -> dict[str, Any]:
         """The answer to a state, as the service gives it.
@@ -75,11 +73,3 @@ class LocalPrices:
         if switches is not None and switches.seed != self._draws.seed:
             self._draws = Draws(switches.seed)
         return self._draws
-
-
-def _manifest_at(path: FilePath) -> bytes | None:
-    """The manifest at a path as it lies there, encrypted or not; None where there is none."""
-    for name in (MANIFEST, MANIFEST + ENDING):
-        with suppress(OSError):
-            return (Path(path) / name).read_bytes()
-    return None

@@ -53,8 +53,8 @@ def _tell_result(entry: Entry, found: dict[str, Facts], again: list[str], tell: 
     for name, part in found.items():
         listed, bundle = part["paths"][stages.LISTS[-1]], part["paths"][stages.BUNDLE]
         tell(f"{f'{name}: verdict' if name else 'Verdict'}: {part['verdict']}")
-        then = f"repricer approve {listed} --bundle {bundle} --by NAME --log LOG"
-        tell(f"Price list: {listed}. Decide on it, then: {then}")
+        tell(f"Price list: {listed}. Decide on a page: repricer desk {listed} --bundle {bundle} --log LOG")
+        tell(f"Or in the file, then: repricer approve {listed} --bundle {bundle} --by NAME --log LOG")
     for line in zone_lines({name: part["gain"] for name, part in found.items()}) if entry.zones else ():
         tell(line)
     if again:

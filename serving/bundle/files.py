@@ -9,6 +9,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -45,6 +46,16 @@ class BundleError(ValueError):
         Traceback (most recent call last):
         repricer.serving.bundle.files.BundleError: nothing must be a bundle: ...; got No such file or directory; ...
     """
+
+
+def manifest_at(folder: Path) -> bytes | None:
+    """The manifest of a bundle as it lies there, encrypted or not, which every other bundle has another of; None where there
+    is none.
+    """
+    for name in (MANIFEST, MANIFEST + ENDING):
+        with suppress(OSError):
+            return (folder / name).read_bytes()
+    return None
 
 
 def read_files(folder: Path) -> dict[str, bytes]:

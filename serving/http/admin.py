@@ -21,7 +21,7 @@ from .bodies import CanaryShare, Certificate, HoldoutShare, Promotion, Rollback,
 from .deployment import Deployment
 from .gate import Call, Routes, problem
 
-_FRESH = 1.0
+FRESH_SECONDS = 1.0
 """Seconds for which what was written says that decisions can be recorded."""
 
 
@@ -54,7 +54,7 @@ class Status:
         """A bundle is loaded and verified, decisions can be recorded, and the service does not stop."""
         if self.draining:
             return problem(503, "the service must not be stopping to be ready; got SIGTERM; ask another instance")
-        if self._log is not None and self._log.age > _FRESH:  # else a decision was the trial
+        if self._log is not None and self._log.age > FRESH_SECONDS:  # else a decision was the trial
             await committed(self._log.submit_trial())
         trial = self._deployment.slots.trial
         canary = None if trial is None else trial.predictor.bundle.digest

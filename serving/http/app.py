@@ -23,11 +23,15 @@ from ..decision_log.storage import LogError
 from ..documents import FilePath
 from ..sample_states import example_state
 from .admin import Status, switch_routes
+from .closing import is_closed
 from .deployment import Deployment
 from .desk import Desk
 from .desk_routes import desk_routes
-from .gate import MAX_BODY, Gate
-from .page import page_routes
+from .gate.application import guarded
+from .gate.checks import MAX_BODY
+from .page.assets import asset_routes
+from .page.current_prices import current_price_routes
+from .page.price_list import price_list_routes
 from .prices import Prices, Recent
 from .questions import question_routes
 from .settings import ServiceSettings
@@ -78,11 +82,7 @@ def create_app(
         with contextlib.suppress(asyncio.CancelledError):
             await following
         if switches is not None:
-            try:  # the other threads may wait for the log themselves
-                await asyncio.get_running_loop().run_in_executor(ThreadPoolExecutor(1, "closing"), switches.close)
-            except LogError as error:
-                _log.error("stopped without the log", extra={"facts": {"reason": str(error)}})
-                status.is_stalled = True
+            status.is_stalled = not await is_closed(switches)
         for pool in (aside, operator):
             pool.shutdown(wait=False, cancel_futures=True)
         _log.info("stopped")
@@ -90,12 +90,16 @@ def create_app(
     routes = {**Prices(deployment, decisions, recent, aside).routes(), **status.routes()}
     routes |= switch_routes(deployment, operator)
     routes |= question_routes(deployment, decisions, aside)
+    has_list = settings.price_list is not None
     if settings.price_list is not None:
         routes |= desk_routes(Desk(settings.price_list, lambda: deployment.bundle, decisions))
-    routes |= page_routes(deployment, recent, {route.split()[1] for route in routes}, decisions)
+    routes |= asset_routes(lambda: deployment.bundle, {route.split()[1] for route in routes})
+    routes |= current_price_routes(deployment, recent, decisions, has_price_list=has_list)
+    if has_list:
+        routes |= price_list_routes(lambda: deployment.bundle, alone=False)
     # With all fields and spaces, a state is longer than the example.
     state_bytes = 2 * len(orjson.dumps(example_state(deployment.bundle.catalogue)))
-    app = Gate(routes, settings, state_bytes, deployment.metrics, lifespan)
+    app = guarded(routes, settings, state_bytes, deployment.metrics.requests, lifespan)
     app.state.deployment, app.state.decisions, app.state.status = deployment, decisions, status
     app.state.reload = lambda by: reload_quietly(deployment, by)
     return app

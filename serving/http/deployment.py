@@ -273,6 +273,8 @@ class Deployment:
                 step()
             except (LogError, ChainError, BundleError, DeploymentError) as error:
                 complaints.append(str(error))
+        if not complaints:
+            self.metrics.followed.set_to_current_time()
         if complaints and complaints != self._complaints:
             _log.error("switches not followed", extra={"facts": {"reason": "; ".join(complaints)}})
         self._complaints = complaints

@@ -51,6 +51,12 @@ class Desk:
         with self._lock:
             self._current()
 
+    def check(self) -> None:
+        """Raise ListError or BundleError where the list or the bundle cannot be read."""
+        with self._lock:
+            self._current()
+        self._bundle()
+
     def shown(self, wanted: Callable[[PriceRow], bool], offset: int, limit: int) -> dict[str, Any]:
         """Some of the rows that are wanted, what there is to choose from, and, with the first, what the rules cost."""
         with self._lock:
@@ -182,7 +188,7 @@ class Desk:
             LogError: They cannot be recorded.
         """
         if self._log is None:
-            raise ListError(["a list that becomes live must be recorded; got no decision log; serve with --log"])
+            raise ListError(["a list that becomes live must be recorded; got no decision log; start with --log"])
         with self._lock:
             rows, bundle = decided_rows(self._path.name, self._current(), by), self._bundle()
             check_decisions(self._path.name, rows, bundle)

@@ -22,6 +22,27 @@ from .canary.guards import LIMITS
 from .slots import Slots
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
+RELOADS = ("swapped", "tried", "same", "refused")
+"""What a reload of the bundle comes to."""
+
+
+class RequestCounts:
+    """Counts requests by route and status.
+
+    Args:
+        registry: Where the counts are kept.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._requests = Counter("repricer_requests", "Requests answered", ["route", "status"], registry=registry)
+        self._seconds = Histogram(
+            "repricer_request_duration_seconds", "Time to answer", ["route"], registry=registry, buckets=_SECONDS
+        )
+
+    def answered(self, route: str, status: int, seconds: float) -> None:
+        """Count one request."""
+        self._requests.labels(route, str(status)).inc()
+        self._seconds.labels(route).observe(seconds)
 
 
 class Metrics:
@@ -30,10 +51,10 @@ class Metrics:
     def __init__(self) -> None:
         own = self.registry = CollectorRegistry()
         counter, gauge = partial(Counter, registry=own), partial(Gauge, registry=own)
-        timer = partial(Histogram, registry=own, buckets=_SECONDS)
-        self._requests = counter("repricer_requests", "Requests answered", ["route", "status"])
-        self._seconds = timer("repricer_request_duration_seconds", "Time to answer", ["route"])
-        self.commits = timer("repricer_log_commit_duration_seconds", "Time until a decision was on disk")
+        self.requests = RequestCounts(own)
+        self.commits = Histogram(
+            "repricer_log_commit_duration_seconds", "Time until a decision was on disk", registry=own, buckets=_SECONDS
+        )
         self._prices = counter("repricer_prices", "Prices returned", ["arm"])
         self._rules = counter("repricer_rule_changes", "Prices or discounts that a price rule changed", ["rule"])
         self._outside = counter("repricer_outside_training_range", "Products outside the training range", ["feature"])
@@ -49,6 +70,16 @@ class Metrics:
             "repricer_canary_guard", "Value of a guard of the newer bundle; NaN where it cannot judge", ["guard"]
         )
         self.canaries = counter("repricer_canaries_ended", "Newer bundles taken back, by guard", ["guard"])
+        # A series that begins at its first count rises from nothing, which no alert sees.
+        for guard in LIMITS:
+            self.canaries.labels(guard)
+        for result in RELOADS:
+            self.reloads.labels(result)
+        self.followed = gauge(
+            "repricer_switches_followed_timestamp_seconds",
+            "When the switches of all instances were last read and followed",
+        )
+        self.followed.set_to_current_time()
         self._bundle = gauge("repricer_bundle_info", "1 for the active bundle", ["bundle", "policy", "scenario"])
         self._index = gauge("repricer_price_index", "Basket index of the prices returned last", ["reference"])
         self._last: Decision | None = None
@@ -56,11 +87,6 @@ class Metrics:
         build = gauge("repricer_build_info", "1 for the version that runs", ["version", "python"])
         build.labels(version("repricer"), platform.python_version()).set(1)
         ProcessCollector(registry=own)
-
-    def answered(self, route: str, status: int, seconds: float) -> None:
-        """Count one request."""
-        self._requests.labels(route, str(status)).inc()
-        self._seconds.labels(route).observe(seconds)
 
     def decided(self, decisions: Sequence[Decision], outside: NDArray[np.bool_], features: Iterable[str]) -> None:
         """Count prices, changes by price rules, and products outside the training range.

@@ -86,6 +86,7 @@ class Prices:
         """Allowed prices for one market state or several, with the changes that the price rules
         made.
         """
+        _name_by_key(call)
         question, text, loop = self._question(call), None, asyncio.get_running_loop()
         if question and self._log is not None:
             text = await committed(self._log.submit(partial(kept, request_id=call.request_id, question=question)))
@@ -165,3 +166,12 @@ class Prices:
             form = f'{{"outcomes": [1 to {MOST_OUTCOMES} objects]}}'
             raise OutcomeError(f"outcomes must be {form}; got something else; see /docs for an example")
         return {"accepted": len(found), "new": self._log.record_outcomes([outcome_of(item) for item in found])}
+
+
+def _name_by_key(call: Call) -> None:
+    """The same key of the same caller is the same request, whose answer has the same id."""
+    key = dict(call.scope["headers"]).get(IDEMPOTENCY_KEY)
+    if key:
+        caller = (call.caller or "").encode()
+        named = b"%d %b%b" % (len(caller), caller, key)
+        call.scope["state"]["request_id"] = hashlib.blake2b(named, digest_size=16).hexdigest()

@@ -41,6 +41,7 @@ from . import (  # noqa: F401  they register their checks
     outcome_uploads,
     price_list,
     recommending,
+    rolling,
     rules_cost,
     rules_engine,
     rules_fairness,

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import http.client
 import json
+import os
 import re
 import signal
 import subprocess
@@ -118,17 +119,28 @@ class _Load:
 
 
 @contextlib.contextmanager
-def proxy(ports: Mapping[str, int], port: int) -> Iterator[Path]:
-    """HAProxy with the configuration of `deploy/`, before services with these names and ports; its log."""
-    haproxy, home = program("haproxy", "haproxy"), folder()
-    servers = "".join(f"    server {name} 127.0.0.1:{own}\n" for name, own in ports.items())
+def proxy(ports: Mapping[str, int], port: int, home: Path | None = None) -> Iterator[Path]:
+    """HAProxy with the configuration of `deploy/`, before services with these names and ports; its log. It speaks plain HTTP
+    on this machine, as what is measured is not TLS.
+
+    Args:
+        ports: Ports of the services, by name.
+        port: Its own.
+        home: Folder for its files; that of the acceptance by default.
+    """
+    haproxy, home = program("haproxy", "haproxy"), home or folder()
     text = (ROOT / "deploy/haproxy/haproxy.cfg").read_text()
-    text = re.sub(r"(?s)    # instances:begin.*?# instances:end\n", servers, text).replace(
-        "bind :8080", f"bind 127.0.0.1:{port}"
-    )
+    text, count = re.subn(r"bind :443 ssl .*", f"bind 127.0.0.1:{port}", text)
+    assert count == 1, "the shipped configuration listens once, with TLS"
     (home / "haproxy.cfg").write_text(text)
+    servers = "".join(f"    server {name} 127.0.0.1:{own}\n" for name, own in ports.items())
+    text = (ROOT / "deploy/haproxy/instances.cfg").read_text()
+    text = re.sub(r"(?m)^(    server .*\n)+", servers, text)
+    (home / "instances.cfg").write_text(text)
+    files = [word for name in ("haproxy.cfg", "instances.cfg") for word in ("-f", str(home / name))]
+    names = os.environ | {"REPRICER_NAMES": "127.0.0.1 localhost"}
     with (home / "haproxy.log").open("wb") as log:
-        process = subprocess.Popen([haproxy, "-f", str(home / "haproxy.cfg"), "-db"], stdout=log, stderr=log)
+        process = subprocess.Popen([haproxy, *files, "-db"], stdout=log, stderr=log, env=names)
     try:
         yield home / "haproxy.log"
     finally:

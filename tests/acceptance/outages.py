@@ -12,10 +12,11 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from repricer.benchmarks.loopback import free_port, serve_command
-from repricer.client import PriceClient, Priced
+from repricer.client import PriceClient, Priced, UnansweredError
 from repricer.serving import Bundle, DecisionLog, example_state, load_bundle
 
 _CALLERS, _PAUSE = 4, 0.01
@@ -62,8 +63,8 @@ def outage(path: Path, log: Path, seconds: float, *, hangs: bool = False) -> Out
     command = serve_command(sys.executable, path, port, "--log", str(log), "--log-level", "error")
     service = subprocess.Popen(command)
     try:
-        with _connected(f"http://127.0.0.1:{port}", path, bundle) as (client, callers), _calling(callers):
-            _wait_for(client, "service", more=20)
+        with connected(f"http://127.0.0.1:{port}", path, bundle) as (client, callers), calling(callers):
+            wait_for(client, "service", more=20)
             service.send_signal(signal.SIGSTOP if hangs else signal.SIGKILL)
             time.sleep(seconds)
             if hangs:
@@ -71,14 +72,14 @@ def outage(path: Path, log: Path, seconds: float, *, hangs: bool = False) -> Out
             else:
                 service.wait()
                 service = subprocess.Popen(command)
-            _wait_for(client, "service", more=20)
+            wait_for(client, "service", more=20)
     finally:
         service.kill()
         service.wait()
-    return _counted(callers, bundle, log)
+    return counted(callers, bundle, log)
 
 
-class _Caller(threading.Thread):
+class Caller(threading.Thread):
     """Asks for the prices of one market until it is told to stop."""
 
     def __init__(self, client: PriceClient, bundle: Bundle, market: str) -> None:
@@ -98,18 +99,33 @@ class _Caller(threading.Thread):
 
 
 @contextlib.contextmanager
-def _connected(url: str, path: Path, bundle: Bundle) -> Iterator[tuple[PriceClient, list[_Caller]]]:
-    """A client, once the service is up, and its callers."""
+def connected(url: str, path: Path | None, bundle: Bundle) -> Iterator[tuple[PriceClient, list[Caller]]]:
+    """A client, once the service is up, and its callers.
+
+    Args:
+        url: The service.
+        path: The bundle of the client; None where it has none.
+        bundle: The service's.
+    """
     with PriceClient(url, path, timeout=_TIMEOUT, poll=_POLL) as client:
         state, last = example_state(bundle.catalogue), time.monotonic() + _START
-        while client.price(state).source != "service":
+        while not _is_served(client, state):
             assert time.monotonic() < last, "the service did not start"
             time.sleep(0.05)
-        yield client, [_Caller(client, bundle, f"market {number}") for number in range(_CALLERS)]
+        yield client, [Caller(client, bundle, f"market {number}") for number in range(_CALLERS)]
+
+
+def _is_served(client: PriceClient, state: dict[str, Any]) -> bool:
+    """Whether the service answers; without it, a client that has no bundle has no price either."""
+    try:
+        return client.price(state).source == "service"
+    except UnansweredError:
+        return False
 
 
 @contextlib.contextmanager
-def _calling(callers: list[_Caller]) -> Iterator[None]:
+def calling(callers: list[Caller]) -> Iterator[None]:
+    """While these callers ask."""
     for caller in callers:
         caller.start()
     try:
@@ -121,7 +137,7 @@ def _calling(callers: list[_Caller]) -> Iterator[None]:
             caller.join()
 
 
-def _wait_for(client: PriceClient, source: str, more: int) -> None:
+def wait_for(client: PriceClient, source: str, more: int) -> None:
     """Until so many more prices came from a source."""
     wanted, last = client.counts.get(source, 0) + more, time.monotonic() + _START
     while client.counts.get(source, 0) < wanted:
@@ -129,7 +145,8 @@ def _wait_for(client: PriceClient, source: str, more: int) -> None:
         time.sleep(0.05)
 
 
-def _counted(callers: list[_Caller], bundle: Bundle, log: Path) -> Outage:
+def counted(callers: list[Caller], bundle: Bundle, log: Path) -> Outage:
+    """What the callers got, beside what the log has of it."""
     found = [priced for caller in callers for priced in caller.found]
     seconds = [one for caller in callers for one in caller.seconds]
     result = Outage(len(seconds), [line for caller in callers for line in caller.failed])

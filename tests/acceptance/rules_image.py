@@ -20,7 +20,7 @@ import pandas as pd
 from repricer.data import ImportReport, Tables, save_tables
 from repricer.scenarios import load_scenario
 from repricer.serving import DecisionLog, export
-from repricer.serving.http.app import ServiceSettings, create_app
+from repricer.serving.http.desk_app import create_desk
 from repricer.serving.price_list.files import read_list
 from repricer.serving.price_list.image import IndexPath, read_image
 from repricer.tests.data.shop_shapes import chain
@@ -139,7 +139,7 @@ def page() -> Iterator[tuple[Any, Path]]:
     bundle = folder / "bundle"
     if not bundle.exists():
         export(make_run(load_scenario(folder / "market/zone-1"), product_wise=True), bundle)
-    app = create_app(bundle, log=folder / "log.db", settings=ServiceSettings(price_list=str(folder / "zone.csv")))
+    app = create_desk(folder / "zone.csv", bundle, log=folder / "log.db")
     with serving(app) as url, sync_playwright() as play:
         browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         tab = browser.new_page()

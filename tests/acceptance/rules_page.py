@@ -14,7 +14,7 @@ import msgspec
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Error, sync_playwright
 from repricer.atomic import write_json
-from repricer.serving.http.app import ServiceSettings, create_app
+from repricer.serving.http.desk_app import create_desk
 from repricer.serving.price_list.files import read_list
 
 from ..serving.http.conftest import CHROMIUM, opened, serving
@@ -86,8 +86,7 @@ def seen() -> Seen:
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as play:
         prices = Path(shutil.copy(demo_folder() / "prices.csv", folder))
         write_json(prices.with_name("prices.rules.json"), msgspec.to_builtins(costs()))
-        settings = ServiceSettings(price_list=str(prices))
-        app = create_app(demo_folder() / "bundle", log=Path(folder, "log.db"), settings=settings)
+        app = create_desk(prices, demo_folder() / "bundle", log=Path(folder, "log.db"))
         browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         for size in (DESK, PHONE):
             with serving(app) as url, opened(browser, url, "#rows tr", size, "/price-list") as page:

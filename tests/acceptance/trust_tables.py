@@ -231,7 +231,18 @@ def erased() -> dict[str, Any]:
     run = run_of(encrypt=True)
     tables = run.home / "tables"
     with within(run.folder, **run.secret):
-        line = ["data", "erase", run.customer, str(tables), "--key-file", "made/tables.key", "--kept", "made", "--json"]
+        line = [
+            "data",
+            "erase",
+            run.customer,
+            str(tables),
+            "--key-file",
+            "made/tables.key",
+            "--kept",
+            "made",
+            "--yes",
+            "--json",
+        ]
         found = json.loads(said(*line))
         found["left"] = sum(run.pseudonym in {*mentioned(path)} for path in tables.iterdir())
         found["others"] = len(read_kept(tables).pseudonyms())
@@ -249,7 +260,9 @@ def erased() -> dict[str, Any]:
             "4",
         ]
         said("fit", str(tables), "--out", "made/again", *again)
-        rest = json.loads(said("data", "erase", run.pseudonym, str(tables), "--kept", "made", "--json"))["stale"]
+        rest = json.loads(said("data", "erase", run.pseudonym, str(tables), "--kept", "made", "--yes", "--json"))[
+            "stale"
+        ]
         found["again"] = [one["path"] for one in rest if "again" in one["path"]]
         said("log", "erase", "made/decisions.db", run.pseudonym, "--by", "trust", "--yes")
         with closing(DecisionLog("made/decisions.db")) as log:
@@ -296,7 +309,7 @@ def rotated() -> float:
     with within(run.folder):
         tables, key = str(run.home / "tables"), "made/tables.key"
         files = ["--sales", "sales.csv", "--customers", "customers.csv", "--mapping", "mapping.toml"]
-        said("data", "rotate", tables, "--key-file", key, *files)
+        said("data", "rotate", tables, "--yes", "--key-file", key, *files)
         left = {name for path in Path(tables).iterdir() for name in mentioned(path)}
         fresh = {*pseudonymise(ids, Path(key).read_bytes())}
     return float(len(left & old) + len(left - fresh))

@@ -119,7 +119,7 @@ def test_one_list_holds_all_zones(folder):
     assert {(row.zone, row.product_id) for row in rows} == {(f"zone-{z}", f"p{p}") for z in (1, 2) for p in range(4)}
     assert len(rows) == json.loads(run.stdout)["rows"] == 2 * 4 * 3
     said = CliRunner().invoke(main, ["prices", str(folder / "market"), "--out", str(out), "--draws", "4"]).output
-    assert "for `repricer approve`, write the list of each by itself" in said
+    assert "for `repricer desk` and `repricer approve`, write the list of each by itself" in said
     assert "--bundle BUNDLE" not in said
     wrong = CliRunner().invoke(main, ["prices", str(folder / "market"), "--out", str(out), "--zone", "north"])
     assert wrong.exit_code == 2

@@ -48,7 +48,7 @@ def whole(shop: Path) -> str:
 
 def test_rotation_with_the_files_agrees_with_an_import_under_the_new_key(shop):
     old, before = names(shop), load_tables(shop)
-    found = run("data", "rotate", "shop", *FILES)
+    found = run("data", "rotate", "shop", "--yes", *FILES)
     new, after = names(shop), load_tables(shop)
     assert (found["customers"], found["linked"]) == (2, 2)
     assert not {*old} & {*new}
@@ -64,7 +64,7 @@ def test_rotation_with_the_files_agrees_with_an_import_under_the_new_key(shop):
 def test_rotation_without_files_or_old_key_cuts_the_link(shop):
     old = names(shop)
     Path("shop.key").unlink()
-    found = run("data", "rotate", "shop")
+    found = run("data", "rotate", "shop", "--yes")
     assert (found["customers"], found["linked"]) == (2, 0)
     assert not [name for name in (*old, *names(shop)) if name in whole(shop)]
     assert load_tables(shop).sales["customer"].nunique() == 2
@@ -77,13 +77,13 @@ def test_an_interrupted_rotation_is_finished_or_done_again(shop, monkeypatch):
     before = whole(shop)
     with monkeypatch.context() as patch:
         patch.setattr(changes, "write_tables", killed)
-        run("data", "rotate", "shop", *FILES, code=130)
+        run("data", "rotate", "shop", "--yes", *FILES, code=130)
     assert whole(shop) == before
     with monkeypatch.context() as patch:  # after the tables, before the key
         patch.setattr("repricer.cli.data_privacy.write_whole", killed)
-        run("data", "rotate", "shop", *FILES, code=130)
+        run("data", "rotate", "shop", "--yes", *FILES, code=130)
     assert Path("shop.key.new").exists()
-    run("data", "rotate", "shop", *FILES)
+    run("data", "rotate", "shop", "--yes", *FILES)
     assert load_tables(shop).sales["customer"].tolist() == names(shop)
     assert not Path("shop.key.new").exists()
 
@@ -95,7 +95,7 @@ def test_what_still_uses_old_pseudonyms_is_named(shop):
     pd.DataFrame({"customer": old, "segment": [0, 1]}).to_parquet(kept / "segments" / "labels.parquet")
     pd.DataFrame({"customer": [old[1]]}).to_csv(kept / "labels.csv")
     (kept / "fit.json").write_text('{"segments": 2}', encoding="utf-8")
-    found = run("data", "rotate", "shop", "--kept", "kept")["still_old"]
+    found = run("data", "rotate", "shop", "--yes", "--kept", "kept")["still_old"]
     assert {Path(path).name: count for path, count in found.items()} == {"labels.parquet": 2, "labels.csv": 1}
 
 
@@ -114,11 +114,11 @@ def test_a_missing_key_is_one_line(shop):
 @pytest.mark.parametrize("by", ["id", "pseudonym"])
 def test_erasure_leaves_no_row(shop, by):
     first, second = names(shop)
-    found = run("data", "erase", "1001" if by == "id" else first, "shop")
+    found = run("data", "erase", "1001" if by == "id" else first, "shop", "--yes")
     assert found["rows"] == {"sales": 1, "customers": 1, "behaviour": 1, "rejects.csv": 1}
     assert first not in whole(shop)
     assert whole(shop).count(second) == 2
-    assert "got one who is not" in run("data", "erase", "1001", "shop", code=2)["said"]
+    assert "got one who is not" in run("data", "erase", "1001", "shop", "--yes", code=2)["said"]
     assert "1001" not in Path("shop.access.log").read_text(encoding="utf-8")
 
 
@@ -133,20 +133,20 @@ def test_what_rests_on_the_customer_is_named_with_what_to_do(shop):
     with sqlite3.connect("shops/decisions.db") as log:
         log.execute("create table subjects (id integer, name text)")
         log.execute("insert into subjects values (1, ?)", (first,))
-    found = {one["kind"]: one for one in run("data", "erase", "1001", "shop", "--kept", "shops")["stale"]}
+    found = {one["kind"]: one for one in run("data", "erase", "1001", "shop", "--yes", "--kept", "shops")["stale"]}
     assert {*found} == {"fitted market", "run", "bundle", "report", "tables", "decision log"}
     assert found["decision log"]["what_to_do"].endswith(f"decisions.db {first} --by NAME")
     assert found["run"]["path"].endswith("2024-01-15/run")
     # What says that it was made of the tables that are left is fine.
     text = f'tables_sha256 = "{load_tables(shop).fingerprint()}"'
     (out / "market" / "scenario.toml").write_text(text, encoding="utf-8")
-    again = run("data", "erase", first, "shop", "--kept", "shops")["stale"]
+    again = run("data", "erase", first, "shop", "--yes", "--kept", "shops")["stale"]
     assert "fitted market" not in [one["kind"] for one in again]
 
 
 def test_what_was_refreshed_keeps_the_customer_in_its_segments(shop):
     first, _ = names(shop)
-    run("data", "erase", first, "shop")
+    run("data", "erase", first, "shop", "--yes")
     told = {"tables_sha256": load_tables(shop).fingerprint()}
     for folder, kind, content in (
         ("bundle", "manifest.json", told),
@@ -157,9 +157,18 @@ def test_what_was_refreshed_keeps_the_customer_in_its_segments(shop):
         Path("made", folder).mkdir(parents=True)
         Path("made", folder, kind).write_text(json.dumps(content), encoding="utf-8")
         Path("made", folder, "scenario.toml").write_text(str(told), encoding="utf-8")
-    found = run("data", "erase", first, "shop", "--kept", "made")["stale"]
+    found = run("data", "erase", first, "shop", "--yes", "--kept", "made")["stale"]
     assert [Path(one["path"]).name for one in found] == ["market-refreshed", "refreshed"]
     assert "a refresh keeps the segments" in found[1]["what_to_do"]
+
+
+@pytest.mark.parametrize("line", [["erase", "1001", "shop"], ["rotate", "shop"]])
+def test_nothing_changes_without_a_yes(shop, line):
+    before, key = whole(shop), Path("shop.key").read_bytes()
+    refused = run("data", *line, code=2)["said"]
+    assert "for ever? This must be confirmed; got no terminal to ask on; pass --yes" in refused
+    assert (whole(shop), Path("shop.key").read_bytes()) == (before, key)
+    assert not Path("shop.key.new").exists()
 
 
 @pytest.mark.parametrize("line", [["erase", "1001", "shop"], ["rotate", "shop"]])

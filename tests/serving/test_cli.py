@@ -17,6 +17,8 @@ from repricer.serving import Bundle, Predictor, StateError, example_state, load_
 from repricer.serving.bundle.files import own_key_paths
 from repricer.serving.http.api_keys import add_key
 
+from .http.processes.certificates import self_signed
+
 
 def call(command: Any, *arguments: Any, **options: Any) -> Result:
     return CliRunner().invoke(command, [str(argument) for argument in arguments], **options)
@@ -166,8 +168,30 @@ def test_serve_beyond_this_machine_needs_a_proxy(one_path: Path, tmp_path: Path,
     for host in ("0.0.0.0", "::", "192.168.1.5", "shop.example"):
         refused = call(main, "serve", one_path, "--host", host, "--keys", keys)
         assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
-        assert f"without --behind-proxy; got --host {host}; put a proxy" in refused.stderr
+        assert f"without --behind-proxy; got --host {host}; pass --tls-certificate and --tls-key" in refused.stderr
     assert served == []
+
+
+def test_serve_beyond_this_machine_takes_a_certificate(
+    one_path: Path, tmp_path: Path, served: list[dict[str, Any]]
+) -> None:
+    keys = tmp_path / "keys.json"
+    add_key(keys, role="price", name="till")
+    certificate, key = self_signed(tmp_path)
+    words = ("serve", one_path, "--host", "0.0.0.0")
+    tls = ("--tls-certificate", certificate, "--tls-key", key)
+    assert "without --keys" in call(main, *words, *tls).stderr
+    for given, named in (
+        (("--tls-certificate", certificate), "got --tls-certificate alone; give both"),
+        (("--tls-key", key), "got --tls-key alone; give both"),
+        (("--tls-certificate", key, "--tls-key", certificate), f"got {key} and {certificate}"),
+        (("--tls-certificate", tmp_path / "none.pem", "--tls-key", key), "none.pem and"),
+    ):
+        refused = call(main, *words, "--keys", keys, *given)
+        assert (refused.exit_code, refused.stderr.count("\n"), named in refused.stderr) == (2, 1, True), refused.stderr
+    assert served == []
+    found = call(main, *words, "--keys", keys, *tls)
+    assert (found.exit_code, "at https://0.0.0.0:8000," in found.stdout) == (0, True)
 
 
 def test_serve_names_the_extra_that_lacks(one_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

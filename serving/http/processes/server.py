@@ -11,7 +11,9 @@ import os
 import resource
 import signal
 import socket
+import ssl
 import time
+from collections.abc import Callable
 from types import FrameType
 from typing import Any, cast
 
@@ -23,6 +25,10 @@ _MOST_FILES = 8192
 """Four fifths of the files that may be open are connections."""
 _HALF_SENT = 1.0
 """Seconds for the rest of a request that is half sent when the service stops."""
+_HANDSHAKE_SECONDS = 5.0
+"""For the handshake of TLS; a connection in it makes room as an idle one does."""
+_GOODBYE_SECONDS = 0.5
+"""In which an idle caller may answer the end of TLS; it would keep the service from stopping."""
 _log = logging.getLogger(__name__)
 
 
@@ -70,34 +76,115 @@ class Server(uvicorn.Server):
                 connection.transport.abort()
 
 
-def limited(most: int) -> type[HttpToolsProtocol]:
+class Handshake(asyncio.Protocol):
+    """A connection until its TLS handshake is over, when an HTTP connection follows it.
+
+    Args:
+        tls: Certificate and key.
+        following: What follows.
+        admit: Counts a connection, and puts one out where there are too many.
+        leave: Counts it no more.
+    """
+
+    cycle = None
+    """It has no request."""
+
+    def __init__(
+        self,
+        tls: ssl.SSLContext,
+        following: asyncio.Protocol,
+        admit: Callable[[Handshake], None],
+        leave: Callable[[Handshake], None],
+    ) -> None:
+        self._tls, self._following = tls, following
+        self._admit, self._leave = admit, leave
+        self._is_lost, self._early = False, list[bytes]()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin the handshake."""
+        self.transport = cast(asyncio.Transport, transport)
+        self._admit(self)
+        if not self.transport.is_closing():
+            self._task = asyncio.get_running_loop().create_task(self._secure())
+
+    def data_received(self, data: bytes) -> None:
+        """Keep what comes before the end of the handshake is noticed."""
+        self._early.append(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing follows."""
+        self._is_lost = True
+        self._leave(self)
+
+    async def _secure(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            secure = await loop.start_tls(
+                self.transport,
+                self,
+                self._tls,
+                server_side=True,
+                ssl_handshake_timeout=_HANDSHAKE_SECONDS,
+                ssl_shutdown_timeout=_GOODBYE_SECONDS,
+            )
+        except OSError:  # another protocol, no common cipher, too slow, or put out
+            self.transport.abort()
+            self._leave(self)
+            return
+        self._leave(self)
+        if secure is None or self._is_lost:
+            return
+        secure.set_protocol(self._following)
+        self._following.connection_made(secure)
+        for data in self._early:
+            self._following.data_received(data)
+
+
+def limited(most: int, tls: ssl.SSLContext | None = None) -> Callable[..., asyncio.Protocol]:
     """Connections of which there are so many at most: the one that is idle for the longest makes room for another. Beyond
     the files that the process may open, none could be accepted, and each try would be an error.
+
+    Args:
+        most: How many.
+        tls: Certificate and key; None for plain HTTP.
     """
-    opened: dict[HttpToolsProtocol, None] = {}
+    opened: dict[HttpToolsProtocol | Handshake, None] = {}
     complained = -math.inf
+
+    def admit(new: HttpToolsProtocol | Handshake) -> None:
+        nonlocal complained
+        opened[new] = None
+        if len(opened) <= most:
+            return
+        if time.monotonic() > complained + _COMPLAINT_SECONDS:
+            complained = time.monotonic()
+            _log.error("too many connections", extra={"facts": {"most": most}})
+        idle = next((one for one in opened if one.cycle is None or one.cycle.response_complete), new)
+        del opened[idle]
+        idle.transport.abort()
+
+    def leave(one: HttpToolsProtocol | Handshake) -> None:
+        opened.pop(one, None)
 
     class Limited(HttpToolsProtocol):
         """A connection that makes room, or is ended where none is idle."""
 
         def connection_made(self, transport: asyncio.Transport) -> None:
-            nonlocal complained
             super().connection_made(transport)
-            opened[self] = None
-            if len(opened) <= most:
-                return
-            if time.monotonic() > complained + _COMPLAINT_SECONDS:
-                complained = time.monotonic()
-                _log.error("too many connections", extra={"facts": {"most": most}})
-            idle = next((one for one in opened if one.cycle is None or one.cycle.response_complete), self)
-            del opened[idle]
-            idle.transport.abort()
+            admit(self)
 
         def connection_lost(self, exc: Exception | None) -> None:
-            opened.pop(self, None)
+            leave(self)
             super().connection_lost(exc)
 
-    return Limited
+    if tls is None:
+        return Limited
+    certified = tls
+
+    def secured(**given: Any) -> Handshake:
+        return Handshake(certified, Limited(**given), admit, leave)
+
+    return secured
 
 
 def bound(host: str, port: int) -> socket.socket:
@@ -113,7 +200,9 @@ def bound(host: str, port: int) -> socket.socket:
     return listener
 
 
-def serve(app: Any, host: str, port: int, *, drain: float = 0.0, **settings: Any) -> None:
+def serve(
+    app: Any, host: str, port: int, *, drain: float = 0.0, tls: ssl.SSLContext | None = None, **settings: Any
+) -> None:
     """Run the application until a signal stops it.
 
     Args:
@@ -121,12 +210,13 @@ def serve(app: Any, host: str, port: int, *, drain: float = 0.0, **settings: Any
         host: The address to listen on.
         port: Its port.
         drain: Seconds between SIGTERM and the end.
+        tls: Certificate and key; None for plain HTTP.
         settings: More of uvicorn's settings.
     """
     files = min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], _MOST_FILES)
     # As many as the backlog are accepted at once, before one can be ended.
     connections = max(files - max(files // 5, 64), 8)
-    settings |= {"http": limited(connections), "backlog": max(files // 10, 16)}
+    settings |= {"http": limited(connections, tls), "backlog": max(files // 10, 16)}
     config = uvicorn.Config(app, ws="none", server_header=False, **settings)
     config.load()
     with bound(host, port) as listener:

@@ -63,7 +63,10 @@ def test_the_command_tells_a_key_once(tmp_path: Path) -> None:
     plain = CliRunner().invoke(main, ["keys", "add", path, "--role", "read"])
     assert KeyRing(path).find(plain.stdout.strip()) is not None
     assert "boss: admin" in CliRunner().invoke(main, ["keys", "list", path]).stdout
-    assert CliRunner().invoke(main, ["keys", "remove", path, "boss"]).exit_code == 0
+    refused = CliRunner().invoke(main, ["keys", "remove", path, "boss"])
+    assert (refused.exit_code, "pass --yes" in refused.stderr) == (2, True)
+    assert len(read_keys(Path(path))) == 2
+    assert CliRunner().invoke(main, ["keys", "remove", path, "boss", "--yes"]).exit_code == 0
     assert [key.name for key in read_keys(Path(path))] == ["read"]
 
 

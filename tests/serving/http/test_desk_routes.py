@@ -11,7 +11,8 @@ import msgspec
 import pytest
 from repricer.serving import DecisionLog
 from repricer.serving.http.api_keys import add_key
-from repricer.serving.http.app import ServiceSettings, create_app
+from repricer.serving.http.desk_app import create_desk
+from repricer.serving.http.settings import AccessSettings
 from repricer.serving.price_list.files import read_list, write_list
 from repricer.serving.price_list.image import KeyItem, PriceImage, read_image, write_image
 from repricer.serving.price_list.rows import PriceRow, sealed
@@ -35,8 +36,7 @@ def listed(price_rows: list[PriceRow], tmp_path: Path) -> Path:
 
 
 def service(bundle: Path, listed: Path, **settings: Any) -> TestClient:
-    app = create_app(bundle, log=listed.with_name("log.db"), settings=ServiceSettings(price_list=listed, **settings))
-    return TestClient(app)
+    return TestClient(create_desk(listed, bundle, log=listed.with_name("log.db"), settings=AccessSettings(**settings)))
 
 
 def decide(client: TestClient, *decisions: dict[str, Any], **more: Any) -> Any:

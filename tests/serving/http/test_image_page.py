@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from repricer.serving.http.app import ServiceSettings, create_app
+from repricer.serving.http.desk_app import create_desk
 from repricer.serving.price_list.files import write_list
 from repricer.serving.price_list.image import IndexPath, KeyItem, PriceImage, read_image, write_image
 from repricer.serving.price_list.rows import PriceRow
@@ -44,7 +44,7 @@ def page(
 ) -> Iterator[Any]:
     write_list(tmp_path / "prices.csv", price_rows)
     write_image(tmp_path / "prices.csv", IMAGE)
-    app = create_app(dated_bundle, settings=ServiceSettings(price_list=str(tmp_path / "prices.csv")))
+    app = create_desk(tmp_path / "prices.csv", dated_bundle)
     with serving(app) as url, opened(browser, url, "#key-item-rows tr", request.param, "/price-list") as page:
         page.list = tmp_path / "prices.csv"
         yield page

@@ -11,7 +11,7 @@ import pytest
 from repricer.atomic import write_json
 from repricer.evaluation.rule_costs import RuleCosts, rule_costs
 from repricer.scenarios import MarketSpec
-from repricer.serving.http.app import ServiceSettings, create_app
+from repricer.serving.http.desk_app import create_desk
 from repricer.serving.price_list.files import read_list, write_list
 from repricer.serving.price_list.products import by_product
 from repricer.serving.price_list.rows import PriceRow, sealed
@@ -85,8 +85,7 @@ def found(dated_market: MarketSpec) -> RuleCosts:
 
 @pytest.fixture(params=SIZES, ids=["desk", "phone"])
 def page(browser: Any, dated_bundle: Path, listed: Path, request: pytest.FixtureRequest) -> Iterator[Any]:
-    settings = ServiceSettings(price_list=str(listed))
-    app = create_app(dated_bundle, log=listed.with_name("log.db"), settings=settings)
+    app = create_desk(listed, dated_bundle, log=listed.with_name("log.db"))
     with serving(app) as url, opened(browser, url, "#rows tbody tr", request.param, "/price-list") as page:
         yield page
 
@@ -289,7 +288,7 @@ def test_28_products_are_28_rows(
         for row in price_rows[:8]
     ]
     write_list(tmp_path / "prices.csv", rows)
-    app = create_app(dated_bundle, settings=ServiceSettings(price_list=str(tmp_path / "prices.csv")))
+    app = create_desk(tmp_path / "prices.csv", dated_bundle)
     with serving(app) as url, opened(browser, url, "#rows tbody tr", size, "/price-list") as page:
         assert page.locator("#rows tbody tr").count() == 28
         assert outside_window(page) == []

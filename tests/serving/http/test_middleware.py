@@ -148,6 +148,30 @@ def test_an_unknown_path_is_not_noted(one_path: Path, caplog: pytest.LogCaptureF
     assert not any("jane" in JsonFormatter().format(r) for r in caplog.records if r.name.startswith("repricer"))
 
 
+def test_a_path_is_one_of_the_service_exactly(one_path: Path) -> None:
+    """A pattern may end before a line feed, and what is weighed by its path would then count as little as a price."""
+    with TestClient(create_app(one_path)) as client:
+        for path in ("/v1/policy%0A", "/v1/policy/", "/v1/polic", "//v1/policy", "/V1/policy"):
+            refused = client.get(path)
+            assert (refused.status_code, refused.json()["detail"].startswith("path must be one of")) == (404, True)
+
+
+def test_a_wrong_method_is_named_with_those_that_there_are(one_path: Path) -> None:
+    with TestClient(create_app(one_path)) as client:
+        for path, allowed in (("/v1/prices", "POST"), ("/v1/policy", "GET, HEAD"), ("/healthz", "GET, HEAD")):
+            refused = client.delete(path)
+            line = f"method must be one of {allowed}; got another; see /docs"
+            assert (refused.status_code, refused.headers["allow"]) == (405, allowed)
+            assert refused.json() == {"detail": line}
+
+
+def test_head_is_get_without_the_body(one_path: Path) -> None:
+    with TestClient(create_app(one_path)) as client:
+        head, get = client.head("/v1/policy"), client.get("/v1/policy")
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["content-length"] == get.headers["content-length"]
+
+
 def test_large_requests_and_questions_count_by_size(one_path: Path, one: Bundle) -> None:
     state = example_state(one.catalogue)
     question = {"state": state, "product": "cider"}

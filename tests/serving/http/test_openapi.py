@@ -11,7 +11,7 @@ from repricer.serving import Bundle, PriceAnswer
 from repricer.serving.answers.answer import Answer
 from repricer.serving.documents import schemas
 from repricer.serving.explanation import Explanation, WhatIf
-from repricer.serving.http.app import ServiceSettings, create_app
+from repricer.serving.http.app import create_app
 from repricer.serving.http.bodies import (
     CanaryShare,
     Certificate,
@@ -24,6 +24,7 @@ from repricer.serving.http.bodies import (
     Switch,
     Throw,
 )
+from repricer.serving.http.desk_app import create_desk
 from repricer.serving.http.desk_routes import Wanted
 from repricer.serving.http.openapi import DOCUMENT, openapi
 from repricer.serving.price_list.files import write_list
@@ -67,9 +68,10 @@ def test_its_paths_are_those_of_the_service(
     document: dict[str, Any], one_path: Path, price_rows: list[PriceRow], tmp_path: Path
 ) -> None:
     write_list(tmp_path / "list.csv", price_rows, currency="EUR")
-    settings = ServiceSettings(price_list=str(tmp_path / "list.csv"))
-    app: Any = create_app(one_path, log=tmp_path / "log.db", settings=settings)
-    methods = {path: {method.lower() for method in found} for path, found in app._routes.items()}
+    service: Any = create_app(one_path, log=tmp_path / "log.db")
+    desk: Any = create_desk(tmp_path / "list.csv", one_path)
+    routes = [*service.routes, *desk.routes]
+    methods = {route.path: {method.lower() for method in route.methods} for route in routes}
     described = {path: set(found) for path, found in document["paths"].items()}
     pages = {"/", "/docs", "/openapi.json", "/price-list"}
     assert {path for path in methods if path not in pages and not path.startswith("/page/")} == described.keys()

@@ -299,7 +299,7 @@ def test_a_log_is_not_for_everybody(two_markets: Path, mode: int) -> None:
 
 
 def test_the_highest_rate_starts(one_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("repricer.cli.serve._serve", lambda *_, **__: None)
+    monkeypatch.setattr("repricer.cli.serve.run", lambda *_, **__: None)
     started = CliRunner().invoke(main, ["serve", str(one_path), "--rate", "1e9"])
     assert started.exit_code == 0, started.output
 

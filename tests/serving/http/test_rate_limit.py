@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from repricer.serving.http.gate import RateLimit
+from repricer.serving.http.gate.checks import RateLimit
 
 
 class Clock:
@@ -24,7 +24,7 @@ def test_a_burst_passes_and_then_the_rate() -> None:
 
 
 def test_callers_have_buckets_of_their_own_and_few_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("repricer.serving.http.gate._CALLERS", 2)
+    monkeypatch.setattr("repricer.serving.http.gate.checks._CALLERS", 2)
     limit = RateLimit(1.0, 1.0, Clock())
     assert [limit.wait(name) for name in "abc"] == [0, 0, 0]
     assert limit.wait("c") > 0
