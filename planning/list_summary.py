@@ -82,7 +82,8 @@ def list_summary(parts: Sequence[ListPart], *, seed: int = 0) -> ListSummary:
 def _zone(part: ListPart) -> ZoneSummary:
     found, spec = part.found, part.found.compared.spec
     relative, gain = found.relative_gain, found.gain(found.recommendation.policy)
-    changed, bounds = _at_bounds(spec, part.rows)
+    changed, bounds = _holding_rules(spec, part.rows)
+    at_bounds = found.at_bounds
     return ZoneSummary(
         zone=part.label,
         verdict=found.headline,
@@ -90,13 +91,14 @@ def _zone(part: ListPart) -> ZoneSummary:
         gain=None if relative is None else Estimate(*relative),
         amount=Estimate(gain.mean, *gain.interval90) if found.recommendation.change else None,
         changed=changed,
-        at_bound=sum(bool({*rules} - {_STEP}) for rules in bounds),
+        # As the verdict counts them, where it does.
+        at_bound=sum(bool({*rules} - {_STEP}) for rules in bounds) if at_bounds is None else at_bounds.elsewhere,
         bounds=dict(Counter(rule for rules in bounds for rule in rules).most_common()),
         past=tuple(PastRow(**row) for row in plan_beside_past(spec)),
     )
 
 
-def _at_bounds(spec: MarketSpec, rows: Sequence[PriceRow]) -> tuple[int, list[list[str]]]:
+def _holding_rules(spec: MarketSpec, rows: Sequence[PriceRow]) -> tuple[int, list[list[str]]]:
     """How many prices differ from the current ones, and the rules that hold each of these: a rule that changed what the
     policy proposed, or at whose lowest or highest price it stands.
     """

@@ -62,7 +62,7 @@ class ZoneSummary(Struct, frozen=True, kw_only=True):
         gain: Relative gain over the current prices, a fraction; None where no change is recommended.
         amount: The same in currency, over the weeks of the list.
         changed: Number of prices, by product and week, that differ from the current ones.
-        at_bound: Number of them that a price rule holds where they are, or that stand at the end of what one allows.
+        at_bound: Number of them at the end of what price rules other than the step allow, as the verdict counts them.
         bounds: How many stand at each rule, by the rule in words; a price may stand at several.
         past: The plan, then the past; none where the market does not know its past.
     """
