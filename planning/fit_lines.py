@@ -61,6 +61,9 @@ def _response_lines(report: dict[str, Any]) -> list[str]:
         felt = f"{effect['utility']:+.2f} utility (s.e. {effect['utility_se']:.2f})"
         sold = f"{math.expm1(effect['coefficient']):+.0%} units (s.e. {effect['se']:.2g} in logs)"
         lines.append(f"  displays and mailers in all stores: {felt}; by regression {sold}")
+    for row in report.get("promotion_effects", ()):
+        low, high = row["utility_interval90"]
+        lines.append(f"  {row['kind']} in all stores: {row['utility']:+.2f} utility [{low:+.2f}, {high:+.2f}]")
     return [*lines, f"  customers feel the logarithm of a price, not the price: {report['price_curvature']:.0%} likely"]
 
 
