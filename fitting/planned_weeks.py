@@ -42,7 +42,7 @@ def planned_weeks(
     Args:
         panel: The weekly panel of the products, as `product_weeks` returns it.
         regular: Current regular price by product, currency per unit.
-        kinds: How the kinds of promotions count in the panel; by default none are told apart.
+        kinds: How the kinds of promotions count in the panel; by default each as it is.
 
     Returns:
         One row per product and week (`product`, `week`, `price`, `regular_price` and what else of
@@ -65,9 +65,10 @@ def planned_weeks(
     rows, pattern = _usual(panel, regular, days)
     if "holiday" in rows and tables.signals is not None:
         rows = rows.assign(holiday=rows["week"].map(_holidays(tables.signals, days, period)))
-    kinds = kinds or PromotionKinds()
-    ahead = context_ahead(tables, list(regular.index), first, weeks, period.days, kinds.known)
-    rows, known = _with_known(rows, kinds.applied(ahead), period)
+    ahead = context_ahead(
+        tables, list(regular.index), first, weeks, period.days, None if kinds is None else kinds.known
+    )
+    rows, known = _with_known(rows, ahead if kinds is None else kinds.applied(ahead), period)
     unit = name_of(period) + "s"
     usual = f"each product at its regular price{pattern}."
     notes = [f"Current prices of the {unit} to come: {usual}", *known]
