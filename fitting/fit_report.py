@@ -217,8 +217,8 @@ def _planned_displays(shown: dict[str, np.ndarray], response: FittedDemand) -> d
         response: The fitted demand, with the effect of each.
     """
     lift = {kind: np.maximum(_effect(response, kind).mean(axis=0), 0.0)[response.category] for kind in shown}
-    whole = sum(lift.values())
-    worth = sum(lift[kind] * share for kind, share in shown.items())
+    whole = np.sum(list(lift.values()), axis=0)
+    worth = np.sum([lift[kind] * share for kind, share in shown.items()], axis=0)
     alike = np.mean(list(shown.values()), axis=0)
     return {"feature_lift": whole, "promotion": np.where(whole > 0, worth / np.where(whole > 0, whole, 1.0), alike)}
 

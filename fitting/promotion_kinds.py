@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -64,31 +65,19 @@ class PromotionKinds:
         if not shares:
             return cls()
         weeks = {kind: int((share > 0).sum()) for kind, share in shares.items()}
-        # The commonest first.
-        order = sorted(shares, key=lambda kind: -shares[kind].sum())
+        commonest = sorted(shares, key=lambda kind: -shares[kind].sum())
+        frequent = [kind for kind in commonest if weeks[kind] >= _LEAST_WEEKS]
         reduced = _reduced_share(past, stores)
-        in_price, groups, notes = list[str](), list[list[str]](), list[str]()
-        rare = [kind for kind in order if weeks[kind] < _LEAST_WEEKS]
-        for kind in order:
-            if kind in rare:
-                continue
-            with_price = in_common(shares[kind], reduced)
-            if with_price >= ALIKE:
-                in_price.append(kind)
-                notes.append(_left_to_price(kind, with_price))
-                continue
-            alike = next((group for group in groups if in_common(shares[kind], shares[group[0]]) >= ALIKE), None)
-            if alike is None:
-                groups.append([kind])
-            else:
-                notes.append(_pooled(kind, alike[0], in_common(shares[kind], shares[alike[0]])))
-                alike.append(kind)
+        in_price = {kind: share for kind in frequent if (share := in_common(shares[kind], reduced)) >= ALIKE}
+        groups, pooled = _alike({kind: shares[kind] for kind in frequent if kind not in in_price})
+        rare = [kind for kind in commonest if weeks[kind] < _LEAST_WEEKS]
         rare += [kind for group in groups[MOST_KINDS:] for kind in group]
-        groups = groups[:MOST_KINDS]
+        named = {_listed(group): tuple(group) for group in groups[:MOST_KINDS]}
+        notes = [_left_to_price(kind, share) for kind, share in in_price.items()]
+        notes += [_pooled(*pair, share) for pair, share in pooled.items()]
         if rare:
-            groups.append(rare)
+            named[OTHER] = tuple(rare)
             notes.append(_too_rare(rare, weeks))
-        named = {OTHER if group is rare else _listed(group): tuple(group) for group in groups}
         return cls(named, tuple(in_price), tuple(notes))
 
     def applied(self, table: _Table) -> _Table:
@@ -111,7 +100,7 @@ class PromotionKinds:
         if self.in_price or len(grouped) == 1:
             columns[PROMOTION] = _widest(list(grouped.values())) if grouped else 0.0 * table[PROMOTION]
         gone = list(map(column_of, raw))
-        kept = table.drop_vars(gone) if isinstance(table, xr.Dataset) else table.drop(columns=gone)
+        kept: Any = table.drop_vars(gone) if isinstance(table, xr.Dataset) else table.drop(columns=gone)
         return kept.assign(**columns)
 
 
@@ -137,11 +126,23 @@ def _reduced_share(past: pd.DataFrame, stores: xr.Dataset) -> np.ndarray:
     return reduced.transpose(*_KEYS).to_series().reindex(keys).fillna(0.0).to_numpy(float)
 
 
-def _widest(shares: Sequence) -> pd.Series | xr.DataArray:
-    found = shares[0]
-    for share in shares[1:]:
-        found = np.maximum(found, share)
-    return found
+def _alike(shares: Mapping[str, np.ndarray]) -> tuple[list[list[str]], dict[tuple[str, str], float]]:
+    """Groups of kinds whose product-weeks are nearly those of the first, and that share of each other one with it."""
+    groups, pooled = list[list[str]](), dict[tuple[str, str], float]()
+    for kind, own in shares.items():
+        common = {group[0]: in_common(own, shares[group[0]]) for group in groups}
+        nearest = max(common, key=lambda first: common[first], default=None)
+        if nearest is None or common[nearest] < ALIKE:
+            groups.append([kind])
+            continue
+        next(group for group in groups if group[0] == nearest).append(kind)
+        pooled[kind, nearest] = common[nearest]
+    return groups, pooled
+
+
+def _widest(shares: Sequence[Any]) -> Any:
+    """The largest of the shares, series or arrays by store, in each product-week."""
+    return functools.reduce(np.maximum, shares)
 
 
 def _listed(kinds: Sequence[str]) -> str:

@@ -137,17 +137,17 @@ class FittedDemand:
         """(M, C) utility of a display or mailer in all stores of the kinds that the shop usually combines; None without any."""
         if not self.kinds:
             return None
-        drawn = [self.effect(kind) for kind in self.kinds]
-        return sum(part * each for part, each in zip(self._mix(), drawn, strict=True) if each is not None)
+        drawn = [each for kind in self.kinds if (each := self.effect(kind)) is not None]
+        return np.einsum("k,kmc->mc", self._mix(), np.stack(drawn))
 
     def _mix(self) -> Array:
         """The share of each kind in a usual display: where several come together, it is as wide as the widest."""
         count = len(self.kinds)
         if count == 1:
             return np.ones(1)
-        shares = [posterior.model.data.effects[:count] for posterior in self.posteriors]
-        total = sum(own.sum(axis=(1, 2, 3)) for own in shares)
-        return total / max(sum(float(own.max(axis=0).sum()) for own in shares), _LEAST_SHOWN)
+        shares = [posterior.model.data.effects[:count].reshape(count, -1) for posterior in self.posteriors]
+        own = np.concatenate(shares, axis=1)
+        return own.sum(axis=1) / max(float(own.max(axis=0).sum()), _LEAST_SHOWN)
 
     def at_regular(self, units: Array, weeks: pd.DatetimeIndex, *, draws: bool = False) -> DemandAtRegular:
         """The choice model whose mean market sells these units at regular prices.
