@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from ..data.experiments import WHOLE_SHOP
 from ..data.panel.promotion_kinds import PROMOTION, column_of, kinds_in
 from ..pricing.planned_deals import DEAL
 
@@ -51,25 +52,42 @@ class PromotionKinds:
 
     @classmethod
     def of(cls, past: pd.DataFrame, stores: xr.Dataset) -> PromotionKinds:
-        """What past sales tell apart.
-
-        A kind in nearly the same product-weeks as the reductions of prices has no effect that could be told from theirs; two
-        kinds in nearly the same product-weeks have one; and so have those in hardly any.
+        """What the past sales of a shop, or of a zone, tell apart.
 
         Args:
             past: The weekly panel before the weeks to simulate.
             stores: The sales of the same stores, as `data.with_prices` returns them, which tell the share of them with a
                 reduced price.
         """
-        shares = {kind: past[column_of(kind)].fillna(0.0).to_numpy(float) for kind in kinds_in(past)}
-        if not shares:
+        columns = list(map(column_of, kinds_in(past)))
+        if not columns:
             return cls()
-        weeks = {kind: int((share > 0).sum()) for kind, share in shares.items()}
-        commonest = sorted(shares, key=lambda kind: -shares[kind].sum())
+        shares = past.set_index(_KEYS)[columns].to_xarray().expand_dims(store=[WHOLE_SHOP])
+        return cls.of_places(shares, stores, {WHOLE_SHOP: list(stores.indexes["store"])})
+
+    @classmethod
+    def of_places(cls, shares: xr.Dataset, stores: xr.Dataset, places: Mapping[str, Sequence[str]]) -> PromotionKinds:
+        """What the past sales of several zones, or a few stores, tell apart.
+
+        A kind in nearly the same product-weeks as the reductions of prices has no effect that could be told from theirs; two
+        kinds in nearly the same product-weeks have one; and so have those in hardly any.
+
+        Args:
+            shares: The share of stores with each kind, over `store` (the place), `week` and `product`, of past weeks.
+            stores: As for `of`, of all of these stores.
+            places: The stores of each place.
+        """
+        kinds = kinds_in(list(shares))
+        if not kinds:
+            return cls()
+        shown = {kind: shares[column_of(kind)].fillna(0.0) for kind in kinds}
+        weeks = {kind: int((share > 0).any("store").sum()) for kind, share in shown.items()}
+        reduced = _in_order(_reduced_share(stores, places).reindex_like(shares).fillna(0.0))
+        shares_of = {kind: _in_order(share) for kind, share in shown.items()}
+        commonest = sorted(kinds, key=lambda kind: -shares_of[kind].sum())
         frequent = [kind for kind in commonest if weeks[kind] >= _LEAST_WEEKS]
-        reduced = _reduced_share(past, stores)
-        in_price = {kind: share for kind in frequent if (share := in_common(shares[kind], reduced)) >= ALIKE}
-        groups, pooled = _alike({kind: shares[kind] for kind in frequent if kind not in in_price})
+        in_price = {kind: share for kind in frequent if (share := in_common(shares_of[kind], reduced)) >= ALIKE}
+        groups, pooled = _alike({kind: shares_of[kind] for kind in frequent if kind not in in_price})
         rare = [kind for kind in commonest if weeks[kind] < _LEAST_WEEKS]
         rare += [kind for group in groups[MOST_KINDS:] for kind in group]
         named = {_listed(group): tuple(group) for group in groups[:MOST_KINDS]}
@@ -119,11 +137,17 @@ def in_common(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.minimum(one, other).sum() / either) if either > 0 else 0.0
 
 
-def _reduced_share(past: pd.DataFrame, stores: xr.Dataset) -> np.ndarray:
-    """(n,) share of the stores that sold a product in a week at a reduced price, in the order of a panel's rows."""
-    reduced = (stores["price"] < DEAL * stores["regular_price"]).where(stores["units"] > 0).mean("store")
-    keys = pd.MultiIndex.from_frame(past[_KEYS])
-    return reduced.transpose(*_KEYS).to_series().reindex(keys).fillna(0.0).to_numpy(float)
+def _in_order(values: xr.DataArray) -> np.ndarray:
+    """(n,) values by place, week and product."""
+    return values.transpose("store", "week", "product").to_numpy().ravel()
+
+
+def _reduced_share(stores: xr.Dataset, places: Mapping[str, Sequence[str]]) -> xr.DataArray:
+    """The share of the stores of each place that sold a product in a week at a reduced price."""
+    reduced = (stores["price"] < DEAL * stores["regular_price"]).where(stores["units"] > 0)
+    names = stores["store"]
+    found = [reduced.sel(store=names.isin(list(map(str, own)))).mean("store") for own in places.values()]
+    return xr.concat(found, pd.Index(places, name="store"))
 
 
 def _alike(shares: Mapping[str, np.ndarray]) -> tuple[list[list[str]], dict[tuple[str, str], float]]:

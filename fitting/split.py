@@ -242,7 +242,9 @@ def held_out(
     held = min(holdout_weeks, max(weeks - _ENOUGH_WEEKS, int(_LEAST_SHARE * weeks)))
     start, closed = days[-held * per_week], _closed_weekdays(panel) if period == "day" else ()
     stores = with_prices(stores.sel(week=days).reindex(product=list(products["product"]), fill_value=0.0))
-    kinds = PromotionKinds.of(panel[panel["week"] < start], zone_panel(stores, zone))
+    by_store = _with_context(stores, tables, {name: [name] for name in stores.indexes["store"]})
+    by_zone = None if zone is None else _with_context(at_price_level(stores, zone), tables, zone.stores)
+    kinds = _kinds(panel[panel["week"] < start], stores, by_store if by_zone is None else by_zone, zone)
     panel = kinds.applied(panel)
     return Split(
         products=_described(products, own, panel),
@@ -251,10 +253,19 @@ def held_out(
         sales=_within(with_regular_prices(own.sales, zone_panel(stores, zone)), panel, start),
         plan=(*_notes(panel, closed, weeks, held, holdout_weeks), *_kinds_notes(tables, kinds)),
         closed=closed,
-        stores=kinds.applied(_with_context(stores, tables, {name: [name] for name in stores.indexes["store"]})),
-        zones=None if zone is None else kinds.applied(_with_context(at_price_level(stores, zone), tables, zone.stores)),
+        stores=kinds.applied(by_store),
+        zones=None if by_zone is None else kinds.applied(by_zone),
         kinds=kinds,
     )
+
+
+def _kinds(past: pd.DataFrame, stores: xr.Dataset, places: xr.Dataset, zone: Zone | None) -> PromotionKinds:
+    """How kinds of promotions count: where the demand is that of several places, by what all of them tell apart."""
+    if not kinds_in(list(places)):
+        return PromotionKinds.of(past, zone_panel(stores, zone))
+    names = zone.stores if zone is not None else {name: [name] for name in places.indexes["store"]}
+    columns = list(map(column_of, kinds_in(list(places))))
+    return PromotionKinds.of_places(places[columns].sel(week=slice(None, past["week"].max())), stores, names)
 
 
 def _kinds_notes(tables: Tables, kinds: PromotionKinds) -> Iterator[str]:

@@ -73,7 +73,8 @@ class SalesGrids:
         Raises:
             ValueError: The weeks or products of the stores are others.
         """
-        kinds = kinds_in(past)
+        # A zone may have had no promotions, and others some.
+        kinds = kinds_in(dict.fromkeys([*past, *([] if stores is None else stores)]))
         columns = [*_READ, *map(column_of, kinds)]
         shop = past.set_index(["week", "product"])[[name for name in columns if name in past]].to_xarray()
         shop = shop.reindex(product=products)

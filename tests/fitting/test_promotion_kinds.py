@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 from repricer.data import Tables
 from repricer.fitting import fit
-from repricer.fitting.demand import Problem, SalesGrids
+from repricer.fitting.demand import FittedDemand, Problem, SalesGrids
 from repricer.fitting.promotion_kinds import OTHER, PromotionKinds, in_common
 from repricer.fitting.split import Split, held_out, regular_price, weeks_to_come
+from repricer.fitting.zones import Zone
 from repricer.forecasting.models.pooled import PooledRegression
 from repricer.tests.fitting.demand.markets import known_demand
 
@@ -52,11 +53,15 @@ def tables_of(sales: pd.DataFrame, **shown: np.ndarray) -> Tables:
     return Tables(sales, PRODUCTS, promotions=pd.concat(rows, ignore_index=True))
 
 
+def solved(split: Split) -> FittedDemand:
+    grids = SalesGrids.of(split.past, list(PRODUCTS["product"]), split.past_places)
+    regular = regular_price(split.past)[PRODUCTS["product"]].to_numpy(float)
+    return Problem(grids, PRODUCTS, regular).solve(draws=200)
+
+
 def effects(split: Split) -> dict[str, np.ndarray]:
     """Draws of the effect of each kind."""
-    grids = SalesGrids.of(split.past, list(PRODUCTS["product"]))
-    regular = regular_price(split.past)[PRODUCTS["product"]].to_numpy(float)
-    found = Problem(grids, PRODUCTS, regular).solve(draws=200)
+    found = solved(split)
     return {kind: found.effect(kind)[:, 0] for kind in found.kinds}
 
 
@@ -85,6 +90,31 @@ def test_two_kinds_of_different_effects_get_both_back(two):
         low, high = np.quantile(found[kind], [0.025, 0.975])
         assert low < true < high
         assert found[kind].mean() == pytest.approx(true, abs=0.1)
+
+
+def test_a_usual_display_mixes_the_kinds_as_the_shop_does(two, panel):
+    """It stands for one where a market has one number: for promotions that are a decision, and recommendations."""
+    found, shown = solved(two), [panel[1][kind][: WEEKS - HELD_OUT] for kind in TRUTH]
+    mix = np.array([cells.sum() for cells in shown]) / (shown[0] | shown[1]).sum()
+    worth = [found.effect(kind).mean() for kind in TRUTH]
+    assert found.usual_display.mean() == pytest.approx(mix @ worth)
+    assert worth[0] < found.usual_display.mean() < worth[1]
+
+
+@pytest.mark.parametrize("zone", [None, Zone("west", {"west": ("s0",), "east": ("s1",)})])
+def test_stores_with_one_kind_each_tell_both_apart(panel, zone):
+    """One store had coupons, the other features: a zone's own table of promotions knows of one kind alone."""
+    sales, shown = panel
+    parts, own = [], zip(TRUTH, ("s0", "s1"), strict=True)
+    tables = [tables_of(sales, **{kind: shown[kind]}).promotions.assign(store=store) for kind, store in own]
+    for kind, store in zip(TRUTH, ("s0", "s1"), strict=True):
+        other = next(name for name in TRUTH if name != kind)
+        fewer = np.where(shown[other], np.exp(-TRUTH[other]), 1.0).ravel()
+        parts.append(sales.assign(store=store, units=(sales["units"] * fewer).round()))
+    both = Tables(pd.concat(parts, ignore_index=True), PRODUCTS, promotions=pd.concat(tables, ignore_index=True))
+    found = effects(held_out(both, PRODUCTS, HELD_OUT, zone))
+    assert set(found) == set(TRUTH)
+    assert found["feature"].mean() - found["coupon"].mean() == pytest.approx(0.6, abs=0.15)
 
 
 def test_forecasts_weigh_the_kinds_by_what_each_sold(two):
