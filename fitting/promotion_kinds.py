@@ -94,7 +94,8 @@ class PromotionKinds:
         notes = [_left_to_price(kind, share) for kind, share in in_price.items()]
         notes += [_pooled(*pair, share) for pair, share in pooled.items()]
         if rare:
-            named[OTHER] = tuple(rare)
+            # A shop may call a kind so.
+            named[OTHER] = (*named.get(OTHER, ()), *rare)
             notes.append(_too_rare(rare, weeks))
         return cls(named, tuple(in_price), tuple(notes))
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from ..data.panel.promotion_kinds import PROMOTION
 from ..forecasting import PriceResponse
-from ..forecasting.models.promotion_index import PromotionIndex
+from ..forecasting.models.promotion_index import with_promotion_index
 
 _OTHER_PRICES = "rival_log_price"
 
@@ -28,7 +28,7 @@ def price_regression(past: pd.DataFrame, *, promotions: bool = False) -> PriceRe
         >>> bool(price_regression(example_panel(elasticity=-2.0)).pooled_.coefficient < -1)
         True
     """
-    past = PromotionIndex.of(past).applied(past)
+    past = with_promotion_index(past)
     past = past.assign(**{_OTHER_PRICES: _other_log_price(past)})
     # In a single category, the week effects and the own price hold the other prices already.
     several = "category" in past and len(past["category"].unique()) > 1

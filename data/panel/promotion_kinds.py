@@ -17,14 +17,14 @@ UNNAMED = "unnamed"
 
 
 def kind_of() -> pl.Expr:
-    """The kind of a promotion in lower case, without spaces around it.
+    """The kind of a promotion in lower case, without spaces around it; one that only says that it is a promotion names none.
 
     Example:
-        >>> pl.DataFrame({"kind": [" Display", None]}).select(kind_of()).to_series().to_list()
-        ['display', 'unnamed']
+        >>> pl.DataFrame({"kind": [" Display", None, "promotion"]}).select(kind_of()).to_series().to_list()
+        ['display', 'unnamed', 'unnamed']
     """
     kind = pl.col("kind").cast(pl.String).str.strip_chars().str.to_lowercase()
-    return pl.when(kind == "").then(None).otherwise(kind).fill_null(UNNAMED)
+    return pl.when(kind.is_in(["", PROMOTION])).then(None).otherwise(kind).fill_null(UNNAMED)
 
 
 def of_price_alone() -> pl.Expr:

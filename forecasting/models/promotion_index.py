@@ -16,6 +16,21 @@ _EFFECT, _EFFECT_SPREAD = 0.3, 0.5
 _ELASTICITY, _ELASTICITY_SPREAD = -2.3, 2.0
 
 
+def with_promotion_index(panel: pd.DataFrame) -> pd.DataFrame:
+    """A panel with the weighed sum of its kinds of promotions as `promotion`; without kinds as it is.
+
+    Args:
+        panel: As `repricer.data.product_weeks` returns it.
+
+    Example:
+        >>> from repricer.forecasting import example_panel
+        >>> panel = example_panel()
+        >>> with_promotion_index(panel) is panel
+        True
+    """
+    return PromotionIndex.of(panel).applied(panel)
+
+
 @dataclass(frozen=True)
 class PromotionIndex:
     """Weights of the kinds of promotions, relative to that of the strongest.

@@ -154,6 +154,9 @@ def test_kinds_in_a_few_product_weeks_count_as_one(panel):
     rare["tasting"][20:26, 1] = True
     split = held_out(tables_of(sales, feature=shown["feature"], **rare), PRODUCTS, HELD_OUT)
     assert set(effects(split)) == {"feature", OTHER}
+    # A shop may have a kind of that name.
+    named = held_out(tables_of(sales, coupon=shown["coupon"], other_kinds=shown["feature"], **rare), PRODUCTS, HELD_OUT)
+    assert named.kinds.groups[OTHER] == (OTHER, "tasting", "raffle")
     (said,) = (line for line in split.plan if "too few product-weeks" in line)
     assert "tasting (6), raffle (5) are in too few product-weeks" in said
 

@@ -58,8 +58,11 @@ def test_one_kind_is_the_promotion_and_needs_no_column(tables):
 
 
 def test_a_promotion_without_a_kind_is_one_of_its_own(tables):
-    rows = tables.promotions.assign(kind=["display", None, "", "display", "display"])
+    rows = tables.promotions.assign(kind=["display", None, "", "Promotion", "display"])
     assert shown_kinds(rows) == ("display", "unnamed")
+    panel = product_weeks(Tables(tables.sales, promotions=rows))
+    assert panel["promotion"].tolist() == [0.5, 1.0, 0.5]
+    assert panel["promotion: unnamed"].tolist() == [0.0, 1.0, 0.5]
 
 
 def test_it_is_said_which_kinds_have_an_effect_and_which_none():
