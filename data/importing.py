@@ -17,7 +17,7 @@ from .doubtful_products import doubtful_products
 from .doubtful_vat import doubtful_vat
 from .incoming import IncomingTable, to_pandas
 from .mapping import TableMapping
-from .panel.context import kinds_in_words
+from .panel.promotion_kinds import kinds_in_words
 from .schema import SCHEMAS, DataError
 from .sources import Source, Stage
 from .storage import FolderWriter, check_new, parts_beside

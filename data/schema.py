@@ -151,8 +151,8 @@ SCHEMAS: dict[str, pa.DataFrameSchema] = {
         product=_id("Product promoted.", needed=True),
         store=_id("Store; if missing, the whole shop, or `store_share` of its stores."),
         kind=_text(
-            "Kind of promotion: display, mailer, coupon, ...; all kinds count alike, but for those that are the price reduction "
-            "itself (deal, discount, tpr, ...), which is in the price and counts as no display."
+            "Kind of promotion: display, mailer, coupon, ...; each has an effect of its own, but for those that are the price "
+            "reduction itself (deal, discount, tpr, ...), which is in the price and counts as no display."
         ),
         discount=_share("Discount as a share of the regular price; in weeks to come the planned one."),
         store_share=_share("Share of the shop's stores, in a row that names no store; 1 if missing."),

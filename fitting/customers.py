@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..data import Tables
 from ..data.weeks import period_of
 from ..forecasting import segment_response
+from ..forecasting.models.promotion_index import with_promotion_index
 from ..jobs.processes import JOBS
 from ..privacy.budget import COUNTS, FIGURES, UNITS, Privacy
 from ..privacy.noise import Array, clipped_sums, noisy_sums
@@ -149,11 +150,12 @@ def fit_customers(tables: Tables, split: Split, seed: int, protected: Sequence[s
 
 def _response(split: Split, labels: pd.Series) -> pd.DataFrame:
     """Elasticities by segment; that of all customers where too few of a segment bought what is priced."""
-    response = segment_response(split.sales, labels, split.past).set_index("segment")
+    past = with_promotion_index(split.past)
+    response = segment_response(split.sales, labels, past).set_index("segment")
     response = response.reindex(sorted(labels.unique()))
     few = ~(response["customers"] >= LEAST_CUSTOMERS)
     if few.any():
-        together = segment_response(split.sales, labels * 0, split.past).iloc[0]
+        together = segment_response(split.sales, labels * 0, past).iloc[0]
         response.loc[few, "elasticity"], response.loc[few, "se"] = together["elasticity"], together["se"]
     return response
 

@@ -10,14 +10,15 @@ import numpy as np
 import pandas as pd
 
 from ..data import Tables, reasons_not_chosen, revenue_shares
+from ..data.panel.promotion_kinds import PROMOTION
 from ..data.panel.regular_prices import upper_envelope
 from ..data.weeks import WEEK, YEAR_WEEKS
 from ..forecasting import MarketPaths, MarketTrend, PriceResponse
 from ..pricing.planned_deals import DEAL
 from ..scenarios.sections import Products
 from .customers import Customers, records
-from .demand import CONTROL, PROMOTION, FittedDemand, LastingResponse, Priors, SalesGrids, cross_elasticities
-from .fit_split import FittedSplit
+from .demand import CONTROL, FittedDemand, LastingResponse, Priors, SalesGrids, cross_elasticities
+from .fit_split import FittedSplit, displays
 from .fitted_models import why_held
 from .identification import identification_checks
 from .market_builder import unique_names
@@ -175,7 +176,7 @@ def past_fields(market: FittedSplit, tables: Tables, *, funding_share: float = 0
         >>> past_fields(market, tables)["regular_moves"]  # doctest: +SKIP
         4
     """
-    split, effect = market.split, market.response.effect(PROMOTION)
+    split = market.split
     columns, ids = ("units", "revenue", "price", "regular_price"), split.products["product"]
     units, revenue, price, regular = (grid_of(split.past, name, ids) for name in columns)
     weeks, year, length = len(units), YEAR_WEEKS * split.per_week, len(split.weeks)
@@ -192,9 +193,8 @@ def past_fields(market: FittedSplit, tables: Tables, *, funding_share: float = 0
         "past_deals": [np.nan_to_num(pd.DataFrame(deal[span]).mean().to_numpy()) for span in spans],
     }
     found = found if spans else {}
-    if effect is not None and market.spec.promotion is None and PROMOTION in split.future:
-        lift = np.maximum(effect.mean(axis=0), 0.0)[market.response.category]
-        found |= {"feature_lift": lift, "promotion": split.grid(PROMOTION)}
+    if market.spec.promotion is None and (shown := displays(split.future, market.response)):
+        found |= _planned_displays(shown, market.response)
     told = regular_prices(market.response, market.priors)
     if (rival := past_rival_price(split)) is not None and market.spec.history is not None:
         found["past_rival_price"] = rival[-market.spec.sizes["B"] :]
@@ -205,6 +205,22 @@ def past_fields(market: FittedSplit, tables: Tables, *, funding_share: float = 0
         "prior_share": float(np.mean([row["relative_prior_share"] for row in told])),
         "zones": zones,
     }
+
+
+def _planned_displays(shown: dict[str, np.ndarray], response: FittedDemand) -> dict[str, np.ndarray]:
+    """The utility of displays and mailers of all kinds in all stores, and the share of it that is planned in each week.
+
+    Utilities of kinds add up, so that one number a product and week stands for all of them.
+
+    Args:
+        shown: (T, N) share of stores, by kind.
+        response: The fitted demand, with the effect of each.
+    """
+    lift = {kind: np.maximum(_effect(response, kind).mean(axis=0), 0.0)[response.category] for kind in shown}
+    whole = np.sum(list(lift.values()), axis=0)
+    worth = np.sum([lift[kind] * share for kind, share in shown.items()], axis=0)
+    alike = np.mean(list(shown.values()), axis=0)
+    return {"feature_lift": whole, "promotion": np.where(whole > 0, worth / np.where(whole > 0, whole, 1.0), alike)}
 
 
 def _booked_costs(split: Split, unit_cost: np.ndarray) -> np.ndarray:
@@ -273,12 +289,28 @@ def _funded_share(split: Split, products: Products) -> np.ndarray:
 
 
 def _exposure(response: FittedDemand, regression: PriceResponse) -> dict[str, Any]:
-    """The effect of displays and mailers: utility by likelihood, log units by regression."""
-    effect, check = response.effect(PROMOTION), regression.control_effects_.get(PROMOTION)
+    """The effect of displays and mailers: utility by likelihood, log units by regression; of several kinds, the former of each."""
+    if len(response.kinds) > 1:
+        return {"promotion_effects": [_kind_effect(response, kind) for kind in response.kinds]}
+    effect, check = response.usual_display, regression.control_effects_.get(PROMOTION)
     if effect is None or check is None:
         return {}
     mean = effect.mean(axis=1)
     return {"exposure_effect": asdict(check) | {"utility": float(mean.mean()), "utility_se": float(mean.std())}}
+
+
+def _effect(response: FittedDemand, kind: str) -> np.ndarray:
+    """(M, C) the utility of a kind that the demand has."""
+    found = response.effect(kind)
+    assert found is not None, "it is one of its kinds"
+    return found
+
+
+def _kind_effect(response: FittedDemand, kind: str) -> dict[str, Any]:
+    """The utility of a kind of display or mailer in all stores, the mean of the categories, with its 90% interval."""
+    mean = _effect(response, kind).mean(axis=1)
+    low, high = np.quantile(mean, [0.05, 0.95])
+    return {"kind": kind, "utility": float(mean.mean()), "utility_interval90": [float(low), float(high)]}
 
 
 def _category_response(response: FittedDemand) -> list[dict[str, Any]]:

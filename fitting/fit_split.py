@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from ..data.panel.promotion_kinds import PROMOTION, column_of, kinds_in
 from ..data.schema import COMPETITOR_PRICE
 from ..forecasting import (
-    PLANNED,
     QUANTILES,
     Forecaster,
     MarketPaths,
@@ -17,6 +17,7 @@ from ..forecasting import (
     MarketTrend,
     PriceResponse,
     fitted_dispersion,
+    planned_columns,
 )
 from ..jobs.processes import JOBS
 from ..scenarios import MarketSpec
@@ -29,7 +30,7 @@ from .identification import identified
 from .market_builder import build_market
 from .price_index import basket_columns
 from .price_search import narrowest, with_profit_floor
-from .regression import PROMOTION, price_regression
+from .regression import price_regression
 from .split import Split, grid_of, regular_price
 
 # The range of prices that the shop charged: these quantiles of the past year, by product.
@@ -234,10 +235,11 @@ def _forecasts(
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Forecasts of the weeks to simulate: at planned prices, at regular prices, and at prices below these."""
     traffic = pd.DataFrame({"week": paths.weeks, "traffic": paths.traffic.mean(axis=0)})
-    given = ["product", "week", "price", "regular_price", *(name for name in PLANNED if name in split.future)]
+    given = ["product", "week", "price", "regular_price", *planned_columns(split.future)]
     planned = split.future[given].merge(traffic, on="week")
     price = planned["product"].map(regular)
-    usual = planned.drop(columns=PROMOTION, errors="ignore").assign(price=price, regular_price=price)
+    shown = [PROMOTION, *map(column_of, kinds_in(planned))]
+    usual = planned.drop(columns=shown, errors="ignore").assign(price=price, regular_price=price)
     lower = usual.assign(price=_LOWER * price)
     return forecaster.predict(planned), forecaster.predict(usual), forecaster.predict(lower)
 
@@ -254,7 +256,7 @@ def _with_prices(
     rows, weeks, recent = pd.concat([split.past, split.future]), len(split.weeks), _AVERAGED_WEEKS * split.per_week
     charged = grid_of(rows, "price", response.products)
     price = np.where(np.isfinite(charged), charged, response.regular_price)
-    shown = np.nan_to_num(grid_of(rows, PROMOTION, response.products)) if PROMOTION in rows else None
+    shown = displays(rows, response)
     remembered = None if response.remembered is None else response.remembered.price(price)
     lift = response.lift(price, shown, reference=remembered)
     # The plan may be one of regular prices, at which every forecast is the usual one.
@@ -262,6 +264,19 @@ def _with_prices(
     base = planned / lift[-weeks - recent : -weeks].mean(axis=0)
     level = planned.sum(axis=0) / (usual * lift[-weeks:]).sum(axis=0)
     return np.where(blind, base * lift[-weeks:], planned), np.where(blind, base, usual * level)
+
+
+def displays(panel: pd.DataFrame, response: FittedDemand) -> dict[str, np.ndarray]:
+    """(T, N) share of stores with a display or mailer of each kind that has an effect, as far as a panel tells.
+
+    Args:
+        panel: Rows of a split.
+        response: The fitted demand.
+    """
+    columns = {kind: column_of(kind) for kind in response.kinds}
+    return {
+        kind: np.nan_to_num(grid_of(panel, name, response.products)) for kind, name in columns.items() if name in panel
+    }
 
 
 def _mean(forecast: pd.DataFrame, split: Split) -> np.ndarray:

@@ -30,7 +30,7 @@ from ..scenarios.sections import (
     Stock,
 )
 from .assumptions import Assumptions, unit_costs
-from .demand import PROMOTION, DemandAtRegular, FittedDemand
+from .demand import DemandAtRegular, FittedDemand
 from .fitted_models import ChargedPrices, FittedModels
 from .posterior_section import posterior_section
 from .price_index import index_rules
@@ -74,7 +74,7 @@ def build_market(
     prices = _prices(models, products.names, personal, assumptions)
     promotion = _promotion(models, products, assumptions)
     arrivals, choice = _arrivals_and_choice(models, now, promotion)
-    shown = demand.effect(PROMOTION)
+    shown = demand.usual_display
     silent = [why is not None for why in models.unidentified or [None] * len(products.names)]
     unidentified = tuple(np.array(products.names)[silent].tolist())
     not_priced = zip(products.names, models.not_priced, strict=True)
@@ -404,14 +404,14 @@ def _usual(effect: Array) -> float:
 def _recommendation(models: FittedModels, assumptions: Assumptions) -> RecommendationSection | None:
     if models.affinity is None or models.candidates is None:
         return None
-    shown = models.demand.effect(PROMOTION)
+    shown = models.demand.usual_display
     lift = assumptions.recommendation_lift if shown is None else _usual(shown)
     return RecommendationSection(lift=np.array(lift), candidates=models.candidates, affinity=models.affinity)
 
 
 def _promotion(models: FittedModels, products: Products, assumptions: Assumptions) -> Promotion | None:
     """Displays and mailers as a decision, for as many products as the shop usually promoted."""
-    shown = models.demand.effect(PROMOTION)
+    shown = models.demand.usual_display
     if models.current_promotion is None or shown is None:
         return None
     usual_revenue = products.net(models.regular_price) * models.forecast.mean(axis=0)

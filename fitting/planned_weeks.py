@@ -7,10 +7,11 @@ import pandas as pd
 
 from ..data import DataError, Tables, context_ahead
 from ..data.panel.charged import CHARGED, as_charged
-from ..data.panel.context import kinds_in_words
+from ..data.panel.promotion_kinds import PROMOTION, column_of, kinds_in
 from ..data.schema import HOLIDAY
 from ..data.weeks import WEEK, YEAR_WEEKS, name_of, period_of, periods_in_a_week
 from ..pricing.planned_deals import DEAL
+from .promotion_kinds import PromotionKinds
 
 _KEYS = ["product", "week"]
 _ROUNDING = 0.02
@@ -27,7 +28,7 @@ _WORDS = {"promotion": "displays and mailers", "holiday": "holidays"}
 
 
 def planned_weeks(
-    panel: pd.DataFrame, tables: Tables, regular: pd.Series, weeks: int
+    panel: pd.DataFrame, tables: Tables, regular: pd.Series, weeks: int, kinds: PromotionKinds | None = None
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """The rows of the weeks after a panel: what is planned, and else the shop's usual pattern.
 
@@ -41,10 +42,11 @@ def planned_weeks(
     Args:
         panel: The weekly panel of the products, as `product_weeks` returns it.
         regular: Current regular price by product, currency per unit.
+        kinds: How the kinds of promotions count in the panel; by default each as it is.
 
     Returns:
         One row per product and week (`product`, `week`, `price`, `regular_price` and what else of
-        `promotion` and `holiday` the panel has), and sentences that say where they come from.
+        `promotion`, its kinds and `holiday` the panel has), and sentences that say where they come from.
 
     Raises:
         DataError: The plan has no row for these weeks and products.
@@ -63,15 +65,16 @@ def planned_weeks(
     rows, pattern = _usual(panel, regular, days)
     if "holiday" in rows and tables.signals is not None:
         rows = rows.assign(holiday=rows["week"].map(_holidays(tables.signals, days, period)))
-    rows, known = _with_known(rows, context_ahead(tables, list(regular.index), first, weeks, period.days), period)
+    ahead = context_ahead(
+        tables, list(regular.index), first, weeks, period.days, None if kinds is None else kinds.known
+    )
+    rows, known = _with_known(rows, ahead if kinds is None else kinds.applied(ahead), period)
     unit = name_of(period) + "s"
     usual = f"each product at its regular price{pattern}."
     notes = [f"Current prices of the {unit} to come: {usual}", *known]
     own = tables.sales[tables.sales["product"].isin(regular.index)]
     if (own["regular_price"] <= own["price_paid"] * (1 + 1e-6)).all():
         notes.insert(1, _GUESSED if _reduced(panel) else _NO_REDUCTION)
-    if (kinds := kinds_in_words(tables.lines("promotions", ["kind"]))) is not None:
-        notes.append(f"Promotions: {kinds}.")
     if tables.plan is not None and set(_PLANNED) & set(tables.plan.dropna(axis=1, how="all")):
         rows, line, whole = _with_plan(rows, tables.plan, days, period)
         notes[:1] = [line] if whole else [line, f"What the plan does not say: {usual}"]
@@ -90,7 +93,7 @@ def _usual(panel: pd.DataFrame, regular: pd.Series, days: pd.DatetimeIndex) -> t
     known = a_year_ago.isin(past)
     source = pd.DataFrame({"week": days, "source": a_year_ago.where(known, last[np.arange(len(days)) % len(last)])})
     rows = pd.MultiIndex.from_product([regular.index, days], names=_KEYS).to_frame(index=False).merge(source, on="week")
-    kept = ["price", "regular_price", *(name for name in _WORDS if name in panel)]
+    kept = ["price", "regular_price", *(name for name in _WORDS if name in panel), *map(column_of, kinds_in(panel))]
     rows = rows.merge(panel[[*_KEYS, *kept]].rename(columns={"week": "source"}), on=["product", "source"], how="left")
     # Before its first sale a product had no price, and no reduction.
     share = (rows["price"] / rows["regular_price"]).clip(upper=1).fillna(1.0)
@@ -147,6 +150,9 @@ def _with_known(rows: pd.DataFrame, known: pd.DataFrame, period: pd.Timedelta) -
             whole = found["week"][found[name].notna().groupby(found["week"]).transform("all")]
             until = f"until {whole.max() + period - pd.Timedelta(days=1):%Y-%m-%d}" if len(whole) else "that run on"
             notes.append(f"{word.capitalize()} {until} are those that the tables hold already.")
+    for name in map(column_of, kinds_in(rows)):
+        if name in found:
+            rows = rows.assign(**{name: found[name].fillna(rows[name])})
     off = found["discount"].fillna(0.0) if "discount" in found else 0 * rows["price"]
     # A price of 0 is none; what is given away is for a plan to say.
     off = off.where(off < 1, 0.0)
@@ -179,6 +185,8 @@ def _with_plan(
         rows = rows.assign(price=moved.fillna(rows["price"]))
     # Without a regular price, the current one holds.
     whole = all(name in stated and bool(stated[name].notna().all()) for name in ("price", "promotion") if name in rows)
+    if PROMOTION in stated:
+        rows = rows.assign(**_kinds_as_planned(rows, stated[PROMOTION]))
     rows = rows.assign(**{name: stated[name].fillna(rows[name]) for name in given})
     rows["regular_price"] = rows[["price", "regular_price"]].max(axis=1)
     covered = int(stated["price"].notna().sum()) if "price" in stated else 0
@@ -188,3 +196,17 @@ def _with_plan(
     more = f"; {several} of them {'are means' if several > 1 else 'is the mean'} of several in its rows" * (several > 0)
     other = f"; {unused} of its rows are for other {unit} or products" if unused else ""
     return rows, f"The plan gives {covered} of {len(rows)} current prices of the {unit} to come{more}{other}.", whole
+
+
+def _kinds_as_planned(rows: pd.DataFrame, planned: pd.Series) -> dict[str, pd.Series]:
+    """The columns of kinds at the shares of stores that a plan states, which names no kinds: mixed as the rows mix them, in
+    that week or else in all of them.
+    """
+    columns = list(map(column_of, kinds_in(rows)))
+    whole = max(float(rows[PROMOTION].sum()), 1e-9)
+    usual = rows[PROMOTION].where(rows[PROMOTION] > 0)
+    found = {}
+    for name in columns:
+        mix = (rows[name] / usual).fillna(min(rows[name].sum() / whole, 1.0))
+        found[name] = (mix * planned).clip(upper=1).fillna(rows[name])
+    return found

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ..scenarios.sections import Posterior
 from .assumptions import Assumptions, unit_costs
-from .demand import PROMOTION, DemandAtRegular
+from .demand import DemandAtRegular
 from .fitted_models import FittedModels
 
 Array = NDArray[np.float64]
@@ -30,7 +30,7 @@ def posterior_section(
     demand = models.demand
     generator, count = np.random.default_rng(seed), demand.num_draws
     drawn = demand.at_regular(models.forecast.mean(axis=0), models.weeks, draws=True)
-    shown = demand.effect(PROMOTION)
+    shown = demand.usual_display
     share = demand.segment_share[demand.category].T
     slot = generator.uniform(0.0, 2.0, count) if shown is None else _factor(shown.mean(axis=1))
     deals = demand.remembered is not None and bool(demand.deals.any())

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.linalg import solve
 
 from ..data.weeks import WEEK, periods_in_a_week
-from .demand import CONTROL, PROMOTION, FittedDemand, SalesGrids
+from .demand import CONTROL, FittedDemand, SalesGrids
 from .demand.candidate_models import suspect_effects
 from .demand.category_rows import unexplained_prices
 from .demand.counts import counts
@@ -76,7 +76,7 @@ class _Changes:
         self.demand, self.units = demand, grids.units[:, last].sum(axis=0)
         price = grids.price[0, last]
         known = np.isfinite(price) & ~grids.sold_out[:, last].any(axis=0)
-        shown = None if grids.promotion is None or PROMOTION not in demand.effects else grids.promotion[0, last]
+        shown = {kind: share[0, last] for kind, share in grids.promotions.items()}
         charged = np.where(known, price, demand.regular_price)
         # Where prices follow demand, the shop's own come with more than the answer to the price.
         found = suspect_effects(grids)

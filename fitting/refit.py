@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from ..data import Tables, sales_panel
+from ..data import Tables, sales_panel, with_prices
+from ..data.panel.promotion_kinds import shown_kinds
 from ..data.panel.weekly import weekly_table
 from ..data.weeks import PERIODS
 from ..forecasting import Forecaster, Lstm, PooledRegression, Sarimax, Selected, candidates, with_stores
@@ -27,6 +28,7 @@ from .demand import Priors
 from .fit_report import past_fields, price_response, regular_prices
 from .fit_split import FitOptions, fit_split
 from .initial_stock import TOO_LITTLE
+from .promotion_kinds import PromotionKinds
 from .shop_rules import ShopRules
 from .split import held_out, sales_by_store, weeks_to_come
 from .zones import Zone, zone_panel, zone_tables
@@ -194,7 +196,10 @@ def forecasts_since(tables: Tables, record: Mapping[str, Any], first_day: date, 
     tables = _with_experiments(tables, record)
     zone, products, days = _zone(record), pd.DataFrame(record["products"]), PERIODS[_period(record)].days
     stores = sales_panel(tables, list(products["product"]), days=days, first=first_day)
-    panel = weekly_table(zone_panel(stores, zone), zone_tables(tables, zone), products)
+    own = zone_panel(stores, zone)
+    panel = weekly_table(own, zone_tables(tables, zone), products, shown_kinds(tables.promotions))
+    kinds = PromotionKinds.of(panel[panel["week"] < pd.Timestamp(first_day)], with_prices(own))
+    panel = kinds.applied(panel)
     weeks = np.sort(panel["week"].unique())
     since = np.flatnonzero((weeks >= np.datetime64(first_day)) & (weeks <= np.datetime64(last_day)))
     forecaster = _forecaster(record["forecaster"], record["seed"])

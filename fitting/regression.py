@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from ..data.panel.promotion_kinds import PROMOTION
 from ..forecasting import PriceResponse
+from ..forecasting.models.promotion_index import with_promotion_index
 
-PROMOTION = "promotion"
 _OTHER_PRICES = "rival_log_price"
 
 
 def price_regression(past: pd.DataFrame, *, promotions: bool = False) -> PriceResponse:
-    """Log-log price response, displays, mailers and the category's other prices held fixed.
+    """Log-log price response, displays, mailers (of several kinds, their index) and the category's other prices held fixed.
 
     Args:
         past: The panel of `data.product_weeks`.
@@ -27,6 +28,7 @@ def price_regression(past: pd.DataFrame, *, promotions: bool = False) -> PriceRe
         >>> bool(price_regression(example_panel(elasticity=-2.0)).pooled_.coefficient < -1)
         True
     """
+    past = with_promotion_index(past)
     past = past.assign(**{_OTHER_PRICES: _other_log_price(past)})
     # In a single category, the week effects and the own price hold the other prices already.
     several = "category" in past and len(past["category"].unique()) > 1

@@ -14,6 +14,7 @@ import xarray as xr
 from ..data import DataError, Tables, choose_market, choose_products, context_by_store, sales_panel, with_prices
 from ..data.panel.aggregation import WHOLE_SHOP, with_regular_prices
 from ..data.panel.charged import as_charged, with_charged
+from ..data.panel.promotion_kinds import PROMOTION, column_of, kinds_in, kinds_in_words, shown_kinds
 from ..data.panel.weekly import weekly_table
 from ..data.product_selection import MODELLED
 from ..data.weeks import DAY, PERIODS, WEEK, YEAR_WEEKS, name_of, period_of, periods_in_a_week
@@ -21,7 +22,7 @@ from ..pricing.planned_deals import DEAL
 from .demand.sales_grids import MOST_STORES
 from .initial_stock import initial_stock
 from .planned_weeks import planned_weeks
-from .regression import PROMOTION
+from .promotion_kinds import PromotionKinds
 from .shop_rules import ShopRules
 from .zones import Zone, at_price_level, zone_panel, zone_tables
 
@@ -59,6 +60,7 @@ class Split:
         stores: The sales of every store of the shop, as `data.with_prices` returns them; of a few stores with the
             displays and stock-outs of each, where the tables tell them apart.
         zones: The same of every price zone, at the price level of the one that is fitted; None without zones.
+        kinds: How the kinds of promotions count in all of these.
     """
 
     products: pd.DataFrame
@@ -70,6 +72,7 @@ class Split:
     closed: tuple[int, ...] = ()
     stores: xr.Dataset | None = None
     zones: xr.Dataset | None = None
+    kinds: PromotionKinds = PromotionKinds()
 
     @property
     def past_stores(self) -> xr.Dataset | None:
@@ -132,7 +135,8 @@ def sales_by_store(split: Split) -> pd.DataFrame | None:
     if places.sizes["store"] > _MOST_SERIES:
         series = np.arange(places.sizes["store"]) % _MOST_SERIES
         places = with_prices(places.assign_coords(store=series).groupby("store").sum())
-    given, known = ([name for name in (PROMOTION, "stockout") if name in told] for told in (places, split.past))
+    told_apart = (PROMOTION, "stockout", *map(column_of, kinds_in(split.past)))
+    given, known = ([name for name in told_apart if name in told] for told in (places, split.past))
     rows = places[["units", "price", *given]].to_dataframe(dim_order=["store", "product", "week"]).reset_index()
     rows, keys = rows[rows["units"] > 0], ["product", "week"]
     return rows if given else rows.merge(split.past[[*keys, *known]], on=keys, how="left")
@@ -228,7 +232,7 @@ def held_out(
         DataError: The panel is to be of days, and the sales are sums of weeks.
     """
     stores, own = sales_panel(tables, list(products["product"]), days=PERIODS[period].days), zone_tables(tables, zone)
-    panel = with_charged(weekly_table(zone_panel(stores, zone), own, products), own)
+    panel = with_charged(weekly_table(zone_panel(stores, zone), own, products, shown_kinds(tables.promotions)), own)
     if period == "day":
         _check_days(_within(own.sales, panel, panel["week"].max() + WEEK)["date"])
     days, per_week = np.sort(panel["week"].unique()), WEEK // PERIODS[period]
@@ -238,16 +242,37 @@ def held_out(
     held = min(holdout_weeks, max(weeks - _ENOUGH_WEEKS, int(_LEAST_SHARE * weeks)))
     start, closed = days[-held * per_week], _closed_weekdays(panel) if period == "day" else ()
     stores = with_prices(stores.sel(week=days).reindex(product=list(products["product"]), fill_value=0.0))
+    by_store = _with_context(stores, tables, {name: [name] for name in stores.indexes["store"]})
+    by_zone = None if zone is None else _with_context(at_price_level(stores, zone), tables, zone.stores)
+    kinds = _kinds(panel[panel["week"] < start], stores, by_store if by_zone is None else by_zone, zone)
+    panel = kinds.applied(panel)
     return Split(
         products=_described(products, own, panel),
         past=panel[panel["week"] < start],
         future=panel[panel["week"] >= start],
         sales=_within(with_regular_prices(own.sales, zone_panel(stores, zone)), panel, start),
-        plan=tuple(_notes(panel, closed, weeks, held, holdout_weeks)),
+        plan=(*_notes(panel, closed, weeks, held, holdout_weeks), *_kinds_notes(tables, kinds)),
         closed=closed,
-        stores=_with_context(stores, tables, {name: [name] for name in stores.indexes["store"]}),
-        zones=None if zone is None else _with_context(at_price_level(stores, zone), tables, zone.stores),
+        stores=kinds.applied(by_store),
+        zones=None if by_zone is None else kinds.applied(by_zone),
+        kinds=kinds,
     )
+
+
+def _kinds(past: pd.DataFrame, stores: xr.Dataset, places: xr.Dataset, zone: Zone | None) -> PromotionKinds:
+    """How kinds of promotions count: where the demand is that of several places, by what all of them tell apart."""
+    if not kinds_in(list(places)):
+        return PromotionKinds.of(past, zone_panel(stores, zone))
+    names = zone.stores if zone is not None else {name: [name] for name in places.indexes["store"]}
+    columns = list(map(column_of, kinds_in(list(places))))
+    return PromotionKinds.of_places(places[columns].sel(week=slice(None, past["week"].max())), stores, names)
+
+
+def _kinds_notes(tables: Tables, kinds: PromotionKinds) -> Iterator[str]:
+    """How the kinds of promotions in the tables count."""
+    if (words := kinds_in_words(tables.lines("promotions", ["kind"]))) is not None:
+        yield f"Promotions: {words}."
+    yield from kinds.notes
 
 
 def _with_context(panel: xr.Dataset, tables: Tables, stores: Mapping[str, Sequence[str]]) -> xr.Dataset:
@@ -354,7 +379,7 @@ def weeks_to_come(tables: Tables, proof: Split, weeks: int, zone: Zone | None = 
         ValueError: The plan has no row for these weeks and products.
     """
     panel, tables = pd.concat([proof.past, proof.future]), zone_tables(tables, zone)
-    future, plan = planned_weeks(panel, tables, regular_price(panel), weeks * proof.per_week)
+    future, plan = planned_weeks(panel, tables, regular_price(panel), weeks * proof.per_week, proof.kinds)
     stores = proof.stores
     assert stores is not None, "it has them"
     # Lines after the last complete week are in no panel.

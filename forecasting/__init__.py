@@ -7,7 +7,7 @@ from .backtest import backtest, forecasts_from, score, select
 from .example import example_panel
 from .market_paths import MarketPaths, MarketShock
 from .models.base import QUANTILES, Forecaster
-from .models.covariates import PLANNED
+from .models.covariates import planned_columns
 from .models.log_log import LogLogRegression
 from .models.lstm import Lstm
 from .models.naive import MovingAverage, SeasonalNaive
@@ -21,7 +21,6 @@ from .selected import Selected, candidates, with_stores
 from .trend import MarketTrend
 
 __all__ = [
-    "PLANNED",
     "QUANTILES",
     "CoefficientEstimate",
     "ExponentialSmoothing",
@@ -47,6 +46,7 @@ __all__ = [
     "find_alarms",
     "fitted_dispersion",
     "forecasts_from",
+    "planned_columns",
     "replenishment_levels",
     "score",
     "segment_response",

@@ -12,7 +12,7 @@ from sklearn.base import clone
 from ..data.weeks import period_of
 from .metrics import bias, coverage, mase, pinball, wape
 from .models.base import QUANTILES, Forecaster
-from .models.covariates import PLANNED
+from .models.covariates import planned_columns
 
 POOLED = 0
 """The `step` of the rows that pool all steps."""
@@ -126,7 +126,7 @@ def forecasts_from(
     here = model if model.last_week_ == past["week"].max() else model.updated(past)
     known = panel[(panel["week"] > origin) & (panel["week"] <= origin + horizon * period)]
     known = known[known["product"].isin(here.products_)]
-    planned = ["product", "week", "price", "regular_price", *(name for name in PLANNED if name in panel)]
+    planned = ["product", "week", "price", "regular_price", *planned_columns(panel)]
     forecast = here.predict(known[planned], quantiles=quantiles)
     units = past["units"].where(_observed(past) & past["price"].notna())
     changes = units.groupby(past["product"]).diff()

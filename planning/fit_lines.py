@@ -57,11 +57,22 @@ def _response_lines(report: dict[str, Any]) -> list[str]:
             f"  placebo, an elasticity that should be 0: next {report['period']}'s price {placebo['effect']:+.2f} (s.e. "
             f"{placebo['se']:.2f}, p = {placebo['p_value']:.2f})"
         )
+    lines += _display_lines(report)
+    return [*lines, f"  customers feel the logarithm of a price, not the price: {report['price_curvature']:.0%} likely"]
+
+
+def _display_lines(report: dict[str, Any]) -> list[str]:
+    """What displays and mailers are worth: of several kinds, each of them."""
+    lines = []
     if effect := report.get("exposure_effect"):
         felt = f"{effect['utility']:+.2f} utility (s.e. {effect['utility_se']:.2f})"
         sold = f"{math.expm1(effect['coefficient']):+.0%} units (s.e. {effect['se']:.2g} in logs)"
         lines.append(f"  displays and mailers in all stores: {felt}; by regression {sold}")
-    return [*lines, f"  customers feel the logarithm of a price, not the price: {report['price_curvature']:.0%} likely"]
+    for row in report.get("promotion_effects", ()):
+        low, high = row["utility_interval90"]
+        sold = f"{math.expm1(row['utility']):+.0%} units of a product with a small share"
+        lines.append(f"  {row['kind']} in all stores: {row['utility']:+.2f} utility [{low:+.2f}, {high:+.2f}]; {sold}")
+    return lines
 
 
 def _long_run_lines(report: dict[str, Any]) -> list[str]:

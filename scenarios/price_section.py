@@ -127,9 +127,18 @@ class HistorySection:
 
     price: Array = array("TN", "the shop's own price, charged or planned, currency per unit", *PRICE)
     units: Array | None = array("TN", "units sold; none in periods that are still to come", 0, 1e12, default=None)
-    promotion: Array = array("TN", "share of stores with the product on display or in the mailer", *SHARE, default=0.0)
+    promotion: Array = array(
+        "TN",
+        "share of stores with the product on display or in the mailer; kinds weighed by utility",
+        *SHARE,
+        default=0.0,
+    )
     feature_lift: Array = array(
-        "N", "utility of a display or mailer in all stores, lost with a dropped deal", 0, 20, default=0.0
+        "N",
+        "utility of a display or mailer (of all kinds together) in all stores, lost with a dropped deal",
+        0,
+        20,
+        default=0.0,
     )
     funding: Array = array("TN", "what the supplier pays for a unit on the planned deal, currency", *MONEY, default=0.0)
     past_units: Array | None = array(

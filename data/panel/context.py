@@ -9,9 +9,10 @@ import pandas as pd
 import polars as pl
 import xarray as xr
 
-from ..schema import COMPETITOR_PRICE, HOLIDAY, PRICE_REDUCTIONS
+from ..schema import COMPETITOR_PRICE, HOLIDAY
 from ..tables import Tables
 from ..weeks import WEEK, Weeks, to_polars
+from .promotion_kinds import PROMOTION, column_of, kind_of, of_price_alone, shown_kinds
 
 _KEYS = ["product", "week"]
 # Weeks without a sale after which a store is taken for closed.
@@ -19,7 +20,9 @@ _STAYS = 4
 _Rows = TypeVar("_Rows", pl.DataFrame, pl.LazyFrame)
 
 
-def context_columns(tables: Tables, grid: pl.DataFrame, weeks: Weeks) -> pl.DataFrame:
+def context_columns(
+    tables: Tables, grid: pl.DataFrame, weeks: Weeks, kinds: Sequence[str] | None = None
+) -> pl.DataFrame:
     """The optional columns of the panel, in the order of `grid` (`product`, `week` number).
 
     Known in advance:
@@ -27,7 +30,7 @@ def context_columns(tables: Tables, grid: pl.DataFrame, weeks: Weeks) -> pl.Data
     - `promotion`, the share of the shop's stores in which the product was promoted, other than by its price alone, on
       some day of the week (1 if a row names neither store nor share); the shop's stores are those that sell in that week: in
       the sales, from a store's first to its last, or on where that is in the last four weeks; otherwise those in
-      the promotions;
+      the promotions; with several kinds of promotions, the same of each `KIND` as `promotion: KIND`;
     - `holiday`, the number of holidays in the week.
 
     Not known in advance:
@@ -39,14 +42,26 @@ def context_columns(tables: Tables, grid: pl.DataFrame, weeks: Weeks) -> pl.Data
     - `views` and `carts`, the number of events, and `rating`, the week's mean rating, carried
       forward;
     - `signal_NAME`, the weekly mean of the index NAME, carried forward; the same for all products.
+
+    Args:
+        tables: The shop's tables, or those of some of its stores.
+        grid: The rows.
+        weeks: The weeks.
+        kinds: The kinds of promotions with a column each; by default those of the tables, `shown_kinds`.
     """
-    found = [*_promotion(tables, grid, weeks), *_stockout(tables, grid, weeks)]
+    kinds = shown_kinds(tables.promotions) if kinds is None else kinds
+    found = [*_promotion(tables, grid, weeks, kinds), *_stockout(tables, grid, weeks)]
     found += [*_signals(tables, grid, weeks), *_behaviour(tables, grid, weeks)]
     return pl.DataFrame(found)
 
 
 def context_ahead(
-    tables: Tables, products: list[str], first: pd.Timestamp, weeks: int, days: int = WEEK.days
+    tables: Tables,
+    products: list[str],
+    first: pd.Timestamp,
+    weeks: int,
+    days: int = WEEK.days,
+    kinds: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """The promotions and holidays of weeks to come that the tables hold already.
 
@@ -56,9 +71,10 @@ def context_ahead(
         first: First day of the first week.
         weeks: Number of weeks.
         days: Length of a week; 1 for a panel of days.
+        kinds: As for `context_columns`.
 
     Returns:
-        One row per product and week: `product`, `week` and, where the tables hold any, `promotion`
+        One row per product and week: `product`, `week` and, where the tables hold any, `promotion` (and that of its kinds)
         and `holiday`, as in the panel, and `discount`, the mean discount of the promotions over stores and
         days; NaN where there is none after the last that begins.
 
@@ -72,13 +88,17 @@ def context_ahead(
     grid = pl.DataFrame({"product": products}).join(pl.DataFrame({"week": ahead.numbers()}), how="cross")
     signals = None if tables.signals is None else tables.signals[tables.signals["name"] == HOLIDAY]
     tables = Tables(tables.sales, promotions=tables.promotions, signals=signals)
-    starts = {"promotion": (tables.promotions, "start_date"), "holiday": (signals, "date")}
-    starts["discount"] = starts["promotion"]
-    known = [
-        column.set((column == 0) & (grid["week"] > _last_week(*starts[column.name], ahead)), None)
-        for column in [*_promotion(tables, grid, ahead, ahead=True), *_signals(tables, grid, ahead)]
-    ]
-    return pl.DataFrame([grid["product"], *ahead.first_days(grid["week"]).to_frame(), *known]).to_pandas()
+    kinds = shown_kinds(tables.promotions) if kinds is None else kinds
+
+    def known(columns: Iterator[pl.Series], table: pd.DataFrame | None, start: str) -> list[pl.Series]:
+        """The columns, without the zeros after the last row of their table begins."""
+        return [
+            column.set((column == 0) & (grid["week"] > _last_week(table, start, ahead)), None) for column in columns
+        ]
+
+    promoted = known(_promotion(tables, grid, ahead, kinds, ahead=True), tables.promotions, "start_date")
+    holidays = known(_signals(tables, grid, ahead), signals, "date")
+    return pl.DataFrame([grid["product"], *ahead.first_days(grid["week"]).to_frame(), *promoted, *holidays]).to_pandas()
 
 
 def context_by_store(tables: Tables, panel: xr.Dataset, stores: Mapping[str, Sequence[str]]) -> xr.Dataset:
@@ -90,7 +110,7 @@ def context_by_store(tables: Tables, panel: xr.Dataset, stores: Mapping[str, Seq
         stores: The stores of each group.
 
     Returns:
-        `promotion` and `stockout`, as in the table of `product_weeks`, where there are such tables, over `store` (the
+        `promotion` (and that of its kinds) and `stockout`, as in the table of `product_weeks`, where there are such tables, over `store` (the
         name of the group), `week` and `product`; empty where none of them names a store.
 
     Example:
@@ -107,13 +127,14 @@ def context_by_store(tables: Tables, panel: xr.Dataset, stores: Mapping[str, Seq
     weeks, keys = Weeks.over(panel["week"]), panel[_KEYS].to_dataframe(dim_order=_KEYS).index
     grid = to_polars(keys.to_frame(index=False), _KEYS).with_columns(week=weeks.number(pl.col("week")))
     found, days = {}, tables.sale_lines(["store", "date"]).unique().collect(engine="streaming").to_pandas()
+    kinds = shown_kinds(tables.promotions)
     for group, names in stores.items():
         own = {
             name: table[table["store"].isin(names) | table["store"].isna()] if "store" in table else table
             for name, table in given.items()
         }
         here = Tables(days[days["store"].isin(names)], **own)
-        columns = pl.DataFrame([*_promotion(here, grid, weeks), *_stockout(here, grid, weeks)])
+        columns = pl.DataFrame([*_promotion(here, grid, weeks, kinds), *_stockout(here, grid, weeks)])
         # A data set made of a table has its labels in sorted order.
         found[group] = columns.to_pandas().set_index(keys).to_xarray().reindex_like(panel[_KEYS])
     return xr.concat(found.values(), pd.Index(found, name="store"), join="exact").transpose("store", "week", "product")
@@ -125,8 +146,10 @@ def _last_week(table: pd.DataFrame | None, column: str, weeks: Weeks) -> int:
     return int((table[column].max() - weeks.first).days // weeks.days)
 
 
-def _promotion(tables: Tables, grid: pl.DataFrame, weeks: Weeks, *, ahead: bool = False) -> Iterator[pl.Series]:
-    """The column `promotion` and, of weeks to come, `discount`, for those of the past are in the prices."""
+def _promotion(
+    tables: Tables, grid: pl.DataFrame, weeks: Weeks, kinds: Sequence[str], *, ahead: bool = False
+) -> Iterator[pl.Series]:
+    """The columns `promotion` and of its kinds and, of weeks to come, `discount`, for those of the past are in the prices."""
     if tables.promotions is None:
         return
     columns = ["start_date", "end_date", "product", "store", "store_share", "discount", "kind"]
@@ -141,7 +164,9 @@ def _promotion(tables: Tables, grid: pl.DataFrame, weeks: Weeks, *, ahead: bool 
     rows = rows.with_columns(week=pl.int_ranges("first", pl.col("last") + 1, dtype=pl.Int32)).explode("week")
     open_ = _open_stores(tables, rows, weeks, weeks.count * (not ahead))
     shown = rows.filter(~of_price_alone()) if "kind" in rows else rows
-    yield _onto(grid, _over_stores(open_, shown, pl.lit(1.0)), "share").fill_null(0.0).alias("promotion")
+    parts = {PROMOTION: shown} | {kind: shown.filter(kind_of() == kind) for kind in kinds}
+    for kind, own in parts.items():
+        yield _onto(grid, _over_stores(open_, own, pl.lit(1.0)), "share").fill_null(0.0).alias(column_of(kind))
     if ahead and "discount" in rows:
         # Day by day, as several promotions may follow one another in a week.
         before, until = ((pl.col(day) - weeks.first).dt.total_days() for day in ("start_date", "end"))
@@ -150,41 +175,6 @@ def _promotion(tables: Tables, grid: pl.DataFrame, weeks: Weeks, *, ahead: bool 
         daily = _over_stores(open_, rows.with_columns(day=day).explode("day"), pl.col("discount").fill_null(0.0), "day")
         off = daily.group_by(_KEYS).agg(pl.col("share").sum() / weeks.days)
         yield _onto(grid, off, "share").fill_null(0.0).alias("discount")
-
-
-def of_price_alone() -> pl.Expr:
-    """Whether the `kind` of a promotion is the price reduction itself.
-
-    Example:
-        >>> pl.DataFrame({"kind": ["Deal ", "display", None]}).select(of_price_alone()).to_series().to_list()
-        [True, False, False]
-    """
-    kind = pl.col("kind").cast(pl.String).str.strip_chars().str.to_lowercase()
-    return kind.is_in(list(PRICE_REDUCTIONS)).fill_null(False)
-
-
-def kinds_in_words(promotions: pl.LazyFrame | None) -> str | None:
-    """Which kinds of promotions count as one, and which as no display, in a sentence; None where there is nothing to say.
-
-    Example:
-        >>> kinds_in_words(pl.LazyFrame({"kind": ["deal", "coupon", "feature"]})).split("; ")[0]
-        'coupon and feature count alike, as one share of stores with a promotion, for a market has one effect of promotions'
-    """
-    if promotions is None or "kind" not in promotions.collect_schema():
-        return None
-    kinds = promotions.select(pl.col("kind").cast(pl.String)).drop_nulls().unique().sort("kind").collect()
-    reductions = kinds.filter(of_price_alone())["kind"].to_list()
-    shown = kinds.filter(~of_price_alone())["kind"].to_list()
-    parts = []
-    if len(shown) > 1:
-        named = f"{', '.join(shown[:-1])} and {shown[-1]}"
-        parts.append(
-            f"{named} count alike, as one share of stores with a promotion, for a market has one effect of promotions; if one "
-            "of them sells far more than another, import it alone"
-        )
-    if reductions:
-        parts.append(f"{', '.join(reductions)} is the reduction that the prices hold already, and counts as no display")
-    return "; ".join(parts) or None
 
 
 def _over_stores(open_: pl.DataFrame | None, rows: pl.DataFrame, value: pl.Expr, *day: str) -> pl.DataFrame:

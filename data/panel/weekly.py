@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 
 import pandas as pd
@@ -52,7 +53,7 @@ def product_weeks(
           like prices), if the sales give any;
         - `traffic`, the number of distinct baskets (without them, sale lines) of the whole shop in
           that week; of days, at the share of an average weekday;
-        - what the other tables say: `promotion`, `holiday`, `stockout`, `competitor_price`,
+        - what the other tables say: `promotion` (and `promotion: KIND` of several kinds), `holiday`, `stockout`, `competitor_price`,
           `views`, `carts`, `rating` and one `signal_NAME` per external index, see
           `context_columns`.
 
@@ -78,13 +79,19 @@ def product_weeks(
     return weekly_table(sales_panel(tables, wanted, days=days, first=first, by_store=False), tables, products)
 
 
-def weekly_table(panel: xr.Dataset, tables: Tables, products: pd.DataFrame | None = None) -> pd.DataFrame:
+def weekly_table(
+    panel: xr.Dataset,
+    tables: Tables,
+    products: pd.DataFrame | None = None,
+    kinds: Sequence[str] | None = None,
+) -> pd.DataFrame:
     """What `product_weeks` returns, of a panel that is there already.
 
     Args:
         panel: As `sales_panel` returns it, of all stores or some, which are added up.
         tables: The tables of these stores.
         products: Products with their `category`.
+        kinds: The kinds of promotions with a column each; by default those of the tables.
 
     Example:
         >>> weekly_table(sales_panel(tables), tables)["units"]  # doctest: +SKIP
@@ -112,7 +119,7 @@ def weekly_table(panel: xr.Dataset, tables: Tables, products: pd.DataFrame | Non
         table.insert(2, "category", table["product"].map(category))
     weeks = Weeks.over(panel["week"])
     grid = to_polars(table, _KEYS).with_columns(week=weeks.number(pl.col("week")))
-    return pd.concat([table, context_columns(tables, grid, weeks).to_pandas()], axis=1)
+    return pd.concat([table, context_columns(tables, grid, weeks, kinds).to_pandas()], axis=1)
 
 
 def traffic_unit(tables: Tables) -> str:

@@ -2,7 +2,7 @@
 
 from .candidate_models import RememberedPrice
 from .category_model import CategoryData, CategoryModel
-from .category_rows import CONTROL, PROMOTION, SegmentUnits
+from .category_rows import CONTROL, SegmentUnits
 from .cross_elasticities import cross_elasticities
 from .estimation import CategoryPosterior, estimate
 from .fitted_demand import DemandAtRegular, FittedDemand
@@ -13,7 +13,6 @@ from .sales_grids import SalesGrids
 
 __all__ = [
     "CONTROL",
-    "PROMOTION",
     "CategoryData",
     "CategoryModel",
     "CategoryPosterior",

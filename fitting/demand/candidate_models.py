@@ -72,8 +72,8 @@ class CandidateModel:
         deals: Number of its last effects that deals have, see `_with_deals`.
         remembered: The reference price that deals are measured from.
         depth: Mean logarithm of that price over the price paid on deals.
-        shown: Whether the first effect is that of displays and mailers, and the last but those of deals what they add to
-            the units of those who buy.
+        shown: Number of its first effects that are those of displays and mailers, by kind; as many, the last but those of
+            deals, are what they add to the units of those who buy.
     """
 
     name: str
@@ -84,7 +84,7 @@ class CandidateModel:
     deals: int = 0
     remembered: RememberedPrice | None = None
     depth: float = 1.0
-    shown: bool = False
+    shown: int = 0
 
 
 def candidate_models(
@@ -140,13 +140,13 @@ def candidate_models(
             moved = suspects[SUSPECT][..., here]
             own = own.with_week_features([_level(moved, own.on_sale)], priors.level_spread)
             own = own.with_effects(moved[None], 0.0, priors.suspect_spread, 0.0)
-        shown, met = grids.promotion is not None, grids.met(regular)[..., here]
+        shown, met = len(grids.promotions), grids.met(regular)[..., here]
         found += [_deal_model(own, met, memory, moves, priors, shown=shown) for memory in MEMORIES]
     return found
 
 
 def _deal_model(
-    data: CategoryData, met: Array, memory: float, moves: int, priors: Priors, *, shown: bool
+    data: CategoryData, met: Array, memory: float, moves: int, priors: Priors, *, shown: int
 ) -> CandidateModel:
     """The model in which customers answer to deals and to regular prices in two ways, with one memory.
 
@@ -156,7 +156,7 @@ def _deal_model(
         memory: A week's weight of the old reference price.
         moves: Number of the effects of moves of regular prices.
         priors: The priors.
-        shown: Whether displays and mailers are known; they are the first effect.
+        shown: Number of the kinds of displays and mailers; they are the first effects.
     """
     remembered = RememberedPrice(memory ** (1 / data.per_week))
     gap = remembered.gap(met)
@@ -196,7 +196,7 @@ def _given(
     }
 
 
-def _with_deals(data: CategoryData, gap: Array, priors: Priors, *, shown: bool = False) -> CategoryData:
+def _with_deals(data: CategoryData, gap: Array, priors: Priors, *, shown: int = 0) -> CategoryData:
     """A category's sales with the effects of deals.
 
     A price below what customers remember draws buyers from other products, of each product in its own way, and makes
@@ -204,10 +204,10 @@ def _with_deals(data: CategoryData, gap: Array, priors: Priors, *, shown: bool =
 
     Args:
         gap: (G, W, J) log(reference / price).
-        shown: Whether the first effect is that of displays and mailers, which may make those who buy buy more too.
+        shown: Number of the first effects that are displays and mailers, which may make those who buy buy more too.
     """
     if shown:
-        data = data.with_effects(data.effects[:1], 0.0, priors.promotion_spread, 1.0)
+        data = data.with_effects(data.effects[:shown], 0.0, priors.promotion_spread, 1.0)
     below, above = np.maximum(gap, 0.0), np.minimum(gap, 0.0)
     # A price below the reference already draws buyers as a lasting one would.
     lasting = float(np.exp(data.given["category"]).mean())

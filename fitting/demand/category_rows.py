@@ -14,7 +14,7 @@ from .priors import Priors
 from .sales_grids import SalesGrids
 
 Array = NDArray[np.float64]
-PROMOTION, CONTROL = "promotion", "price changes without a reason in costs"
+CONTROL = "price changes without a reason in costs"
 NONE = 1e-6
 """Prior standard deviation of an effect that a model does not have: its place is kept, as draws of models are mixed."""
 # Correlation of unit costs and the depth of reductions above which suppliers fund these.
@@ -59,13 +59,9 @@ def category_data(
         curvature: As of `CategoryData`.
         costs: Whether what the unit costs of the grids do not explain of the prices moves utility.
     """
-    known = {
-        PROMOTION: (priors.promotion, priors.promotion_spread),
-        CONTROL: (0.0, priors.control_spread if costs else NONE),
-    }
-    own: dict[str, Array] = {}
-    if grids.promotion is not None:
-        own[PROMOTION] = np.broadcast_to(grids.promotion, grids.units.shape)[..., here]
+    known = dict.fromkeys(grids.promotions, (priors.promotion, priors.promotion_spread))
+    known[CONTROL] = (0.0, priors.control_spread if costs else NONE)
+    own = {kind: np.broadcast_to(share, grids.units.shape)[..., here] for kind, share in grids.promotions.items()}
     if grids.unit_cost is not None:
         left, _ = _unexplained(grids, here)
         own[CONTROL] = left if costs else np.zeros_like(left)
@@ -112,7 +108,7 @@ def _within(units: Array, sold: Array, share: Array) -> Array:
 
 def effect_names(grids: SalesGrids) -> tuple[str, ...]:
     """The effects on utility that `category_data` has, in order."""
-    shown = () if grids.promotion is None else (PROMOTION,)
+    shown = tuple(grids.promotions)
     return shown if grids.unit_cost is None else (*shown, CONTROL)
 
 

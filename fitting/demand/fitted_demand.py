@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,11 +13,12 @@ from numpy.typing import NDArray
 from ...pricing import choice_shares, felt_price
 from ...pricing.choice_formulas import gap_effect, stocking_price
 from .candidate_models import RememberedPrice, as_felt
-from .category_rows import CONTROL, PROMOTION, week_features
+from .category_rows import CONTROL, week_features
 from .estimation import CategoryPosterior
 from .lasting_response import LastingResponse
 
 Array = NDArray[np.float64]
+_LEAST_SHOWN = 1e-9
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,28 @@ class FittedDemand:
         i = self.effects.index(name)
         return np.stack([p.draws[:, p.model.layout.effects][:, i] for p in self.posteriors], axis=1)
 
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of displays and mailers that have an effect; `PROMOTION` where no kinds are told apart."""
+        return tuple(name for name in self.effects if name != CONTROL)
+
+    @property
+    def usual_display(self) -> Array | None:
+        """(M, C) utility of a display or mailer in all stores of the kinds that the shop usually combines; None without any."""
+        if not self.kinds:
+            return None
+        drawn = [each for kind in self.kinds if (each := self.effect(kind)) is not None]
+        return np.einsum("k,kmc->mc", self._mix(), np.stack(drawn))
+
+    def _mix(self) -> Array:
+        """The share of each kind in a usual display: where several come together, it is as wide as the widest."""
+        count = len(self.kinds)
+        if count == 1:
+            return np.ones(1)
+        shares = [posterior.model.data.effects[:count].reshape(count, -1) for posterior in self.posteriors]
+        own = np.concatenate(shares, axis=1)
+        return own.sum(axis=1) / max(float(own.max(axis=0).sum()), _LEAST_SHOWN)
+
     def at_regular(self, units: Array, weeks: pd.DatetimeIndex, *, draws: bool = False) -> DemandAtRegular:
         """The choice model whose mean market sells these units at regular prices.
 
@@ -159,7 +183,7 @@ class FittedDemand:
     def lift(
         self,
         price: Array,
-        promotion: Array | None = None,
+        promotion: Mapping[str, Array] | None = None,
         *,
         reference: Array | None = None,
         control: Array | None = None,
@@ -170,7 +194,7 @@ class FittedDemand:
 
         Args:
             price: (T, N) currency per unit.
-            promotion: (T, N) share of stores with a display or mailer.
+            promotion: (T, N) share of stores with a display or mailer, by its kind.
             reference: (T, N) what customers remember as the price, currency per unit; by default the price itself.
             control: (T, N) what costs do not explain of the shop's own log prices; None for prices that follow costs.
             suspects: (D, T, N) what goes with the shop's own prices if they follow demand; None for
@@ -192,7 +216,7 @@ class FittedDemand:
                 (drawn, more, fewer), asked, usual = np.moveaxis(deals, 1, 0), price[:, here], reference[:, here]
                 added = added + gap_effect(asked, usual, False, drawn, 0.0)[:, :, None]
                 bought = gap_effect(stocking_price(asked, usual, self.regular_price[here]), usual, False, more, fewer)
-            for name, shown in ((PROMOTION, promotion), (CONTROL, control)):
+            for name, shown in {**(promotion or {}), CONTROL: control}.items():
                 if shown is not None and name in self.effects:
                     effect = theta[:, layout.effects][:, self.effects.index(name)]
                     added = added + effect[:, None, None, None] * shown[:, None, here]

@@ -233,9 +233,9 @@ def _drawn(
         effects = each.draws[own, at.effects]
         effects, of_deals = np.split(effects, [effects.shape[1] - model.deals], axis=1)
         if model.shown:
-            # A market has one effect of displays and mailers, on utility: to the units of a small product it is the same.
-            common[own, layout.effects.start] += effects[:, -1]
-            effects = effects[:, :-1]
+            # A market has one effect of a kind of display, on utility: to the units of a small product it is the same.
+            effects, of_units = np.split(effects, [effects.shape[1] - model.shown], axis=1)
+            common[own, layout.effects.start : layout.effects.start + model.shown] += of_units
         suspected[own, : model.suspects] = effects[:, effects.shape[1] - model.suspects :]
         if model.deals:
             steepness = each.model.at_regular(torch.as_tensor(each.draws[own])).steepness.numpy()

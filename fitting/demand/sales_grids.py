@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ...data.panel.aggregation import carried_forward
+from ...data.panel.promotion_kinds import PROMOTION, column_of, kinds_in
 from ...data.weeks import DAY, period_of, periods_in_a_week
 
 Array = NDArray[np.float64]
@@ -33,7 +35,8 @@ class SalesGrids:
             NaN before the first sale, and where the shop or store was closed.
         regular: (G, W, N) regular price, currency per unit; NaN before the first sale.
         sold_out: (G, W, N) whether the product sold out.
-        promotion: (G, W, N) share of stores with a display or mailer; None if not recorded.
+        promotions: (G, W, N) share of stores with a display or mailer, by its kind; `PROMOTION` where no kinds are told
+            apart; none if not recorded.
         unit_cost: (W, N) cost of a unit in that week, currency; None if it is not known or never
             moves.
         holiday: (W,) number of holidays; None if not recorded.
@@ -52,7 +55,7 @@ class SalesGrids:
     price: Array
     regular: Array
     sold_out: NDArray[np.bool_]
-    promotion: Array | None
+    promotions: Mapping[str, Array]
     unit_cost: Array | None
     holiday: Array | None
     stores: tuple[str, ...]
@@ -70,12 +73,16 @@ class SalesGrids:
         Raises:
             ValueError: The weeks or products of the stores are others.
         """
-        shop = past.set_index(["week", "product"])[[name for name in _READ if name in past]].to_xarray()
+        # A zone may have had no promotions, and others some.
+        kinds = kinds_in(dict.fromkeys([*past, *([] if stores is None else stores)]))
+        columns = [*_READ, *map(column_of, kinds)]
+        shop = past.set_index(["week", "product"])[[name for name in columns if name in past]].to_xarray()
         shop = shop.reindex(product=products)
         week = shop.max("product")
         if stores is not None and _told_apart(stores):
             stores, shop = xr.align(stores.sel(product=products), shop, join="exact")
-            shop = shop.assign({name: stores[name] for name in (*_READ[:3], "unsold_rows") if name in stores})
+            own = (*_READ[:3], *map(column_of, kinds), "unsold_rows")
+            shop = shop.assign({name: stores[name] for name in own if name in stores})
             # A store that sold nothing at all was closed.
             shop = shop.assign({name: carried_forward(stores[name]).where(stores["traffic"] > 0) for name in _PRICES})
         else:
@@ -96,7 +103,7 @@ class SalesGrids:
         if "traffic" in week:
             price[:, (week["traffic"] == 0).to_numpy()] = np.nan
         cost = shop["unit_cost"].transpose("week", "product").to_numpy() if "unit_cost" in shop else None
-        promotion = grid("promotion") if "promotion" in shop else None
+        shown = {kind: np.nan_to_num(grid(name)) for kind in kinds or [PROMOTION] if (name := column_of(kind)) in shop}
         holiday = week["holiday"].to_numpy() if "holiday" in week else None
         return cls(
             weeks=weeks,
@@ -104,7 +111,7 @@ class SalesGrids:
             price=price,
             regular=regular,
             sold_out=grid("stockout") > 0 if "stockout" in shop else np.zeros(units.shape, dtype=bool),
-            promotion=None if promotion is None or np.nanstd(promotion) == 0 else np.nan_to_num(promotion),
+            promotions={kind: share for kind, share in shown.items() if share.std() > 0},
             unit_cost=None if cost is None or not _moves(cost) else cost,
             holiday=holiday if holiday is not None and holiday.std() > 0 else None,
             stores=tuple(shop.indexes["store"]),

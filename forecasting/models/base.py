@@ -12,7 +12,8 @@ import pandas as pd
 from sklearn.base import BaseEstimator, clone
 
 from ...data.weeks import period_of
-from .covariates import PLANNED, Covariates
+from .covariates import Covariates, planned_columns
+from .promotion_index import PromotionIndex
 
 QUANTILES = (0.025, 0.1, 0.5, 0.9, 0.975)
 """Probabilities of the median and the bounds of the 80% and 95% intervals."""
@@ -28,8 +29,8 @@ class Forecaster(BaseEstimator, ABC):
     price cannot change the forecast of an earlier week. A subclass implements `_fit`, `_update` and
     `_forecast`.
 
-    Beside units, every model sees prices, traffic and, where the panel has them, `promotion`,
-    `holiday`, `category` (through the other products of the category) and the columns in
+    Beside units, every model sees prices, traffic and, where the panel has them, `promotion` (of several kinds, their
+    `PromotionIndex`), `holiday`, `category` (through the other products of the category) and the columns in
     `covariates.OBSERVED`. Weeks in which the product was sold out (`stockout`), cost nothing or the
     shop was closed count as missing.
 
@@ -39,6 +40,7 @@ class Forecaster(BaseEstimator, ABC):
         products_: the products fitted.
         last_week_: first day of the last week of the history; week 1 of a forecast is the next one.
         period_: length of a week, which is a day for a panel of days.
+        promotion_index_: the weights of the kinds of promotions, by the history fitted.
 
     Example:
         >>> from repricer.forecasting import MovingAverage, example_panel
@@ -53,6 +55,7 @@ class Forecaster(BaseEstimator, ABC):
     products_: pd.Index
     last_week_: pd.Timestamp
     period_: pd.Timedelta
+    promotion_index_: PromotionIndex
     covariates_: Covariates
 
     def fit(self, panel: pd.DataFrame) -> Self:
@@ -67,6 +70,8 @@ class Forecaster(BaseEstimator, ABC):
         """
         history = check_rows(panel, _HISTORY, name="panel")
         self.failures_ = {}
+        self.promotion_index_ = PromotionIndex.of(history)
+        history = self.promotion_index_.applied(history)
         self.products_ = pd.Index(history["product"].unique())
         self.last_week_, self.period_ = history["week"].max(), period_of(history["week"])
         self.covariates_ = Covariates.of(history)
@@ -82,7 +87,7 @@ class Forecaster(BaseEstimator, ABC):
             history: a panel, as for `fit`; products that were not fitted are ignored.
         """
         rows = check_rows(history, _HISTORY, name="history")
-        rows = rows[rows["product"].isin(self.products_)].reset_index(drop=True)
+        rows = self.promotion_index_.applied(rows[rows["product"].isin(self.products_)].reset_index(drop=True))
         later = copy.copy(self)
         later.products_ = pd.Index(rows["product"].unique())
         later.last_week_ = rows["week"].max()
@@ -141,8 +146,8 @@ class Forecaster(BaseEstimator, ABC):
 
     def _check_future(self, future: pd.DataFrame) -> pd.DataFrame:
         """Check and sort the rows, and add their `step`: 1 is the week after the history."""
-        optional = [name for name in ("traffic", *PLANNED) if name in future]
-        rows = check_rows(future, [*_FUTURE, *optional], name="future")
+        optional = [*(name for name in ("traffic",) if name in future), *planned_columns(future)]
+        rows = self.promotion_index_.applied(check_rows(future, [*_FUTURE, *optional], name="future"))
         self._check_products(rows)
         if (rows[["price", "regular_price"]] <= 0).any(axis=None):
             raise ValueError("future: price and regular_price must be positive; got 0; leave those rows out")

@@ -7,10 +7,22 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from ...data.panel.promotion_kinds import column_of, kinds_in
 from ...data.weeks import DAY, WEEK, WEEKS_A_YEAR, period_of, periods_in_a_week
 
 PLANNED = ("promotion", "holiday")
 """Optional columns of a panel that are known ahead; 0 where a panel or future has none."""
+
+
+def planned_columns(rows: pd.DataFrame) -> list[str]:
+    """The optional columns of a panel that are known ahead: those of `PLANNED`, and the kinds of promotions.
+
+    Example:
+        >>> planned_columns(pd.DataFrame(columns=["units", "holiday", "promotion", "promotion: display"]))
+        ['promotion', 'holiday', 'promotion: display']
+    """
+    return [*(name for name in PLANNED if name in rows), *map(column_of, kinds_in(rows))]
+
 
 OBSERVED = ("competitor_price", "views", "carts", "rating")
 """Optional columns known only afterwards: they enter a week later; a forecast uses the last value."""

@@ -10,9 +10,9 @@ from scipy import stats
 
 from ...data.weeks import WEEK
 from .base import Forecaster
+from .partial_means import noise_variance, without_means
 
 _LEAST_UNITS = 0.5
-_ITERATIONS = 20
 _HALF_LIFE = 26
 # Standard deviations of the pooled coefficients around 0 (in one store, weeks and own prices leave little of the index),
 # and of a product's own price and promotion coefficients around the pooled ones.
@@ -32,8 +32,8 @@ class LogLogRegression(Forecaster):
     which a week counts half of one 26 weeks later; a season is not modelled.
 
     Args:
-        stores: Sales by `store`, `product` and `week`, with `units`, `price` and `promotion`; of weeks
-            after the history nothing is read. None: the panel is one store.
+        stores: Sales by `store`, `product` and `week`, with `units`, `price` and `promotion` (and its kinds);
+            of weeks after the history nothing is read. None: the panel is one store.
 
     Example:
         >>> from repricer.forecasting import example_panel
@@ -47,7 +47,7 @@ class LogLogRegression(Forecaster):
         self.stores = stores
 
     def _fit(self, history: pd.DataFrame) -> None:
-        rows = history if self.stores is None else self.stores[self.stores["week"] <= self.last_week_]
+        rows = history if self.stores is None else self.promotion_index_.applied(self._stores_until_now())
         rows = rows[rows["product"].isin(self.products_) & (rows["price"] > 0)]
         rows = rows.assign(store=rows["store"] if self.stores is not None else "")
         revenue = (history["units"] * history["price"]).groupby(history["product"]).sum()
@@ -60,6 +60,11 @@ class LogLogRegression(Forecaster):
         self.coefficients_ = _coefficients(rows[known], x[known], np.log(units[known].to_numpy(float)), self.products_)
         self.usual_ = _mean_log_price(history, ["product"]).groupby(history["product"]).first()
         self._update(history)
+
+    def _stores_until_now(self) -> pd.DataFrame:
+        """The sales by store up to the last week of the history."""
+        assert self.stores is not None, "it is asked where there are some"
+        return self.stores[self.stores["week"] <= self.last_week_]
 
     def _update(self, history: pd.DataFrame) -> None:
         rows = history[history["demand"].notna()]
@@ -108,9 +113,9 @@ def _coefficients(rows: pd.DataFrame, x: pd.DataFrame, y: np.ndarray, products: 
     """By product, after the means of product-stores and, with several products, weeks are taken out."""
     series = pd.factorize(rows["product"].astype(str) + "\0" + rows["store"].astype(str))[0]
     effects = [series, pd.factorize(rows["week"])[0]][: 1 + (len(products) > 1)]
-    left = _without_means(np.column_stack([y, x]), effects)
+    left = without_means(np.column_stack([y, x]), effects)
     y, values = left[:, 0], left[:, 1:]
-    noise = _noise(y, values)
+    noise = noise_variance(y, values)
     pooled = np.linalg.solve(values.T @ values + np.diag(noise / _POOLED**2), values.T @ y)
     error, own = y - values @ pooled, values[:, [0, 2]]
     code = products.get_indexer(pd.Index(rows["product"]))
@@ -121,18 +126,3 @@ def _coefficients(rows: pd.DataFrame, x: pd.DataFrame, y: np.ndarray, products: 
     apart = np.linalg.solve(moments + np.diag(noise / _SPREAD**2), total[:, :, None])[:, :, 0]
     table = pd.DataFrame(np.tile(pooled, (len(products), 1)), index=products, columns=_COLUMNS)
     return table.add(pd.DataFrame(apart, index=products, columns=["price", "promotion"]), fill_value=0.0)[_COLUMNS]
-
-
-def _noise(y: np.ndarray, values: np.ndarray) -> float:
-    """Variance of what least squares leaves."""
-    return max(float(np.var(y - values @ np.linalg.lstsq(values, y)[0])), 1e-6) if len(y) else 1.0
-
-
-def _without_means(values: np.ndarray, effects: Sequence[np.ndarray]) -> np.ndarray:
-    """Values (n, k) without the means of each effect's groups, by alternating projections (Guimaraes and Portugal 2010)."""
-    for _ in range(_ITERATIONS if len(effects) > 1 else 1):
-        for code in effects:
-            size = np.bincount(code)
-            means = np.column_stack([np.bincount(code, column) / size for column in values.T])
-            values = values - means[code]
-    return values

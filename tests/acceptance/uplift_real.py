@@ -114,7 +114,7 @@ def drawn_shop(products: int, weeks: int = 92, seed: int = 0) -> tuple[SalesGrid
         price=price[None],
         regular=np.ones((1, weeks, products)),
         sold_out=np.zeros((1, weeks, products), dtype=bool),
-        promotion=None,
+        promotions={},
         unit_cost=None,
         holiday=None,
         stores=("all",),

@@ -161,7 +161,7 @@ FAULTS: dict[Callable[[Tables], None], str] = {
     price_of_a_line: "sales: lines of several units that cost as many times the price of one:",
     price_without_its_point: "sales: prices far from the product's usual one: 1 row",
     year_mistyped: "sales: 1 line dated 2034-01-02, which lies",
-    kinds_of_promotion: "promotions: coupon and feature count alike, as one share",
+    kinds_of_promotion: "promotions: coupon and feature are kinds with an effect each",
     store_spelled_otherwise: "stock: 1 row of stores that no sale names, S1",
 }
 OF_COSTS_AND_PRODUCTS = ("unit costs", "stores that sell nothing", "new id", "two price levels", "units 0")

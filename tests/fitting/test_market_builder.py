@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from repricer.data.panel.promotion_kinds import PROMOTION
 from repricer.envs import Market, catalogue_of, expected_units, rollout
 from repricer.evaluation import named_policy
 from repricer.evaluation.uncertainty.by_product import product_figures
 from repricer.fitting import Assumptions, FittedModels, build_market
-from repricer.fitting.demand import PROMOTION
 from repricer.fitting.market_builder import check_rules
 from repricer.fitting.shop_rules import ShopRules
 from repricer.pricing import Action, PricePath

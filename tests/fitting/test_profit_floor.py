@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from repricer.agents import best_fixed
+from repricer.data.panel.promotion_kinds import PROMOTION
 from repricer.envs import expected_units
 from repricer.fitting import Assumptions, build_market
-from repricer.fitting.demand import PROMOTION
 from repricer.fitting.price_search import shadow_cost, with_profit_floor
 from repricer.scenarios import goal_market, spec_from_table
 from repricer.tests.fitting.test_market_builder import models
@@ -80,7 +80,7 @@ def test_displays_that_are_a_decision_raise_no_floor():
     shares = []
     for decided in (None, shown):
         fitted = models(elasticity=np.full(4, -3.0), current_price=price, effects={PROMOTION: 0.6})
-        lift = fitted.demand.lift(price, None if decided is None else shown)
+        lift = fitted.demand.lift(price, None if decided is None else {PROMOTION: shown})
         fitted = replace(fitted, planned=fitted.forecast * lift, current_promotion=decided)
         fitted = replace(fitted, products=fitted.products.assign(unit_cost=held))
         bare = build_market(fitted, name="s", assumptions=assumptions, objective="revenue")

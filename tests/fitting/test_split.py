@@ -58,10 +58,9 @@ def test_displays_and_stock_outs_of_one_store_say_nothing_of_the_others(zone):
     for split in (proof, weeks_to_come(tables, proof, 4, zone)):
         grids = SalesGrids.of(split.past, ["a", "b"], split.past_places)
         shown, out = ([0, 1, 0], [0, 0, 1]) if zone is None else ([0, 0.5], [0, 1])
-        assert grids.promotion is not None
-        assert grids.promotion[:, 2, 0].tolist() == shown
+        assert grids.promotions["promotion"][:, 2, 0].tolist() == shown
         assert grids.sold_out[:, 2, 1].tolist() == out
-        assert (grids.promotion.sum(), grids.sold_out.sum()) == (sum(shown), 1)
+        assert (grids.promotions["promotion"].sum(), grids.sold_out.sum()) == (sum(shown), 1)
 
 
 def test_a_long_closure_is_said_to_leave_forecasts_uncertain():

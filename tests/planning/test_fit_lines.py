@@ -7,6 +7,7 @@ from repricer import load_scenario
 from repricer.planning.fit_lines import (
     _change_lines,
     _customer_lines,
+    _display_lines,
     _doubt_lines,
     _estimation_lines,
     _long_run_lines,
@@ -45,6 +46,17 @@ def test_the_trend_names_what_it_counts_and_rows_of_sums_are_no_traffic():
         line = _trend_line(trend | {"counted": unit}, "week")
         assert line == f"trend, mean absolute error one week ahead, {unit}: naive 111; the market uses the naive"
     assert "not known, as the sales name no receipts" in _trend_line(trend | {"counted": "rows"}, "week")
+
+
+def test_each_kind_of_promotion_has_a_line():
+    rows = [
+        {"kind": "coupon", "utility": 0.04, "utility_interval90": [0.01, 0.08]},
+        {"kind": "feature", "utility": 0.5338, "utility_interval90": [0.5051, 0.5612]},
+    ]
+    assert _display_lines({"promotion_effects": rows}) == [
+        "  coupon in all stores: +0.04 utility [+0.01, +0.08]; +4% units of a product with a small share",
+        "  feature in all stores: +0.53 utility [+0.51, +0.56]; +71% units of a product with a small share",
+    ]
 
 
 def test_problems_of_instruments_are_lines_of_the_report():

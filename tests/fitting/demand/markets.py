@@ -135,7 +135,7 @@ def known_demand(
 
 def grids_of(units: np.ndarray, price: np.ndarray, regular: np.ndarray, **more) -> SalesGrids:
     """(G, W, N) units and prices as `SalesGrids`."""
-    values = {"promotion": None, "unit_cost": None, "holiday": None} | more
+    values = {"promotions": {}, "unit_cost": None, "holiday": None} | more
     return SalesGrids(
         weeks=pd.date_range("2016-01-04", periods=units.shape[1], freq="7D"),
         units=units,
