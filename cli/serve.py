@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from ._options import (
     key_option,
     output,
     public_key_option,
+    say_aside,
     seed_option,
 )
 
@@ -65,8 +67,11 @@ _setting = functools.partial(declared_option, ServiceSettings)
     help="Seconds from SIGTERM, when /readyz begins to say no, to the end: time for a load balancer to see it.",
 )
 @click.option(
-    "--log", help="Decision log: SQLite file or postgresql:// URL. Every price is recorded before it is returned."
+    "--log",
+    help="Decision log: SQLite file or postgresql:// URL. Every price is recorded before it is returned.  "
+    "[default: BUNDLE.log.db]",
 )
+@click.option("--switches", type=FILE, hidden=True, help="File of an earlier version that kept the switches.")
 @public_key_option
 @_setting("keys", type=FILE)
 @_setting("hosts", "--allow-host", multiple=True, type=str)
@@ -76,7 +81,6 @@ _setting = functools.partial(declared_option, ServiceSettings)
 @_setting("jurisdictions", "--jurisdiction", multiple=True, type=click.Choice(JURISDICTIONS))
 @_setting("killed", "--kill-switch")
 @_setting("price_list", "--price-list", type=FILE)
-@_setting("switches", type=FILE)
 @_setting("rate")
 @click.option(
     "--log-level", default="info", show_default=True, type=click.Choice(["debug", "info", "warning", "error"])
@@ -91,6 +95,7 @@ def command(
     port: int,
     drain: float,
     log: str | None,
+    switches: Path | None,
     public_key: Path | None,
     log_level: str,
     as_json: bool,
@@ -115,12 +120,24 @@ def command(
     if run["keys"] is None and not run["hosts"]:
         # A page of another site can give this machine's address a name of its own.
         run["hosts"] = (*_THIS_MACHINE, f"[{host}]" if ":" in host else host)
-    run["switches"] = run["switches"] or f"{bundle.absolute()}.switches.db"
+    log = log or f"{bundle.absolute()}.log.db"
+    _adopt(switches or Path(f"{bundle.absolute()}.switches.db"), log)
     settings = ServiceSettings(burst=min(max(2 * run["rate"], 1.0), 1e9), **run)
     app = _started(bundle, public_key=public_key, log=log, settings=settings)
     _reload_on_hangup(app.state.reload)
     _announce(app.state.deployment.bundle, f"http://{f'[{host}]' if ':' in host else host}:{port}", as_json)
     _serve(app, host, port, drain, log_settings(log_level))
+
+
+def _adopt(switches: Path, log: str) -> None:
+    """Read the file in which an earlier version kept the switches, once."""
+    from ..serving import DecisionLog
+
+    if not switches.is_file():
+        return
+    with closing(DecisionLog(log)) as decisions:
+        if decisions.adopt(switches):
+            say_aside(f"the switches of {switches} are now events of {log}; that file is no longer read")
 
 
 def _started(*given: Any, **more: Any) -> Any:

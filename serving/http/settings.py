@@ -44,7 +44,6 @@ class ServiceSettings(Checked, frozen=True, kw_only=True):
     keys: Annotated[str | None, Meta(description="File of API keys; without one, this machine alone may ask.")] = None
     hosts: Annotated[tuple[_Host, ...], Meta(description=_HOSTS, extra={"allowed": _HOST_NAMES})] = ()
     price_list: Annotated[str | None, Meta(description="Price list (.csv, .xlsx) to decide on at /price-list.")] = None
-    switches: Annotated[str | None, Meta(description="File that keeps the switches where there is no log.")] = None
     fallback: Annotated[Fallback, Meta(description=_FALLBACK)] = "in-force"
     holdout: Annotated[Share, Meta(description="Share of the markets that the fallback prices.")] = 0.0
     canary: Annotated[Share, Meta(description="Share of the markets that a newer bundle prices first; 0: all.")] = 0.0
@@ -57,7 +56,7 @@ class ServiceSettings(Checked, frozen=True, kw_only=True):
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1, description="Key of the hash that assigns markets to arms.")] = 0
 
     def __post_init__(self) -> None:
-        for name in ("keys", "price_list", "switches"):
+        for name in ("keys", "price_list"):
             if isinstance(getattr(self, name), os.PathLike):
                 force_setattr(self, name, os.fspath(getattr(self, name)))
         super().__post_init__()

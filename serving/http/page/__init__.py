@@ -49,9 +49,7 @@ def _template(name: str) -> Any:
     return loader.get_template(f"{name}.html.jinja")
 
 
-def page_routes(
-    deployment: Deployment, recent: Recent, paths: Collection[str], log: DecisionLog | None = None
-) -> Routes:
+def page_routes(deployment: Deployment, recent: Recent, paths: Collection[str], log: DecisionLog) -> Routes:
     """`GET /`, with a price list `GET /price-list`, `GET /docs`, and the files that the pages load.
 
     Args:
@@ -71,8 +69,7 @@ def page_routes(
         market = Request(call.scope).query_params.get("market")
 
         def rendered() -> str:
-            if log is not None:
-                recent.keep(log.known_markets(recent.markets))
+            recent.keep(log.known_markets(recent.markets))
             return _page(deployment, recent, market, price_list=listed)
 
         return HTMLResponse(await asyncio.to_thread(rendered), headers=_HEADERS)
