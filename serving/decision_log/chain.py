@@ -41,6 +41,8 @@ EMPTY = Tail(0, START)
 EMPTIED = {"market": None, "salt": None, "body": None}
 """What erasure leaves of a row."""
 Row = Mapping[str, Any]
+TEXT = "text"
+"""Where a row that is not written yet may hold what its hash will cover, so that a long transaction need not make it."""
 
 
 def now() -> str:
@@ -131,6 +133,10 @@ def checked(
 
 
 def _hash(previous: str, own: Row) -> str:
+    return hashlib.sha256(f"{previous}{own.get(TEXT) or hashed(own)}".encode()).hexdigest()
+
+
+def hashed(own: Row) -> str:
+    """What the hash of a row covers beside the row before it."""
     values = [own["time"], own["name"], own["number"], own["date"], own["digest"].hex()]
-    text = json.dumps(values, separators=(",", ":"))
-    return hashlib.sha256(f"{previous}{text}".encode()).hexdigest()
+    return json.dumps(values, separators=(",", ":"))

@@ -132,8 +132,9 @@ class DecisionLog(Storage):
         return self.submit(write)
 
     def record_outcomes(self, outcomes: Sequence[ReportedOutcome]) -> int:
-        """Commit outcomes, all or none; a repeated one is not written again. What they need of the log is looked up
-        before the transaction, so that prices do not wait for it.
+        """Commit outcomes; a repeated one is not written again. What they need of the log is looked up before, so that
+        prices do not wait for it: where one is refused, none is written. A long report is several transactions, and one
+        that an error cuts short is completed by the same report.
 
         Returns:
             The number of new outcomes.
@@ -147,11 +148,17 @@ class DecisionLog(Storage):
         except OutcomeError:
             self.run(lambda _: None)  # its decision may be waiting to be written, too
             report = Report(self._patiently, outcomes)
-        for _ in range(_TRIES):
-            if not report.new or self.run(report.write):
-                return report.new
-            report = report.renewed(self._patiently)
-        raise LogError(f"decision log {self.name} got other outcomes of the same decisions meanwhile")
+        count, left = 0, _TRIES
+        while report.rows:
+            end = self.run(report.write)
+            if end is not None:
+                count += report.written(end)
+            elif left:
+                left -= 1
+                report = Report(self._patiently, outcomes)
+            else:
+                raise LogError(f"decision log {self.name} got other outcomes of the same decisions meanwhile")
+        return count
 
     def record_approvals(self, approvals: Sequence[Approval]) -> Recorded:
         """Commit decisions about a price list, all or none; a repeated one is not written

@@ -10,7 +10,7 @@ import itertools
 import json
 import operator
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from typing import Any
 
@@ -18,7 +18,7 @@ import msgspec
 from sqlalchemy import MetaData, Table, select
 
 from ..documents import FilePath
-from .chain import EMPTIED, EMPTY, ChainError, Row, Tail, check_body, document, facts_of, followed
+from .chain import EMPTIED, EMPTY, TEXT, ChainError, Row, Tail, check_body, document, facts_of, followed, hashed
 from .outcomes import outcome_row
 from .records import text_of, unpacked
 from .storage import Storage, Writing, end_of, rotated
@@ -135,10 +135,11 @@ def _outcomes(old: Storage) -> Iterator[Row]:
                 continue
             found = unpacked(text_of(part["body"]))[0] if part is row else msgspec.json.decode(part["body"])
             for outcome in found:
-                yield {**outcome_row(part["number"], part["market"], outcome), "time": row["time"]}
+                own = {**outcome_row(part["number"], part["market"], outcome), "time": row["time"]}
+                yield {**own, TEXT: hashed(own)}
 
 
-def _parts(row: Row) -> list[Row]:
+def _parts(row: Row) -> Sequence[Row]:
     """What one row holds of several decisions; a row of one is its own. Raises ChainError."""
     if row["salt"] is not None or row["body"] is None:
         return [row]

@@ -18,7 +18,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from ..documents import Document, Name, fields, read
 from ..market_state import MARKET
-from .chain import ChainError, row
+from .chain import TEXT, ChainError, Tail, hashed, row
 from .records import text_of
 from .storage import Query, Writing, end_of, rotated
 from .tables import DECISIONS, ERASED, EVENTS, OUTCOMES
@@ -26,6 +26,8 @@ from .tables import DECISIONS, ERASED, EVENTS, OUTCOMES
 Amount = Annotated[float, Meta(ge=0, le=1e12)]
 _AT_ONCE = 10_000
 """Keys in one query."""
+_PIECE = 1_000
+"""Rows in one transaction."""
 Period = Annotated[int, Meta(ge=0, lt=2**31, extra={"allowed": "a whole number from 0"})]
 
 
@@ -86,12 +88,14 @@ class Report:
         look: Answers queries about the log.
         outcomes: The outcomes.
 
+    Attributes:
+        rows: Those of the new outcomes that are not written yet.
+
     Raises:
         OutcomeError: An outcome is refused.
     """
 
     def __init__(self, look: Query, outcomes: Sequence[ReportedOutcome]) -> None:
-        self._outcomes = outcomes
         self._end, self._maintained = end_of(OUTCOMES, look), _maintained(look)
         numbers = _numbers(look, outcomes)
         self._decisions = _decisions(look, set(numbers.values()))
@@ -100,39 +104,32 @@ class Report:
         for outcome in outcomes:
             decision = self._priced(look, outcome, self._decisions.get(numbers.get(_named(outcome), 0)))
             self._of[decision.id].append(outcome)
-        self._know(look, reports_of(self._of))
-
-    @property
-    def new(self) -> int:
-        """How many outcomes are new."""
-        return len(self.rows)
-
-    def write(self, writing: Writing) -> bool:
-        """Write the rows; False, and nothing is written, where the log has others by now that matter."""
-        o = OUTCOMES.c
-        since = {row["number"] for row in writing.read(select(o.number).where(o.id > self._end.rows))}
-        if not since.isdisjoint(self._of) or self._maintained != _maintained(writing.read):
-            return False
-        writing.append(OUTCOMES, self.rows)
-        return True
-
-    def renewed(self, look: Query) -> Report:
-        """The same outcomes beside what was written since. Raises OutcomeError."""
-        if self._maintained != _maintained(look):
-            return Report(look, self._outcomes)
-        last, self._end = self._end, end_of(OUTCOMES, look)
-        self._know(look, reports_of(self._of).where(OUTCOMES.c.id > last.rows))
-        return self
-
-    def _know(self, look: Query, reports: Select[Any]) -> None:
-        """Take what was reported before, and find out what is new. Raises OutcomeError."""
-        for number, outcome in outcomes_of(look(reports)):
+        for number, outcome in outcomes_of(look(reports_of(self._of))):
             self._decisions[number].known.append(outcome)
-        for number, outcomes in self._of.items():
-            self._decisions[number].report(outcomes)
+        for number, own in self._of.items():
+            self._decisions[number].report(own)
         # Made here, so that prices do not wait for it in the transaction.
         reported = [self._decisions[number] for number in self._of]
         self.rows = [outcome_row(own.id, own.market, one) for own in reported for one in own.new]
+
+    def write(self, writing: Writing) -> Tail | None:
+        """Write the next of the `rows`, so few that prices hardly wait; None, and nothing is written, where the log has
+        others by now that matter.
+
+        Returns:
+            The end of the outcomes, for `written` once it is on disk.
+        """
+        o = OUTCOMES.c
+        since = {row["number"] for row in writing.read(select(o.number).where(o.id > self._end.rows))}
+        if not since.isdisjoint(self._of) or self._maintained != _maintained(writing.read):
+            return None
+        return writing.append(OUTCOMES, self.rows[:_PIECE])
+
+    def written(self, end: Tail) -> int:
+        """Go on after the rows that are written; how many they were."""
+        written = self.rows[:_PIECE]
+        self._end, self.rows = end, self.rows[_PIECE:]
+        return len(written)
 
     def _priced(self, look: Query, outcome: ReportedOutcome, last: _Decision | None) -> _Decision:
         """The decision of an outcome: the last one that is named, or, of a day, that priced the product."""
@@ -261,7 +258,8 @@ def outcomes_of(rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, dict[s
 def outcome_row(decision: int, market: str | None, outcome: Mapping[str, Any]) -> dict[str, Any]:
     """The row of an outcome, without its links."""
     body = encode({key: outcome[key] for key in ("segment", "units", "price_paid", "stockout")})
-    return row(outcome["product"], body, date=outcome["date"], market=market, number=decision)
+    own = row(outcome["product"], body, date=outcome["date"], market=market, number=decision)
+    return {**own, TEXT: hashed(own)}
 
 
 class _Products(Struct):

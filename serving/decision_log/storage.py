@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
+import operator
 import os
 import queue
 import sqlite3
@@ -89,7 +90,7 @@ class Writing:
             keys = table.columns.keys()
             words = f"INSERT INTO {table.name} ({', '.join(keys)}) VALUES ({', '.join([mark] * len(keys))})"
             if rows:  # in the driver's words, which takes half the time
-                self._connection.exec_driver_sql(words, [tuple(row[key] for key in keys) for row in rows])
+                self._connection.exec_driver_sql(words, list(map(operator.itemgetter(*keys), rows)))
         self._waiting.clear()
 
 

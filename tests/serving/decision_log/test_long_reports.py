@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from repricer.serving import Bundle, DecisionLog, Predictor, example_state
 from repricer.serving.decision import Decision
 from repricer.serving.decision_log.chain import ChainError
 from repricer.serving.decision_log.outcomes import ContradictionError, ReportedOutcome
+from repricer.serving.decision_log.storage import LogError
 from repricer.serving.decision_log.tables import OUTCOMES
 from sqlalchemy import select
 
@@ -122,3 +125,42 @@ def test_a_damaged_body_is_one_line(log: DecisionLog, tmp_path: Path) -> None:
     for read in (log.verify, lambda: list(log.sold())):
         with pytest.raises(ChainError, match="row 1 must hold what was written; got another body"):
             read()
+
+
+def test_a_long_report_is_several_transactions_and_is_completed_where_one_fails(
+    log: DecisionLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("repricer.serving.decision_log.outcomes._PIECE", 100)
+    written, run = list[int](), log.run
+
+    def failing(work: Any) -> Any:
+        if len(written) == 2:
+            raise LogError("disk full")
+        written.append(1)
+        return run(work)
+
+    monkeypatch.setattr(log, "run", failing)
+    with pytest.raises(LogError, match="disk full"):
+        log.record_outcomes(told())
+    monkeypatch.setattr(log, "run", run)
+    assert log.verify().outcomes == 200
+    assert log.record_outcomes(told()) == COUNT - 200
+    assert sold(log) == {f"r{n}": 2.0 + n % 5 for n in range(COUNT)}
+
+
+def test_others_may_report_between_the_pieces(log: DecisionLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("repricer.serving.decision_log.outcomes._PIECE", 100)
+    others, run = iter([told(COUNT - 1, COUNT), told(0, 1, product="biscuit")]), log.run
+
+    def beside(work: Any) -> Any:
+        found = run(work)
+        with contextlib.suppress(StopIteration):
+            other = next(others)
+            log.run = run
+            log.record_outcomes(other)
+            log.run = beside
+        return found
+
+    monkeypatch.setattr(log, "run", beside)
+    assert log.record_outcomes(told()) == COUNT - 1
+    assert log.verify().outcomes == COUNT + 1

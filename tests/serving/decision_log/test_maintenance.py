@@ -92,7 +92,7 @@ def test_outcomes_of_a_market_that_is_erased_meanwhile_are_not_written(filled: P
         other.erase("Oslo", "Ann")
         assert not log.run(report.write)
         with pytest.raises(OutcomeError, match="whose market was erased"):
-            report.renewed(log.rows)
+            Report(log.rows, told)
 
 
 def test_outcomes_that_another_reported_meanwhile_count_once(filled: Path, one: Bundle) -> None:
@@ -101,7 +101,7 @@ def test_outcomes_that_another_reported_meanwhile_count_once(filled: Path, one: 
         report = Report(log.rows, told)
         other.record_outcomes(told)
         assert not log.run(report.write)
-        assert report.renewed(log.rows).new == 0
+        assert not Report(log.rows, told).rows
 
 
 def test_old_decisions_move_to_an_archive_whose_chain_ends_where_the_logs_begins(

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from repricer.pricing import Guardrails
 from repricer.serving.decision_log import maintenance, replies
-from repricer.serving.decision_log.outcomes import Report
 from repricer.serving.decision_log.storage import Storage, start_of
 from repricer.serving.decision_log.tables import DECISIONS
 from repricer.serving.http.deployment import Deployment
@@ -82,8 +81,7 @@ def _answered_before_commit(patch: pytest.MonkeyPatch) -> None:
 
 
 def _outcome_twice(patch: pytest.MonkeyPatch) -> None:
-    know = Report._know
-    patch.setattr(Report, "_know", lambda self, _, reports: know(self, lambda _: (), reports))
+    patch.setattr("repricer.serving.decision_log.outcomes.outcomes_of", lambda _: iter(()))
 
 
 def _kill_switch_at_start_only(patch: pytest.MonkeyPatch) -> None:
