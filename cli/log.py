@@ -37,11 +37,8 @@ _AT_ONCE = 500
 _COUNTED = ("prices", "clipped", "with_outcome", "sold_out")
 _CHAINS = {
     "rows": "decisions",
-    "outcomes": "reports of outcomes",
-    "approvals": "approvals",
-    "switches": "throws of switches",
-    "maintenance": "acts of maintenance",
-    "bundles": "bundles",
+    "outcomes": "outcomes",
+    "events": "events",
 }
 
 
@@ -121,8 +118,8 @@ def _noted(head: str | None) -> str | dict[str, Any] | None:
 def erase(log: str, market: str, by: str, reason: str, yes: bool, as_json: bool) -> None:
     """Empty the decisions and outcomes of MARKET in LOG for ever.
 
-    The chains still verify. A row of the table `maintenance` says that it was done, not whose. Archives and
-    backups are logs: erase MARKET from them too.
+    The chains still verify. An event says that it was done, not whose. Archives and backups are logs: erase MARKET from
+    them too.
     """
     with closing(open_log(log)) as decisions:
         confirm(f"Erase {market!r} from {decisions.name} for ever?", yes)
@@ -157,7 +154,7 @@ def rotate(
             confirm(f"Delete {decisions.older(days):,} decisions from {decisions.name} for ever?", yes)
         found = decisions.rotate(days, out, by, reason)
     where = "deleted" if out is None else f"moved to {out}"
-    line = f"{found.decisions:,} decisions and {found.outcomes:,} reports of outcomes {where}"
+    line = f"{found.decisions:,} decisions and {found.outcomes:,} outcomes {where}"
     chain = f"the chain of decisions goes on after row {found.start[0]:,}, head {found.start[1]}"
     output(as_json, found._asdict(), line, chain)
 
@@ -185,9 +182,23 @@ def restore(backup: str, log: str, as_json: bool) -> None:
     _copied(head, log, as_json)
 
 
+@command.command()
+@click.argument("log")
+@click.argument("new")
+@json_option
+def migrate(log: str, new: str, as_json: bool) -> None:
+    """Copy LOG, of the version before, to NEW, a new SQLite file or an empty database, and verify it; LOG stays."""
+    from ..serving import DecisionLog
+
+    check_log(log)
+    with closing(DecisionLog(new)) as decisions:
+        head = decisions.migrate(log)
+    _copied(head, new, as_json)
+
+
 def _copied(head: Head, where: str, as_json: bool) -> None:
     decisions, outcomes = head.rows - head.gone, head.outcomes - head.outcomes_gone
-    line = f"{decisions:,} decisions and {outcomes:,} reports of outcomes in {where}, head {head.hash}"
+    line = f"{decisions:,} decisions and {outcomes:,} outcomes in {where}, head {head.hash}"
     output(as_json, head._asdict(), line)
 
 

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +55,11 @@ _setting = functools.partial(declared_option, ServiceSettings)
     help="Seconds from SIGTERM, when /readyz begins to say no, to the end: time for a load balancer to see it.",
 )
 @click.option(
-    "--log", help="Decision log: SQLite file or postgresql:// URL. Every price is recorded before it is returned."
+    "--log",
+    help="Decision log: SQLite file or postgresql:// URL. Every price is recorded before it is returned.  "
+    "[default: BUNDLE.log.db]",
 )
+@click.option("--switches", type=FILE, hidden=True, help="File of an earlier version that kept the switches.")
 @public_key_option
 @_setting("keys", type=FILE)
 @_setting("hosts", "--allow-host", multiple=True, type=str)
@@ -65,7 +69,6 @@ _setting = functools.partial(declared_option, ServiceSettings)
 @_setting("jurisdictions", "--jurisdiction", multiple=True, type=click.Choice(JURISDICTIONS))
 @_setting("killed", "--kill-switch")
 @_setting("price_list", "--price-list", type=FILE, hidden=True)
-@_setting("switches", type=FILE)
 @_setting("rate")
 @click.option(
     "--log-level", default="info", show_default=True, type=click.Choice(["debug", "info", "warning", "error"])
@@ -78,6 +81,7 @@ def command(
     listening: Listening,
     drain: float,
     log: str | None,
+    switches: Path | None,
     public_key: Path | None,
     log_level: str,
     as_json: bool,
@@ -91,9 +95,10 @@ def command(
     if settings["keys"] is None and not settings["hosts"]:
         # A page of another site can give this machine's address a name of its own.
         settings["hosts"] = listening.own_hosts
+    log = log or f"{bundle.absolute()}.log.db"
     if settings["price_list"] is not None:
-        say_aside(_desk_line(bundle, settings["price_list"], log))
-    settings["switches"] = settings["switches"] or f"{bundle.absolute()}.switches.db"
+        say_aside(_desk_line(bundle, settings["price_list"]))
+    _adopt(switches or Path(f"{bundle.absolute()}.switches.db"), log)
     burst = min(max(2 * settings["rate"], 1.0), 1e9)
     app = _started(bundle, public_key=public_key, log=log, settings=ServiceSettings(burst=burst, **settings))
     _reload_on_hangup(app.state.reload)
@@ -101,11 +106,21 @@ def command(
     run(app, listening, log_level=log_level, drain=drain)
 
 
-def _desk_line(bundle: Path, price_list: Path, log: str | None) -> str:
+def _desk_line(bundle: Path, price_list: Path) -> str:
     """What serves the page of a price list from now on."""
-    recorded = " --log LOG" if log else ""
     words = shlex.join(["repricer", "desk", str(price_list), "--bundle", str(bundle)])
-    return f"serve --price-list will be gone in the next release; the page runs by itself: {words}{recorded}"
+    return f"serve --price-list will be gone in the next release; the page runs by itself: {words} --log LOG"
+
+
+def _adopt(switches: Path, log: str) -> None:
+    """Read the file in which an earlier version kept the switches, once."""
+    from ..serving import DecisionLog
+
+    if not switches.is_file():
+        return
+    with closing(DecisionLog(log)) as decisions:
+        if decisions.adopt(switches):
+            say_aside(f"the switches of {switches} are now events of {log}; that file is no longer read")
 
 
 def _started(*given: Any, **more: Any) -> Any:

@@ -1,17 +1,15 @@
-"""Decisions about the rows of a price list: who decided what and why. A repeated decision
-is stored once.
-"""
+"""Events about price lists and experiments: who decided what and why. A repeated decision is one event."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 
 from .chain import document, facts_of
 from .storage import Query, Writing
-from .tables import APPROVALS
+from .tables import EVENTS
 
 
 class Approval(NamedTuple):
@@ -69,54 +67,61 @@ class Recorded(NamedTuple):
 
 def add(writing: Writing, approvals: Sequence[Approval]) -> Recorded:
     """Write those decisions that differ from the last one about the same row."""
-    weeks = sorted({approval.week for approval in approvals})
-    found = writing.read(select(APPROVALS).where(APPROVALS.c.name.in_(weeks)).order_by(APPROVALS.c.id))
+    weeks, e = sorted({approval.week for approval in approvals}), EVENTS.c
+    found = writing.read(select(EVENTS).where(e.name == "approval", e.date.in_(weeks)).order_by(e.id))
     before = [(Approval(**facts_of(each)), each["time"]) for each in found]
     last, times, new = {made[:3]: (made, time) for made, time in before}, list[str](), list[dict[str, Any]]()
     for approval in approvals:
         key = approval[:3]
         if key not in last or last[key][0] != approval:
-            new.append(document(approval.week, approval._asdict()))
+            new.append(document("approval", approval._asdict(), date=approval.week))
             last[key] = approval, new[-1]["time"]
         times.append(last[key][1])
-    writing.append(APPROVALS, new)
+    writing.append(EVENTS, new)
     return Recorded(times, len(new))
-
-
-_DESK = "decided on the page"
-
-
-def add_desk(writing: Writing, seen: Sequence[str], by: str) -> None:
-    """Write who decided on the page; `seen` names each row or item as it is since then."""
-    writing.append(APPROVALS, [document(_DESK, {"decided_by": by, "decisions": list(seen)})])
-
-
-def desk(look: Query) -> dict[str, str]:
-    """Who made each decision on the page, by what `add_desk` wrote."""
-    rows = map(facts_of, look(select(APPROVALS).where(APPROVALS.c.name == _DESK).order_by(APPROVALS.c.id)))
-    return {seen: row["decided_by"] for row in rows for seen in row["decisions"]}
 
 
 def add_items(writing: Writing, decisions: Mapping[str, Mapping[str, Any]]) -> int:
     """Write those decisions about key-value items, by id, that differ from the last one about the same item; how many."""
-    made = {f"key-value item {item}": {"item": item, **facts} for item, facts in decisions.items()}
-    found = writing.read(select(APPROVALS).where(APPROVALS.c.name.in_(made)).order_by(APPROVALS.c.id))
-    last = {row["name"]: facts_of(row) for row in found}
-    rows = [document(name, facts) for name, facts in made.items() if last.get(name) != facts]
-    writing.append(APPROVALS, rows)
+    made = {item: {"item": item, **facts} for item, facts in decisions.items()}
+    last = {one["item"]: one for one in _facts(writing.read, "item")}
+    rows = [document("item", facts) for item, facts in made.items() if last.get(item) != facts]
+    writing.append(EVENTS, rows)
     return len(rows)
 
 
 def add_experiment(writing: Writing, plan: ExperimentPlan) -> Recorded:
-    """Write the plan of an experiment, among the approvals, unless it is there. Raises ValueError where another has its
-    name.
-    """
-    name = f"experiment {plan.experiment}"
-    for found in writing.read(select(APPROVALS).where(APPROVALS.c.name == name)):
-        if (digest := facts_of(found)["digest"]) != plan.digest:
+    """Write the plan of an experiment, unless it is there. Raises ValueError where another has its name."""
+    for found in writing.read(_of("experiment")):
+        facts = facts_of(found)
+        if facts["experiment"] != plan.experiment:
+            continue
+        if facts["digest"] != plan.digest:
             must = f"an experiment must have a name of its own; got '{plan.experiment}'"
-            raise ValueError(f"{must}, which the decision log has with the hash {digest[:12]}; give another --name")
+            has = f"which the decision log has with the hash {facts['digest'][:12]}"
+            raise ValueError(f"{must}, {has}; give another --name")
         return Recorded([found["time"]], 0)
-    row = document(name, plan._asdict())
-    writing.append(APPROVALS, [row])
+    row = document("experiment", plan._asdict())
+    writing.append(EVENTS, [row])
     return Recorded([row["time"]], 1)
+
+
+_DESK = "decision"
+
+
+def add_desk(writing: Writing, seen: Sequence[str], by: str) -> None:
+    """Write who decided on the page; `seen` names each row or item as it is since then."""
+    writing.append(EVENTS, [document(_DESK, {"decided_by": by, "decisions": list(seen)})])
+
+
+def desk(look: Query) -> dict[str, str]:
+    """Who made each decision on the page, by what `add_desk` wrote."""
+    return {seen: one["decided_by"] for one in _facts(look, _DESK) for seen in one["decisions"]}
+
+
+def _facts(look: Query, kind: str) -> Iterator[dict[str, Any]]:
+    return map(facts_of, look(_of(kind)))
+
+
+def _of(kind: str) -> Select[Any]:
+    return select(EVENTS).where(EVENTS.c.name == kind).order_by(EVENTS.c.id)

@@ -1,8 +1,7 @@
 """A row of the log and its hash chain.
 
 The hash of a row covers the row before it and a salted digest of its body, not the body itself: once a market's
-bodies, names and salts are emptied, nothing of them can be guessed, and the chain still verifies. A row may hold many
-parts, each with a salt and a digest of its own: a long upload is written in a few rows, and prices hardly wait for it.
+bodies, names and salts are emptied, nothing of them can be guessed, and the chain still verifies.
 """
 
 from __future__ import annotations
@@ -11,14 +10,11 @@ import datetime as dt
 import hashlib
 import json
 import os
-import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-import msgspec
-
-_SALT, _DIGEST = 16, 32
+_SALT = 16
 START = "0" * 64
 """The hash before the first row."""
 
@@ -43,11 +39,10 @@ class Tail(NamedTuple):
 
 EMPTY = Tail(0, START)
 EMPTIED = {"market": None, "salt": None, "body": None}
-"""What erasure leaves of a row, or of a part."""
+"""What erasure leaves of a row."""
 Row = Mapping[str, Any]
-_KEYS = ("number", "digest", "market", "salt", "body")
-_PARTS = msgspec.msgpack.Decoder(list[tuple[int, bytes, str | None, bytes | None, bytes | None]])
-"""The body of a row of many parts."""
+TEXT = "text"
+"""Where a row that is not written yet may hold what its hash will cover, so that a long transaction need not make it."""
 
 
 def now() -> str:
@@ -55,41 +50,18 @@ def now() -> str:
     return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
 
 
-def row(name: str, body: bytes, *, date: str | None = None, **own: Any) -> dict[str, Any]:
-    """A row without its links, made of a `part`."""
-    return {"time": now(), "name": name, "date": date, **part(body, **own)}
-
-
-def part(body: bytes, *, market: str | None = None, number: int | None = None) -> dict[str, Any]:
-    """What may be one of several in a row."""
+def row(
+    name: str, body: bytes, *, date: str | None = None, market: str | None = None, number: int | None = None
+) -> dict[str, Any]:
+    """A row without its links."""
     salt = os.urandom(_SALT)
-    return {"number": number, "digest": digest(salt, market, body), "market": market, "salt": salt, "body": body}
+    own = {"digest": digest(salt, market, body), "market": market, "salt": salt, "body": body}
+    return {"time": now(), "name": name, "number": number, "date": date, **own}
 
 
-def document(name: str, facts: Mapping[str, Any], *, number: int | None = None) -> dict[str, Any]:
+def document(name: str, facts: Mapping[str, Any], **own: Any) -> dict[str, Any]:
     """A row whose body is a JSON object."""
-    return row(name, json.dumps(facts).encode(), number=number)
-
-
-def bound(name: str, parts: Sequence[Row]) -> dict[str, Any]:
-    """Several rows as the parts of one, whose number is the highest of theirs."""
-    one = row(name, b"", number=max(part["number"] for part in parts))
-    return {**one, "salt": None, "digest": _over(parts), "body": body_of_parts(parts)}
-
-
-def body_of_parts(parts: Iterable[Row]) -> bytes:
-    """The body of a row of many parts."""
-    return zlib.compress(msgspec.msgpack.encode([[part[key] for key in _KEYS] for part in parts]), 1)
-
-
-def parts_of(own: Row) -> list[Row]:
-    """The parts of a row; a row of one is its own. Raises ChainError."""
-    if own["salt"] is not None or own["body"] is None:
-        return [own]
-    try:
-        return [dict(zip(_KEYS, part, strict=True)) for part in _PARTS.decode(zlib.decompress(own["body"]))]
-    except (TypeError, zlib.error, msgspec.DecodeError) as error:
-        raise ChainError(f"row {own['id']} must hold what was written; got another body; restore a backup") from error
+    return row(name, json.dumps(facts).encode(), **own)
 
 
 def facts_of(found: Row) -> dict[str, Any]:
@@ -123,6 +95,26 @@ def linked(rows: Sequence[Row], tail: Tail) -> tuple[list[dict[str, Any]], Tail]
     return done, tail
 
 
+def followed(table: str, rows: Iterable[Row], tail: Tail = EMPTY) -> Iterator[Row]:
+    """The rows of a table after `tail`, each once its hash follows from the one before; its body is not read. Raises
+    ChainError.
+    """
+    for own in rows:
+        if (own["id"], own["previous_hash"], own["hash"]) != (tail.rows + 1, tail.hash, _hash(tail.hash, own)):
+            must = f"{table}: row {tail.rows + 1} must follow from the row before"
+            raise ChainError(f"{must}; got another hash; restore a backup")
+        tail = Tail(own["id"], own["hash"])
+        yield own
+
+
+def check_body(table: str, own: Row, may_be_empty: bool = False) -> None:
+    """Check that a row has the body, market and salt that the chain holds. Raises ChainError."""
+    is_empty = own["body"] is own["salt"] is own["market"] is None
+    if not (may_be_empty if is_empty else is_whole(own)):
+        got = "an empty body, of which no erasure is recorded" if is_empty else "another body, market or salt"
+        raise ChainError(f"{table}: row {own['id']} must hold what was written; got {got}; restore a backup")
+
+
 def checked(
     table: str, rows: Iterable[Row], tail: Tail = EMPTY, gone: Collection[int] = (), key: str = "id"
 ) -> Iterator[Row]:
@@ -135,37 +127,16 @@ def checked(
     Raises:
         ChainError: A row was changed, emptied or removed.
     """
-    for own in rows:
-        follows = (own["id"], own["previous_hash"], own["hash"]) == (tail.rows + 1, tail.hash, _hash(tail.hash, own))
-        wrong = _wrong(own, gone, key) if follows else "follow from the row before; got another hash"
-        if wrong:
-            raise ChainError(f"{table}: row {tail.rows + 1} must {wrong}; restore a backup")
-        tail = Tail(own["id"], own["hash"])
+    for own in followed(table, rows, tail):
+        check_body(table, own, own[key] in gone)
         yield own
 
 
-def _wrong(own: Row, erased: Collection[int], key: str) -> str | None:
-    """What a row must do, and what it has instead."""
-    parts = parts_of(own)
-    if parts[:1] != [own] and (any(len(one["digest"]) != _DIGEST for one in parts) or _over(parts) != own["digest"]):
-        return "hold what was written; got other parts"
-    if key == "number" and own["name"] and parts[:1] == [own]:
-        return "hold what was written; got no parts"  # erasure empties the parts of a market, not all
-    for one in parts:
-        if one["body"] is one["salt"] is one["market"] is None:
-            if one[key] not in erased:
-                return "hold what was written; got an empty body, of which no erasure is recorded"
-        elif not is_whole(one):
-            return "hold what was written; got another body, market or salt"
-    return None
-
-
-def _over(parts: Iterable[Row]) -> bytes:
-    """What the chain holds of a row of many parts."""
-    return hashlib.sha256(b"".join(b"%d %b" % (part["number"], part["digest"]) for part in parts)).digest()
-
-
 def _hash(previous: str, own: Row) -> str:
+    return hashlib.sha256(f"{previous}{own.get(TEXT) or hashed(own)}".encode()).hexdigest()
+
+
+def hashed(own: Row) -> str:
+    """What the hash of a row covers beside the row before it."""
     values = [own["time"], own["name"], own["number"], own["date"], own["digest"].hex()]
-    text = json.dumps(values, separators=(",", ":"))
-    return hashlib.sha256(f"{previous}{text}".encode()).hexdigest()
+    return json.dumps(values, separators=(",", ":"))

@@ -4,8 +4,10 @@ that followed.
 
 from __future__ import annotations
 
-import json
+import hashlib
+import tempfile
 import time
+import weakref
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -18,15 +20,15 @@ from sqlalchemy import Executable, delete, func, insert, select
 from ..decision import Chance, Decision
 from ..market_state import State
 from ..predictor import PriceAnswer
-from . import maintenance
+from . import maintenance, migration
 from .approvals import Approval, ExperimentPlan, Recorded, add_desk, add_experiment, add_items, desk
 from .approvals import add as add_approvals
-from .chain import ChainError, Tail, checked, document, facts_of, is_whole, row
+from .chain import EMPTY, ChainError, Tail, checked, document, facts_of, is_whole
 from .outcomes import OutcomeError, Report, ReportedOutcome, outcomes_of, reports_of, summed
 from .records import decision_row, opened, state_of
 from .replies import Reply, digest_of, keep, kept
 from .storage import LogError, Storage, Writing, end_of, start_of
-from .tables import BUNDLES, DECISIONS, METADATA, OUTCOMES, SWITCHES, TRIALS
+from .tables import BUNDLES, DECISIONS, EVENTS, FILES, OUTCOMES, TRIALS
 from .verification import verified
 
 _SOME, _PAUSE = 200, 0.001
@@ -37,15 +39,14 @@ _PAGE = 500
 """Decisions that are read at a time."""
 _ALL = (2**62, 2**62)
 _FILLER = "-" * (4 << 10)
-_RENAMED = {"switches": {"name": "switch"}, "maintenance": {"name": "table_name", "number": "up_to"}}
 Named = Sequence[tuple[str, Decision]]
 Ends = tuple[int, int]
 Rows = list[dict[str, Any]]
 
 
 class DecisionLog(Storage):
-    """Append-only tables of decisions, outcomes, approvals of price lists and switches; the hash of
-    each row covers the row before it.
+    """Append-only tables of decisions, outcomes and events (switches, bundles, certificates, approvals, maintenance);
+    the hash of each row covers the row before it.
 
     Several threads and processes may write. The hashes reveal any changed row; the loss of the last
     rows is revealed only by a hash that was noted later. The hashes are not secret: store
@@ -69,6 +70,7 @@ class DecisionLog(Storage):
 
     verify, erase, older, rotate = verified, maintenance.erase, maintenance.older, maintenance.rotate
     backup, restore = maintenance.backup, maintenance.restore
+    migrate, adopt = migration.migrate, migration.adopt
 
     def record(
         self, answer: PriceAnswer, state: State, request_id: str, *, propensity: Chance = 1.0, arm: str = "policy"
@@ -130,8 +132,9 @@ class DecisionLog(Storage):
         return self.submit(write)
 
     def record_outcomes(self, outcomes: Sequence[ReportedOutcome]) -> int:
-        """Commit outcomes, all or none; a repeated one is not written again. What they need of the log is looked up
-        before the transaction, so that prices do not wait for it.
+        """Commit outcomes; a repeated one is not written again. What they need of the log is looked up before, so that
+        prices do not wait for it: where one is refused, none is written. A long report is several transactions, and one
+        that an error cuts short is completed by the same report.
 
         Returns:
             The number of new outcomes.
@@ -145,11 +148,17 @@ class DecisionLog(Storage):
         except OutcomeError:
             self.run(lambda _: None)  # its decision may be waiting to be written, too
             report = Report(self._patiently, outcomes)
-        for _ in range(_TRIES):
-            if not report.new or self.run(report.write):
-                return report.new
-            report = report.renewed(self._patiently)
-        raise LogError(f"decision log {self.name} got other outcomes of the same decisions meanwhile")
+        count, left = 0, _TRIES
+        while report.rows:
+            end = self.run(report.write)
+            if end is not None:
+                count += report.written(end)
+            elif left:
+                left -= 1
+                report = Report(self._patiently, outcomes)
+            else:
+                raise LogError(f"decision log {self.name} got other outcomes of the same decisions meanwhile")
+        return count
 
     def record_approvals(self, approvals: Sequence[Approval]) -> Recorded:
         """Commit decisions about a price list, all or none; a repeated one is not written
@@ -158,11 +167,11 @@ class DecisionLog(Storage):
         return self.submit(partial(add_approvals, approvals=approvals)).result()
 
     def record_items(self, decisions: Mapping[str, Mapping[str, Any]]) -> int:
-        """Commit decisions about key-value items, by id, among the approvals; how many are new. Raises LogError."""
+        """Commit decisions about key-value items, by id; how many are new. Raises LogError."""
         return self.submit(partial(add_items, decisions=decisions)).result() if decisions else 0
 
     def record_desk(self, seen: Sequence[str], by: str) -> None:
-        """Commit who decided on the page of a price list, among the approvals. Raises LogError.
+        """Commit who decided on the page of a price list. Raises LogError.
 
         Args:
             seen: Names each row or item as it is since then.
@@ -175,18 +184,18 @@ class DecisionLog(Storage):
         return desk(self.rows)
 
     def record_experiment(self, plan: ExperimentPlan) -> Recorded:
-        """Commit the plan of an experiment among the approvals; a repeated one is not written again. Raises LogError, and
+        """Commit the plan of an experiment; a repeated one is not written again. Raises LogError, and
         ValueError for another plan of the same name.
         """
         return self.submit(partial(add_experiment, plan=plan)).result()
 
     def record_switches(
         self, after: Tail, thrown: Sequence[tuple[str, Any]], by: str, reason: str, bundles: Mapping[str, Any] = {}
-    ) -> Tail | None:
+    ) -> bool:
         """Commit transitions of the switches, all or none.
 
         Args:
-            after: The last transition that the caller knows.
+            after: The last event that the caller knows.
             thrown: Names of switches with their new positions, plain JSON.
             by: Who threw them.
             reason: Why; may be empty.
@@ -194,45 +203,56 @@ class DecisionLog(Storage):
                 are not written again.
 
         Returns:
-            The last transition; None where another instance has thrown one meanwhile, and nothing is written.
+            False where others have recorded events meanwhile, and nothing is written.
 
         Raises:
             LogError: They cannot be recorded.
         """
 
-        def add(writing: Writing) -> Tail | None:
-            if after != end_of(SWITCHES, writing.read):
-                return None
-            there = {one["name"] for one in writing.read(select(BUNDLES.c.name))}
-            new = {name: files for name, files in bundles.items() if name not in there}
-            writing.append(BUNDLES, [row(name, msgspec.msgpack.encode(files)) for name, files in new.items()])
-            facts = {"thrown_by": by, "reason": reason}
-            rows = [document(switch, {"position": json.dumps(position), **facts}) for switch, position in thrown]
-            return writing.append(SWITCHES, rows)
+        def add(writing: Writing) -> bool:
+            if after != end_of(EVENTS, writing.read):
+                return False
+            there = {one["digest"] for one in writing.read(select(BUNDLES.c.digest))}
+            for name, files in bundles.items():
+                if name not in there:
+                    packed = msgspec.msgpack.encode(files)
+                    writing.put(BUNDLES, [{"digest": name, "files": packed}])
+                    writing.note(FILES, {"bundle": name, "sha256": hashlib.sha256(packed).hexdigest()})
+            writing.append(
+                EVENTS,
+                [document(switch, {"position": position, "by": by, "reason": reason}) for switch, position in thrown],
+            )
+            return True
 
         return self.run(add)
 
     def transitions(self, after: Tail | None = None) -> tuple[list[tuple[str, Any]], Tail]:
-        """The transitions of the switches after one, in order, each as the switch and its position, and the last one.
+        """The transitions of the switches after an event, in order, each as the switch and its position, and the last
+        event.
 
         Raises:
-            ChainError: They are not those that were recorded.
+            ChainError: The events are not those that were recorded.
             LogError: The log cannot be read.
         """
-        after = after or start_of(SWITCHES, self.rows)
-        found = self.rows(select(SWITCHES).where(SWITCHES.c.id > after.rows).order_by(SWITCHES.c.id))
-        thrown = list(checked(SWITCHES.name, found, after))
-        positions = [(one["name"], msgspec.json.decode(facts_of(one)["position"])) for one in thrown]
-        return positions, Tail(thrown[-1]["id"], thrown[-1]["hash"]) if thrown else after
+        after = after or EMPTY
+        found = self.rows(select(EVENTS).where(EVENTS.c.id > after.rows).order_by(EVENTS.c.id))
+        events = [(one, facts_of(one)) for one in checked(EVENTS.name, found, after)]
+        positions = [(one["name"], facts["position"]) for one, facts in events if "position" in facts]
+        return positions, Tail(events[-1][0]["id"], events[-1][0]["hash"]) if events else after
+
+    def bundles(self) -> dict[str, str]:
+        """The bundles that were active or on trial, by digest, with the hash of their files. Raises ChainError, LogError."""
+        return {one["bundle"]: one["sha256"] for one in self.events(FILES)}
 
     def bundle_files(self, name: str) -> dict[str, bytes] | None:
         """The files of a bundle that was active or on trial, by its digest; None for another. Raises ChainError,
         LogError.
         """
-        for found in self.rows(select(BUNDLES).where(BUNDLES.c.name == name)):
-            if not is_whole(found):
+        recorded = self.bundles().get(name)
+        for found in self.rows(select(BUNDLES).where(BUNDLES.c.digest == name)):
+            if hashlib.sha256(found["files"]).hexdigest() != recorded:
                 raise ChainError(f"bundle {name} must be as it was recorded; got another; restore a backup of the log")
-            return msgspec.msgpack.decode(found["body"], type=dict[str, bytes])
+            return msgspec.msgpack.decode(found["files"], type=dict[str, bytes])
         return None
 
     def export(self) -> Iterator[dict[str, Any]]:
@@ -252,17 +272,20 @@ class DecisionLog(Storage):
             for outcome in outcomes:
                 yield {"request_id": products[0]["request_id"], **outcome}
 
-    def acts(self, name: str) -> Iterator[dict[str, Any]]:
-        """Who did what, when and why, in order; bundles and erased decisions are not named. Raises LogError.
+    def events(self, *kinds: str, after: int = 0) -> Iterator[dict[str, Any]]:
+        """Who did what, when and why, in order, each with its `event`, the kind. Raises ChainError, LogError.
 
         Args:
-            name: `approvals` (decisions about price lists), `switches` (who threw which), or `maintenance` (what was
-                archived, discarded and erased).
+            kinds: Such as `kill_switch`, `bundle`, `approval`, `erased`; all by default.
+            after: Number of the last event that is not wanted.
         """
-        table, renamed = METADATA.tables[name], _RENAMED.get(name, {})
-        for found in self.rows(select(table).order_by(table.c.id)):
-            own = {renamed.get(key, key): found[key] for key in ("id", "time", *renamed, "previous_hash", "hash")}
-            yield {key: value for key, value in (own | facts_of(found)).items() if key != "erased"}
+        e = EVENTS.c
+        query = select(EVENTS).where(e.id > after).order_by(e.id)
+        for found in self.rows(query.where(e.name.in_(kinds)) if kinds else query):
+            if not is_whole(found):
+                raise ChainError(f"event {found['id']} must be as it was recorded; got another; restore a backup")
+            links = {key: found[key] for key in ("id", "time", "previous_hash", "hash")}
+            yield {"event": found["name"], **links, **facts_of(found)}
 
     def recent(self, market: str, count: int) -> list[dict[str, Any]]:
         """The rows of `export` of the last decisions of a market, the latest first.
@@ -279,7 +302,7 @@ class DecisionLog(Storage):
         return [one for _, products in opened(self.rows(query)) for one in products]
 
     def ends(self) -> Ends:
-        """Numbers of the last decision and the last report of outcomes. Raises LogError."""
+        """Numbers of the last decision and the last outcome. Raises LogError."""
         outcomes, decisions = end_of(OUTCOMES, self.rows), end_of(DECISIONS, self.rows)
         return decisions.rows, outcomes.rows
 
@@ -335,12 +358,10 @@ class DecisionLog(Storage):
         not on trial. Raises LogError.
         """
         time = ""
-        for act in self.acts("switches"):
-            position = msgspec.json.decode(act["position"]) if act["switch"] == "canary" else None
-            if position and position["bundle"] == bundle:
-                time = time or act["time"]
-            elif act["switch"] in ("canary", "bundle"):
-                time = ""
+        for act in self.events("canary", "bundle", "guard"):
+            tried = act["position"] if act["event"] == "canary" else None
+            is_on = tried is not None and tried["bundle"] == bundle
+            time = (time or act["time"]) if is_on else ""
         first, after = start_of(DECISIONS, self.rows).rows + 1, end_of(DECISIONS, self.rows).rows + 1
         while time and first < after:  # times rise with numbers, and have no index
             middle = (first + after) // 2
@@ -373,7 +394,15 @@ class DecisionLog(Storage):
         for page in self.pages(query, _PAGE):
             reports = defaultdict[int, list[dict[str, Any]]](list)
             known = reports_of([one["id"] for one in page]).where(OUTCOMES.c.id <= ends[1])
-            for number, outcomes in outcomes_of(self.rows(known)):
-                reports[number].extend(outcomes)
+            for number, outcome in outcomes_of(self.rows(known)):
+                reports[number].append(outcome)
             for number, products in opened(page):
                 yield products, reports[number]
+
+
+def temporary_log() -> DecisionLog:
+    """A log in a temporary file, which goes with the process."""
+    folder = tempfile.TemporaryDirectory(prefix="decision-log-")
+    log = DecisionLog(f"{folder.name}/decisions.db")
+    weakref.finalize(log, folder.cleanup)
+    return log

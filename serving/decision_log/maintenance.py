@@ -8,22 +8,21 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Executable, Table, and_, delete, func, or_, select, true, update
+from sqlalchemy import ColumnElement, Executable, Table, delete, func, select, true, update
 
 from ...atomic import whole_file
 from ..documents import FilePath
-from .chain import EMPTIED, ChainError, Tail, body_of_parts, parts_of
-from .outcomes import BLOCK, reports_of
-from .storage import Query, Storage, Writing, end_of, start_of
-from .tables import BUNDLES, CHAINS, DECISIONS, MAINTENANCE, OUTCOMES, REPLIES
-from .verification import SPLIT, Head, verified
+from .chain import EMPTIED, ChainError, Tail
+from .storage import Query, Storage, Writing, end_of, rotated, start_of
+from .tables import BUNDLES, CHAINS, DECISIONS, ERASED, EVENTS, OUTCOMES, REPLIES, SPLIT
+from .verification import Head, verified
 
 _PIECE = 1_000
 """Rows that are copied or deleted in one transaction, so that a service can write in between."""
 
 
 class Rotated(NamedTuple):
-    """How many decisions and reports of outcomes left the log, and where the chain of decisions begins now."""
+    """How many decisions and outcomes left the log, and where the chain of decisions begins now."""
 
     decisions: int
     outcomes: int
@@ -46,22 +45,12 @@ def erase(storage: Storage, market: str, by: str, reason: str = "") -> int:
         d, o = DECISIONS.c, OUTCOMES.c
         decisions = [row["id"] for row in writing.read(select(d.id).where(d.market == market))]
         emptied = {*decisions, *(row["number"] for row in writing.read(select(o.number).where(o.market == market)))}
-        # A report of many may reach beyond the ends of the decisions.
-        ends = (start_of(DECISIONS, writing.read).rows, end_of(DECISIONS, writing.read).rows)
-        for some in ([*decisions, *ends][at : at + _PIECE] for at in range(0, len(decisions) + 2, _PIECE)):
-            for report in writing.read(reports_of(some).where(o.name != "")):
-                parts = parts_of(report)
-                mine = {part["number"] for part in parts if part["market"] == market}
-                if mine:
-                    kept = [{**part, **EMPTIED} if part["market"] == market else part for part in parts]
-                    writing.do(update(OUTCOMES).where(o.id == report["id"]).values(body=body_of_parts(kept)))
-                    emptied |= mine
         if not emptied:
             raise ValueError(f"market must be one of the log; got {market!r}, which is not there, or erased; check it")
         _forget_replies(writing, market)
         for table in (DECISIONS, OUTCOMES):
             writing.do(update(table).where(table.c.market == market).values(EMPTIED))
-        writing.maintain("markets", {"action": "erase", "done_by": by, "reason": reason, "erased": sorted(emptied)})
+        writing.note(ERASED, {"by": by, "reason": reason, "decisions": sorted(emptied)})
         return len(decisions)
 
     decisions = storage.submit(write).result()
@@ -94,20 +83,18 @@ def rotate(storage: Storage, days: float, archive: FilePath | None, by: str, rea
     o = OUTCOMES.c
     start = start_of(DECISIONS, storage.rows)
     last = start.rows + older(storage, days)
-    # A report of many has the number of its last decision.
-    theirs = or_(o.number <= last, and_(o.name != "", o.number < last + BLOCK))
-    reported = _one(storage.rows, select(func.max(o.id)).where(theirs)) or 0
+    reported = _one(storage.rows, select(func.max(o.id)).where(o.number <= last)) or 0
     later = _one(storage.rows, select(func.min(o.id)).where(o.number > last))
     # No outcome goes before its decision.
     cut = {DECISIONS: _tail(storage, DECISIONS, last), OUTCOMES: _tail(storage, OUTCOMES, (later or reported + 1) - 1)}
     if archive is not None and cut[DECISIONS] != start:
-        _archive(storage, cut[DECISIONS], reported, Path(archive), {"done_by": by, "reason": reason})
+        _archive(storage, cut[DECISIONS], reported, Path(archive), {"by": by, "reason": reason})
 
     def note(writing: Writing) -> None:
-        facts = {"action": "discard" if archive is None else "archive", "done_by": by, "reason": reason}
+        facts = {"action": "discard" if archive is None else "archive", "by": by, "reason": reason}
         for table, tail in cut.items():
             if tail != start_of(table, writing.read):
-                writing.maintain(table.name, {**facts, "up_to_hash": tail.hash}, number=tail.rows)
+                writing.note(rotated(table), {**facts, "up_to_hash": tail.hash}, number=tail.rows)
 
     storage.submit(note).result()
     decisions, outcomes = (_deleted(storage, table, tail.rows) for table, tail in cut.items())
@@ -130,12 +117,12 @@ def _tail(storage: Storage, table: Table, last: int) -> Tail:
 
 def _archive(storage: Storage, end: Tail, last_outcome: int, archive: Path, who: Mapping[str, str]) -> None:
     """Write a log of the decisions up to `end`, and all their outcomes, and verify it."""
-    which: dict[Table, ColumnElement[bool]] = dict.fromkeys(CHAINS, true())
+    which: dict[Table, ColumnElement[bool]] = {EVENTS: true(), BUNDLES: true()}
     which |= {DECISIONS: DECISIONS.c.id <= end.rows, OUTCOMES: OUTCOMES.c.id <= last_outcome}
     with _new_file(archive) as copy, closing(Storage(copy)) as target:
         _copy(storage, target, which)
-        facts = {"action": SPLIT, **who, "up_to": end.rows, "up_to_hash": end.hash}
-        target.submit(lambda writing: writing.maintain("archive", facts)).result()
+        facts = {**who, "up_to_hash": end.hash}
+        target.submit(lambda writing: writing.note(SPLIT, facts, number=end.rows)).result()
         if verified(target)[:2] != end:
             raise ChainError(f"{archive} must end where the log now begins; got another hash; verify the log")
 
@@ -148,7 +135,7 @@ def _new_file(path: Path) -> Any:
 
 def _copy(source: Storage, target: Storage, tables: dict[Table, ColumnElement[bool]]) -> None:
     for table, which in tables.items():
-        for page in source.pages(select(table).where(which).order_by(table.c.id), _PIECE):
+        for page in source.pages(select(table).where(which).order_by(table.primary_key.columns[0]), _PIECE):
             target.submit(lambda writing, table=table, page=page: writing.put(table, page)).result()
 
 
@@ -188,7 +175,7 @@ def restore(storage: Storage, place: FilePath) -> Head:
         if any(_one(target.rows, select(func.count(table.c.id))) for table in CHAINS):
             raise ValueError(f"LOG must be a new log; got {target.name}, which has rows; name another")
         # What says which rows may be gone comes first.
-        _copy(storage, target, dict.fromkeys((MAINTENANCE, *CHAINS[:4], BUNDLES), true()))
+        _copy(storage, target, dict.fromkeys((EVENTS, BUNDLES, DECISIONS, OUTCOMES), true()))
         return verified(target)
 
 

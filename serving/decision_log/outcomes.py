@@ -1,4 +1,4 @@
-"""Sales after a decision: read from plain data, assigned to the decision, and never contradictory."""
+"""Sales after a decision: read from plain data, assigned to the decision, never contradictory; a row for each."""
 
 from __future__ import annotations
 
@@ -10,26 +10,24 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
-from msgspec import Meta, Struct
+from msgspec import DecodeError, Meta, Struct
 from msgspec.json import Decoder, decode, encode
-from sqlalchemy import JSON, Select, column, or_, select
+from sqlalchemy import JSON, Select, column, func, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from ..documents import Document, Name, fields, read
 from ..market_state import MARKET
-from .chain import bound, part, parts_of, row
-from .records import body_of, packed, text_of, unpacked
-from .storage import Query, Writing, end_of
-from .tables import DECISIONS, MAINTENANCE, OUTCOMES
+from .chain import TEXT, ChainError, Tail, hashed, row
+from .records import text_of
+from .storage import Query, Writing, end_of, rotated
+from .tables import DECISIONS, ERASED, EVENTS, OUTCOMES
 
 Amount = Annotated[float, Meta(ge=0, le=1e12)]
-BLOCK = 256
-"""Decisions, by number, whose outcomes of one report go into one row."""
-_FEW = 16
-"""Fewer than so many have a row each, so that who looks for one of them need not read the others."""
 _AT_ONCE = 10_000
 """Keys in one query."""
+_PIECE = 1_000
+"""Rows in one transaction."""
 Period = Annotated[int, Meta(ge=0, lt=2**31, extra={"allowed": "a whole number from 0"})]
 
 
@@ -90,13 +88,15 @@ class Report:
         look: Answers queries about the log.
         outcomes: The outcomes.
 
+    Attributes:
+        rows: Those of the new outcomes that are not written yet.
+
     Raises:
         OutcomeError: An outcome is refused.
     """
 
     def __init__(self, look: Query, outcomes: Sequence[ReportedOutcome]) -> None:
-        self._outcomes = outcomes
-        self._end, self._maintained = end_of(OUTCOMES, look), end_of(MAINTENANCE, look)
+        self._end, self._maintained = end_of(OUTCOMES, look), _maintained(look)
         numbers = _numbers(look, outcomes)
         self._decisions = _decisions(look, set(numbers.values()))
         self._older = dict[tuple[str, str, str], _Decision]()
@@ -104,43 +104,32 @@ class Report:
         for outcome in outcomes:
             decision = self._priced(look, outcome, self._decisions.get(numbers.get(_named(outcome), 0)))
             self._of[decision.id].append(outcome)
-        self._know(look, reports_of(self._of))
+        for number, outcome in outcomes_of(look(reports_of(self._of))):
+            self._decisions[number].known.append(outcome)
+        for number, own in self._of.items():
+            self._decisions[number].report(own)
+        # Made here, so that prices do not wait for it in the transaction.
+        reported = [self._decisions[number] for number in self._of]
+        self.rows = [outcome_row(own.id, own.market, one) for own in reported for one in own.new]
 
-    @property
-    def new(self) -> int:
-        """How many outcomes are new."""
-        return sum(len(self._decisions[number].new) for number in self._of)
+    def write(self, writing: Writing) -> Tail | None:
+        """Write the next of the `rows`, so few that prices hardly wait; None, and nothing is written, where the log has
+        others by now that matter.
 
-    def write(self, writing: Writing) -> bool:
-        """Write the rows; False, and nothing is written, where the log has others by now that matter."""
+        Returns:
+            The end of the outcomes, for `written` once it is on disk.
+        """
         o = OUTCOMES.c
-        since = writing.read(select(o.name, o.number).where(o.id > self._end.rows))
-        blocks = set(map(_block, self._of))
-        late = any(row["name"] in blocks if row["name"] else row["number"] in self._of for row in since)
-        if late or self._maintained != end_of(MAINTENANCE, writing.read):
-            return False
-        named = defaultdict[str, list[_Decision]](list)
-        for number in self._of:
-            if self._decisions[number].new:
-                named[_block(number)].append(self._decisions[number])
-        writing.append(OUTCOMES, [row for name, block in named.items() for row in _rows(name, block)])
-        return True
+        since = {row["number"] for row in writing.read(select(o.number).where(o.id > self._end.rows))}
+        if not since.isdisjoint(self._of) or self._maintained != _maintained(writing.read):
+            return None
+        return writing.append(OUTCOMES, self.rows[:_PIECE])
 
-    def renewed(self, look: Query) -> Report:
-        """The same outcomes beside what was written since. Raises OutcomeError."""
-        if self._maintained != end_of(MAINTENANCE, look):
-            return Report(look, self._outcomes)
-        last, self._end = self._end, end_of(OUTCOMES, look)
-        self._know(look, reports_of(self._of).where(OUTCOMES.c.id > last.rows))
-        return self
-
-    def _know(self, look: Query, reports: Select[Any]) -> None:
-        """Take what was reported before, and find out what is new. Raises OutcomeError."""
-        for number, outcomes in outcomes_of(look(reports)):
-            if number in self._of:
-                self._decisions[number].known += outcomes
-        for number, outcomes in self._of.items():
-            self._decisions[number].report(outcomes)
+    def written(self, end: Tail) -> int:
+        """Go on after the rows that are written; how many they were."""
+        written = self.rows[:_PIECE]
+        self._end, self.rows = end, self.rows[_PIECE:]
+        return len(written)
 
     def _priced(self, look: Query, outcome: ReportedOutcome, last: _Decision | None) -> _Decision:
         """The decision of an outcome: the last one that is named, or, of a day, that priced the product."""
@@ -240,32 +229,37 @@ def _parts(of: Iterable[Any]) -> Iterator[list[Any]]:
         yield some
 
 
+def _maintained(look: Query) -> int | None:
+    """The last event that emptied or moved rows."""
+    kinds = (ERASED, rotated(DECISIONS), rotated(OUTCOMES))
+    query = select(func.max(EVENTS.c.id).label("last")).where(EVENTS.c.name.in_(kinds))
+    return next(iter(look(query)))["last"]
+
+
 def reports_of(decisions: Collection[int]) -> Select[Any]:
-    """The rows of the outcomes of some decisions, in order; some of them may be of others, too."""
-    o = OUTCOMES.c
-    return select(OUTCOMES).where(or_(o.number.in_(decisions), o.name.in_(set(map(_block, decisions))))).order_by(o.id)
+    """The rows of the outcomes of some decisions, in order."""
+    return select(OUTCOMES).where(OUTCOMES.c.number.in_(decisions)).order_by(OUTCOMES.c.id)
 
 
-def outcomes_of(reports: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, list[dict[str, Any]]]]:
-    """The outcomes in some rows, without those that were erased, each as the number of its decision and the outcomes with
-    the `time` of the report. Raises ChainError.
+def outcomes_of(rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The outcomes in some rows, without those that were erased, each with the number of its decision and the `time` of
+    the report. Raises ChainError.
     """
-    for report in reports:
-        for own in parts_of(report):
-            if own["body"] is not None:
-                found = unpacked(text_of(own["body"]))[0] if own is report else decode(own["body"])
-                yield own["number"], [{"time": report["time"], **one} for one in found]
+    for own in rows:
+        if own["body"] is not None:
+            try:
+                facts = decode(own["body"], type=dict[str, Any])
+            except DecodeError:
+                must = f"outcomes: row {own['id']} must hold what was written"
+                raise ChainError(f"{must}; got another body; restore a backup") from None
+            yield own["number"], {"time": own["time"], "product": own["name"], "date": own["date"], **facts}
 
 
-def _block(decision: int) -> str:
-    return f"block {decision // BLOCK}"
-
-
-def _rows(name: str, block: list[_Decision]) -> list[dict[str, Any]]:
-    """The rows of the new outcomes of decisions of one block, without their links."""
-    if len(block) < _FEW:
-        return [row("", body_of(packed(own.new)), market=own.market, number=own.id) for own in block]
-    return [bound(name, [part(encode(own.new), market=own.market, number=own.id) for own in block])]
+def outcome_row(decision: int, market: str | None, outcome: Mapping[str, Any]) -> dict[str, Any]:
+    """The row of an outcome, without its links."""
+    body = encode({key: outcome[key] for key in ("segment", "units", "price_paid", "stockout")})
+    own = row(outcome["product"], body, date=outcome["date"], market=market, number=decision)
+    return {**own, TEXT: hashed(own)}
 
 
 class _Products(Struct):

@@ -107,11 +107,6 @@ def _decision_columns(decision: Decision) -> dict[str, Any]:
     }
 
 
-def packed(rows: Sequence[Any]) -> bytes:
-    """Rows as JSON text in which the name of a column stands once."""
-    return msgspec.json.encode({"count": len(rows), "rows": _columns(rows)})
-
-
 def unpacked(text: bytes) -> tuple[list[Any], dict[str, Any]]:
     """The rows of a packed text, and what they share."""
     document = msgspec.json.decode(text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
+import operator
 import os
 import queue
 import sqlite3
@@ -24,7 +25,7 @@ from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 
 from ..documents import FilePath
 from .chain import EMPTY, Tail, document, facts_of, linked
-from .tables import DAYS, DECISIONS, MAINTENANCE, METADATA, SCHEMA, VERSION
+from .tables import DECISIONS, EVENTS, METADATA, SCHEMA, VERSION
 
 _MOST_TOGETHER = 256
 """Most jobs in one commit, so that many jobs do not delay the first one."""
@@ -64,9 +65,9 @@ class Writing:
         self.put(table, done)
         return self._tails[table.name]
 
-    def maintain(self, what: str, facts: Mapping[str, Any], number: int | None = None) -> None:
-        """Record what is done to the log."""
-        self.append(MAINTENANCE, [document(what, facts, number=number)])
+    def note(self, kind: str, facts: Mapping[str, Any], number: int | None = None) -> None:
+        """Record an event."""
+        self.append(EVENTS, [document(kind, facts, number=number)])
 
     def put(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add complete rows."""
@@ -89,7 +90,7 @@ class Writing:
             keys = table.columns.keys()
             words = f"INSERT INTO {table.name} ({', '.join(keys)}) VALUES ({', '.join([mark] * len(keys))})"
             if rows:  # in the driver's words, which takes half the time
-                self._connection.exec_driver_sql(words, [tuple(row[key] for key in keys) for row in rows])
+                self._connection.exec_driver_sql(words, list(map(operator.itemgetter(*keys), rows)))
         self._waiting.clear()
 
 
@@ -99,10 +100,15 @@ Work = Callable[[Writing], Any]
 
 def start_of(table: Table, look: Query) -> Tail:
     """Where the chain of a table begins: after the rows that went to an archive."""
-    m = MAINTENANCE.c
-    for found in look(select(MAINTENANCE).where(m.name == table.name).order_by(m.id.desc()).limit(1)):
+    e = EVENTS.c
+    for found in look(select(EVENTS).where(e.name == rotated(table)).order_by(e.id.desc()).limit(1)):
         return Tail(found["number"], facts_of(found)["up_to_hash"])
     return EMPTY
+
+
+def rotated(table: Table) -> str:
+    """The kind of event that says that rows of a table went to an archive; its number is that of the last of them."""
+    return f"{table.name} rotated"
 
 
 def end_of(table: Table, look: Query) -> Tail:
@@ -124,12 +130,13 @@ class Storage:
 
     Args:
         place: A path or a URL.
+        version: Of its tables; one of a former version must be there.
 
     Raises:
         ValueError: The place holds something else.
     """
 
-    def __init__(self, place: FilePath) -> None:
+    def __init__(self, place: FilePath, version: int = SCHEMA) -> None:
         url = _url_of(place)
         self.name = url.render_as_string(hide_password=True) if "://" in str(place) else str(place)
         try:
@@ -139,14 +146,12 @@ class Storage:
             self.engine = _engine_of(url, is_read_only)
             # A service that starts does not hold up those that write.
             with self.engine.connect() as connection:
-                complete = _version(connection, self.name) is not None and (is_read_only or _has_days(connection))
-            if not complete:
+                is_new = _is_new(connection, self.name, version)
+            if is_new:
                 with _locked(self.engine) as connection:
-                    if _version(connection, self.name) is None:  # no other process has made them meanwhile
+                    if _is_new(connection, self.name, version):  # no other process has made them meanwhile
                         METADATA.create_all(connection)
                         connection.execute(insert(VERSION).values(version_num=str(SCHEMA)))
-                    elif not _has_days(connection):  # a log of an earlier release
-                        DAYS.create(connection)
         except SQLAlchemyError as error:
             must = "decision log must be a new file, one of its own, or the URL of a database"
             raise ValueError(f"{must}; got {self.name}: {_line_of(error)}") from error
@@ -395,16 +400,15 @@ def _check_file(path: str) -> None:
         raise ValueError(f"decision log must not be open to everybody; got {path}, mode {mode:o}; `chmod 600 {path}`")
 
 
-def _has_days(connection: Connection) -> bool:
-    return any(index["name"] == DAYS.name for index in inspect(connection).get_indexes(DECISIONS.name))
-
-
-def _version(connection: Connection, name: str) -> str | None:
-    """The version of the tables, None where there are none. Raises ValueError for another one than this."""
+def _is_new(connection: Connection, name: str, wanted: int) -> bool:
+    """Whether there are no tables. Raises ValueError for those of another version than is wanted."""
     known = set(inspect(connection).get_table_names())
     version = connection.execute(select(VERSION.c.version_num)).scalar() if VERSION.name in known else None
-    if version != str(SCHEMA) and (version or "decisions" in known):
-        got = f"got {name} of version {version or '2 or earlier'}"
-        fix = "keep it, read it with the repricer that wrote it (`repricer log export`), and start a new log"
-        raise ValueError(f"decision log must be of version {SCHEMA}; {got}; {fix}")
-    return version
+    if version is None and DECISIONS.name in known:
+        version = "2 or earlier"
+    if version == str(wanted) or (version is None and wanted == SCHEMA):
+        return version is None
+    fix = "keep it, read it with the repricer that wrote it (`repricer log export`), and start a new log"
+    if version == str(SCHEMA - 1):
+        fix = f"`repricer log migrate {name} NEW` makes a new log of it"
+    raise ValueError(f"decision log must be of version {wanted}; got {name} of version {version or 'none'}; {fix}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -11,30 +11,20 @@ from sqlalchemy import Table, select
 from .chain import START, ChainError, Row, Tail, checked, facts_of
 from .replies import check_replies
 from .storage import Storage, end_of, start_of
-from .tables import APPROVALS, BUNDLES, CHAINS, DECISIONS, MAINTENANCE, OUTCOMES, SWITCHES
-
-SPLIT = "split"
-"""What an archive says was done to it: where its decisions end."""
+from .tables import BUNDLES, CHAINS, DECISIONS, ERASED, EVENTS, FILES, OUTCOMES, SPLIT
 
 
 class Head(NamedTuple):
-    """The end of a log: the number of decisions so far and the hash of the last one, and the same
-    for reports of outcomes, approvals of price lists, throws of switches, maintenance, and bundles; and how many of
-    the decisions and reports of outcomes are gone, to an archive or for good.
+    """The ends of the chains of a log: the number of decisions so far and the hash of the last one, and the same for
+    outcomes and events; and how many of the decisions and outcomes are gone, to an archive or for good.
     """
 
     rows: int
     hash: str
     outcomes: int
     outcomes_hash: str
-    approvals: int
-    approvals_hash: str
-    switches: int
-    switches_hash: str
-    maintenance: int
-    maintenance_hash: str
-    bundles: int
-    bundles_hash: str
+    events: int
+    events_hash: str
     gone: int = 0
     outcomes_gone: int = 0
 
@@ -50,30 +40,28 @@ def verified(storage: Storage, head: str | Mapping[str, Any] | None = None) -> H
         ChainError: A row does not match its hash, or rows are missing.
         LogError: The log cannot be read.
     """
-    acts = [facts_of(row) for row in _checked(storage, MAINTENANCE)]
-    erased = {number for act in acts for number in act.get("erased", ())}
+    tails = {EVENTS: end_of(EVENTS, storage.rows)}
+    events = [(row["id"], row["name"], row["number"], facts_of(row)) for row in _checked(storage, EVENTS)]
+    erased = {number for _, kind, _, facts in events if kind == ERASED for number in facts["decisions"]}
     # Outcomes before decisions: a service may go on meanwhile.
     last = max((row["number"] for row in _checked(storage, OUTCOMES, erased, "number")), default=0)
-    gone = {DECISIONS: erased}
-    tails = {table: end_of(table, storage.rows) for table in (MAINTENANCE, OUTCOMES)}
-    for table in (DECISIONS, APPROVALS, SWITCHES, BUNDLES):
-        tails[table] = start_of(table, storage.rows)
-        for row in _checked(storage, table, gone.get(table, ())):
-            tails[table] = Tail(row["id"], row["hash"])
-    # An archive also holds outcomes of decisions that stayed in its log; one of an earlier release does not say where it ends.
-    archived = {Tail(act["up_to"], act["up_to_hash"]) for act in acts if act["action"] == SPLIT}
-    if last > tails[DECISIONS].rows and tails[DECISIONS] not in archived and head != tails[DECISIONS].hash:
+    tails[OUTCOMES] = end_of(OUTCOMES, storage.rows)
+    tails[DECISIONS] = start_of(DECISIONS, storage.rows)
+    for row in _checked(storage, DECISIONS, erased):
+        tails[DECISIONS] = Tail(row["id"], row["hash"])
+    # An archive also holds outcomes of decisions that stayed in its log.
+    archived = {Tail(number, facts["up_to_hash"]) for _, kind, number, facts in events if kind == SPLIT}
+    if last > tails[DECISIONS].rows and tails[DECISIONS] not in archived:
         got = f"got an outcome of decision {last:,} after {tails[DECISIONS].rows:,} decisions"
-        fix = "restore a backup; of an archive, give the hash where its log goes on as --head"
-        raise ChainError(f"decision log must hold the decision of every outcome; {got}; {fix}")
+        raise ChainError(f"decision log must hold the decision of every outcome; {got}; restore a backup")
     starts = {table: start_of(table, storage.rows).rows for table in CHAINS}
     ends: list[Any] = [part for table in CHAINS for part in tails[table]]
     found = Head(*ends, gone=starts[DECISIONS], outcomes_gone=starts[OUTCOMES])
     if isinstance(head, str):
-        _check_known(storage, head, acts, tails)
+        _check_known(storage, head, [facts for *_, facts in events], tails)
     elif head is not None:
         _check_noted(storage, head, starts)
-    _check_switches(storage)
+    _check_bundles(storage, events)
     check_replies(storage.rows)
     return found
 
@@ -108,10 +96,11 @@ def _check_noted(storage: Storage, noted: Mapping[str, Any], starts: Mapping[Tab
             raise ChainError(f"{table.name}: the log {line}")
 
 
-def _check_switches(storage: Storage) -> None:
-    """Check that the bundles that switches name are there: a start loads them."""
-    there = {row["name"] for row in storage.rows(select(BUNDLES.c.name))}
-    for row in storage.rows(select(SWITCHES).where(SWITCHES.c.name.in_(("bundle", "canary")))):
-        position = json.loads(facts_of(row)["position"])
-        if position and (position if row["name"] == "bundle" else position["bundle"]) not in there:
-            raise ChainError(f"bundles: that of switches, row {row['id']}, must be there; got none; restore a backup")
+def _check_bundles(storage: Storage, events: list[Any]) -> None:
+    """Check that the bundles that events name are there, as they were: a start loads them."""
+    named = {facts["bundle"]: facts["sha256"] for _, kind, _, facts in events if kind == FILES}
+    for row in storage.rows(select(BUNDLES).where(BUNDLES.c.digest.in_(list(named)))):
+        if hashlib.sha256(row["files"]).hexdigest() != named.pop(row["digest"]):
+            raise ChainError(f"bundle {row['digest']} must be as it was recorded; got another; restore a backup")
+    if named:
+        raise ChainError(f"bundle {min(named)} must be in the log; got none; restore a backup")

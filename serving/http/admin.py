@@ -38,7 +38,7 @@ class Status:
     is_stalled = False
     """Whether it stopped though the log did not answer."""
 
-    def __init__(self, deployment: Deployment, log: DecisionLog | None) -> None:
+    def __init__(self, deployment: Deployment, log: DecisionLog) -> None:
         self._deployment, self._log = deployment, log
 
     def routes(self) -> Routes:
@@ -54,7 +54,7 @@ class Status:
         """A bundle is loaded and verified, decisions can be recorded, and the service does not stop."""
         if self.draining:
             return problem(503, "the service must not be stopping to be ready; got SIGTERM; ask another instance")
-        if self._log is not None and self._log.age > FRESH_SECONDS:  # else a decision was the trial
+        if self._log.age > FRESH_SECONDS:  # else a decision was the trial
             await committed(self._log.submit_trial())
         trial = self._deployment.slots.trial
         canary = None if trial is None else trial.predictor.bundle.digest

@@ -1,7 +1,7 @@
 """The price service as an ASGI application. Needs the `serve` extra.
 
 A request goes through the `gate` to a route of `prices`, `questions`, `admin`, `desk_routes` or `page`. They answer
-by the policies of the `deployment`, whose transitions are those of the `switchboard` and rows of the log.
+by the policies of the `deployment`, whose transitions are those of the `switchboard` and events of the log.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import orjson
 from starlette.applications import Starlette
 
 from ..bundle.files import BundleError, read_files
-from ..decision_log.log import DecisionLog
+from ..decision_log.log import DecisionLog, temporary_log
 from ..decision_log.storage import LogError
 from ..documents import FilePath
 from ..sample_states import example_state
@@ -57,20 +57,18 @@ def create_app(
     Args:
         bundle_path: Folder of the bundle.
         public_key: PEM file of the key that must have signed the bundle; any key by default.
-        log: File or database URL of the decision log; with a log, every price is recorded before it
-            is returned.
+        log: File or database URL of the decision log, in which every price is recorded before it is returned; by
+            default a temporary file, which ends with the process.
         settings: How the service runs.
 
     Raises:
         ValueError: The service cannot start; the message is one line.
     """
     settings = settings or ServiceSettings()
-    kept = log or settings.switches
-    if kept is None or ("://" not in str(kept) and not Path(kept).is_file()):
+    if log is None or ("://" not in str(log) and not Path(log).is_file()):
         read_files(Path(bundle_path))  # where there is no bundle, no log is made
-    decisions = None if log is None else DecisionLog(log)
-    switches = DecisionLog(settings.switches) if decisions is None and settings.switches else decisions
-    deployment = Deployment(bundle_path, settings, public_key=public_key, log=switches)
+    decisions = temporary_log() if log is None else DecisionLog(log)
+    deployment = Deployment(bundle_path, settings, public_key=public_key, log=decisions)
     aside, operator = ThreadPoolExecutor(_ASIDE, "aside"), ThreadPoolExecutor(_OPERATOR, "operator")
     recent, status = Recent(), Status(deployment, decisions)
 
@@ -81,8 +79,7 @@ def create_app(
         following.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await following
-        if switches is not None:
-            status.is_stalled = not await is_closed(switches)
+        status.is_stalled = not await is_closed(decisions)
         for pool in (aside, operator):
             pool.shutdown(wait=False, cancel_futures=True)
         _log.info("stopped")

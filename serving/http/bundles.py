@@ -24,7 +24,7 @@ class Bundles:
     """
 
     def __init__(
-        self, path: FilePath, public_key: FilePath | None, log: DecisionLog | None, jurisdictions: Sequence[str] = ()
+        self, path: FilePath, public_key: FilePath | None, log: DecisionLog, jurisdictions: Sequence[str] = ()
     ) -> None:
         self.path, self._public_key, self._log = Path(path), public_key, log
         self._jurisdictions = tuple(jurisdictions)
@@ -53,7 +53,7 @@ class Bundles:
 
     def _known(self, digest: str) -> Bundle:
         if digest not in self._loaded:
-            files = None if self._log is None else self._log.bundle_files(digest)
+            files = self._log.bundle_files(digest)
             if files is None:
                 raise BundleError(f"bundle {digest} must be in the log; got none; put it at the path and reload")
             with tempfile.TemporaryDirectory() as folder:
@@ -70,8 +70,8 @@ class Bundles:
         """The files of the active bundle or of the one on trial, where the log does not have them yet. Raises
         BundleError.
         """
-        named, log = [positions.active, *(positions.trial or ())[:1]], self._log
-        missing = [digest for digest in named if log is not None and log.bundle_files(digest) is None]
+        there = self._log.bundles()
+        missing = [digest for digest in (positions.active, *(positions.trial or ())[:1]) if digest not in there]
         if not missing:
             return {}
         files = read_files(self.path)

@@ -16,8 +16,8 @@ from typing import Any
 from ..bundle.files import BundleError
 from ..bundle.reading import Bundle, DriftAlarm
 from ..decision import CANARY, FALLBACK, POLICY, Decision, preview
-from ..decision_log.chain import ChainError
-from ..decision_log.log import DecisionLog
+from ..decision_log.chain import EMPTY, ChainError
+from ..decision_log.log import DecisionLog, temporary_log
 from ..decision_log.storage import LogError
 from ..documents import FilePath
 from ..market_state import State, StateError
@@ -29,7 +29,7 @@ from .canary.trial import Trial
 from .metrics import Metrics
 from .settings import ServiceSettings
 from .slots import Draws, Slots, answered
-from .switchboard import SWITCHES, DeploymentError, Positions, Transitions
+from .switchboard import DeploymentError, Positions, Transitions
 
 _SECONDS = 0.5
 """Between two looks at what other instances have thrown."""
@@ -44,16 +44,16 @@ _log = logging.getLogger(__name__)
 
 
 class Deployment:
-    """The policies of a running service.
+    """The policies of a running service: a replay of the events of its log, the same in every instance on that log.
 
-    Thread-safe: switches change one at a time, and each answer uses one snapshot. With a log, every transition is
-    recorded before it takes effect, and reaches every instance that uses the log.
+    Thread-safe: switches change one at a time, and each answer uses one snapshot. Every transition is recorded before it
+    takes effect.
 
     Args:
         path: Folder of the bundle, which `reload` reads again.
         public_key: PEM file of the key that must have signed every bundle; any key by default.
         settings: How the service runs.
-        log: Where transitions are recorded.
+        log: Where transitions are recorded; by default one in a temporary file, which ends with the process.
 
     Raises:
         BundleError: The bundle cannot be trusted.
@@ -69,20 +69,21 @@ class Deployment:
         log: DecisionLog | None = None,
     ) -> None:
         settings = settings or ServiceSettings()
-        self._bundles, self._fallback = Bundles(path, public_key, log, settings.jurisdictions), settings.fallback
-        self._draws, self._share, self._transitions = Draws(settings.seed), settings.canary, log
+        self.log = log or temporary_log()
+        self._bundles = Bundles(path, public_key, self.log, settings.jurisdictions)
+        self._fallback, self._draws, self._share = settings.fallback, Draws(settings.seed), settings.canary
         self.metrics, self._switching = Metrics(), threading.RLock()
         self._counted, self._complaints = -math.inf, list[str]()
-        self.positions = Positions(holdout=float(settings.holdout))
-        self._tail: Any = None
-        self._behind = False  # whether transitions were read that the policies do not follow yet
-        self._read()
-        self._start(settings.killed)
+        self.positions, self._tail = Positions(), EMPTY
+        self._following: Any = None  # the bundles that the policies are of
+        self._prepared: tuple[Positions, Slots] | None = None
+        self._start(settings)
 
-    def _start(self, killed: bool) -> None:
+    def _start(self, settings: ServiceSettings) -> None:
         """Begin with the bundle at the path where it is new, else with the active one of the log. Raises BundleError,
         ValueError.
         """
+        self._read()
         loaded, wrong = None, ""
         try:
             loaded = self._bundles.at_path()
@@ -99,11 +100,11 @@ class Deployment:
                     self._bundles.check_update(loaded, now.active)
                 except BundleError as error:
                     digest, wrong = now.active, str(error)
-            return now.started(digest, killed, self._share)
+            return now.started(digest, settings.killed, self._share, settings.holdout)
 
         self.slots = self._fresh(loaded or self._bundles.get(self.positions.active))
         self.throw(thrown, "start", "a bundle not seen yet")
-        self._put(self.positions, self._slots(self.positions))
+        self._catch_up()
         if loaded is None or self.positions.active != loaded.digest:
             facts = {"active": self.positions.active, "at_path": loaded and loaded.digest, "reason": wrong}
             _log.warning("the bundle at the path is not the active one", extra={"facts": facts})
@@ -229,22 +230,19 @@ class Deployment:
         with self._switching:
             for _ in range(_TRIES):
                 thrown = decide(self.positions)
+                if not thrown:
+                    return thrown
                 positions = self.positions.after(thrown)
-                swaps = any(switch not in SWITCHES for switch, _ in thrown)
-                slots = self._slots(positions) if swaps else self._switched(positions)
-                if thrown and self._transitions is not None:
-                    files = self._bundles.files(positions) if swaps else {}
-                    tail = self._transitions.record_switches(self._tail, thrown, by, reason, files)
-                    if tail is None:  # another instance was first
-                        self._read()
-                        continue
-                    self._tail = tail
-                self._put(positions, slots)
-                self._behind = self._behind and not swaps
-                for switch, position in thrown:
-                    facts = {"switch": switch, "position": position, "by": by, "reason": reason}
-                    _log.info("thrown", extra={"facts": facts})
-                return thrown
+                swaps = positions.bundles != self.positions.bundles
+                # What fails does so before it is recorded; a kill switch waits for no bundle.
+                self._prepared = (positions, self._slots(positions)) if swaps else None
+                if self.log.record_switches(self._tail, thrown, by, reason, self._bundles.files(positions)):
+                    self._catch_up(swap=swaps)
+                    for switch, position in thrown:
+                        facts = {"switch": switch, "position": position, "by": by, "reason": reason}
+                        _log.info("thrown", extra={"facts": facts})
+                    return thrown
+                self._read()  # another instance was first
         raise DeploymentError("switches must be thrown one at a time; got others meanwhile; try again")
 
     async def follow(self, operator: Executor) -> None:
@@ -279,43 +277,42 @@ class Deployment:
             _log.error("switches not followed", extra={"facts": {"reason": "; ".join(complaints)}})
         self._complaints = complaints
 
-    def _catch_up(self) -> None:
+    def _catch_up(self, *, swap: bool = True) -> None:
+        """The one path from events to policies: do what was recorded, here or by another instance."""
         with self._switching:
-            if self._read():
-                # The switches at once: a bundle may fail to load.
-                self._put(self.positions, self._switched(self.positions))
-            if self._behind:
-                self._put(self.positions, self._slots(self.positions))
-                self._behind = False
+            self._read()
+            now = self.positions
+            # The switches at once: a bundle may fail to load.
+            self._put(replace(self.slots, killed=now.killed, holdout=now.holdout or 0.0))
+            if swap and now.bundles != self._following:
+                self._put(self._slots(now))
+                self._following = now.bundles
 
     def _guard(self) -> None:
         """Count the money of a trial from time to time, and end one that a guard has stopped."""
         canary = self.slots.canary
         if canary is None:
             return
-        if self._transitions is not None and time.monotonic() > self._counted + _MONEY_SECONDS:
-            self._counted, bundle = time.monotonic(), canary.predictor.bundle
-            sold = self._transitions.sold_around_trial(bundle.digest, _MONEY_DECISIONS)
+        bundle = canary.predictor.bundle
+        if time.monotonic() > self._counted + _MONEY_SECONDS:
+            self._counted = time.monotonic()
+            sold = self.log.sold_around_trial(bundle.digest, _MONEY_DECISIONS)
             canary.guards.earned(confidence_of_loss(sold, bundle.digest, _costs(bundle), _vat(bundle)))
         if canary.guards.stopped:
             guard, words = canary.guards.stopped
-            self.try_newer(0, "guard", f"{guard}: {words}")
-            self.metrics.canaries.labels(guard).inc()
+            stopped = self.throw(lambda now: now.stopped(bundle.digest, guard), "guard", f"{guard}: {words}")
+            if stopped:
+                self.metrics.canaries.labels(guard).inc()
 
-    def _read(self) -> bool:
-        """Read transitions that were not read before. Says whether there are any."""
-        if self._transitions is None:
-            return False
-        thrown, self._tail = self._transitions.transitions(self._tail)
-        self.positions, self._behind = self.positions.after(thrown), self._behind or bool(thrown)
-        return bool(thrown)
-
-    def _switched(self, positions: Positions) -> Slots:
-        """The present policies with other switches."""
-        return replace(self.slots, killed=positions.killed, holdout=positions.holdout)
+    def _read(self) -> None:
+        """Replay the events that were not read before."""
+        thrown, self._tail = self.log.transitions(self._tail)
+        self.positions = self.positions.after(thrown)
 
     def _slots(self, positions: Positions) -> Slots:
         """The policies for these positions. Raises BundleError, DeploymentError."""
+        if self._prepared is not None and self._prepared[0] == positions:
+            return self._prepared[1]
         slots, canary = self.slots, None
         if positions.active != self.bundle.digest:
             slots = self._fresh(self._bundles.get(positions.active))
@@ -325,19 +322,18 @@ class Deployment:
                 canary = replace(canary, share=share)  # it goes on
             else:
                 canary = Trial.of(self._bundles.get(digest), slots.active.bundle, share)
-                if self._transitions is not None:
-                    count = WINDOW // slots.active.bundle.catalogue.num_products + 1
-                    canary.remember(slots.active, self._transitions.states_on_trial(digest, count))
-        return replace(slots, killed=positions.killed, holdout=positions.holdout, canary=canary)
+                count = WINDOW // slots.active.bundle.catalogue.num_products + 1
+                canary.remember(slots.active, self.log.states_on_trial(digest, count))
+        return replace(slots, killed=positions.killed, holdout=positions.holdout or 0.0, canary=canary)
 
     def _fresh(self, bundle: Bundle) -> Slots:
         fallback = Predictor(bundle, fallback_policy(self._fallback, bundle))
         return Slots(Predictor(bundle), fallback, DriftAlarm(bundle.seen.names))
 
-    def _put(self, positions: Positions, slots: Slots) -> None:
+    def _put(self, slots: Slots) -> None:
         """Replace all policies and switches at once."""
-        self.positions, self.slots = positions, slots
-        self._bundles.keep({positions.active, positions.former, positions.trial and positions.trial.bundle})
+        self.slots, now = slots, self.positions
+        self._bundles.keep({now.active, now.former, now.trial and now.trial.bundle})
 
 
 def _costs(bundle: Bundle) -> dict[str, float]:

@@ -33,7 +33,7 @@ _LONGEST_KEY = 255
 
 
 MOST_MARKETS = 100
-Submitted = tuple[bytes, Future[bytes | None] | None]
+Submitted = tuple[bytes, Future[bytes | None]]
 
 
 class Recent:
@@ -69,18 +69,18 @@ class Prices:
 
     Args:
         deployment: Answers.
-        log: Where decisions are recorded; None records none.
+        log: Where decisions are recorded.
         recent: Keeps the last ones for the page.
         aside: Where large requests are computed.
     """
 
-    def __init__(self, deployment: Deployment, log: DecisionLog | None, recent: Recent, aside: Executor) -> None:
+    def __init__(self, deployment: Deployment, log: DecisionLog, recent: Recent, aside: Executor) -> None:
         self._deployment, self._log, self._recent, self._aside = deployment, log, recent, aside
         self._batcher = Batcher(deployment)
 
     def routes(self) -> Routes:
-        """The routes; outcomes only with a log."""
-        return {"POST /v1/prices": self.prices, **({"POST /v1/outcomes": self.outcomes} if self._log else {})}
+        """The routes."""
+        return {"POST /v1/prices": self.prices, "POST /v1/outcomes": self.outcomes}
 
     async def prices(self, call: Call) -> Response:
         """Allowed prices for one market state or several, with the changes that the price rules
@@ -88,7 +88,7 @@ class Prices:
         """
         _name_by_key(call)
         question, text, loop = self._question(call), None, asyncio.get_running_loop()
-        if question and self._log is not None:
+        if question:
             text = await committed(self._log.submit(partial(kept, request_id=call.request_id, question=question)))
         if text is None:
             if self._is_large(call.body):
@@ -96,10 +96,9 @@ class Prices:
             else:
                 decision = await self._batcher.ask(parsed(call.body))
                 text, job = self._submitted([(call.request_id, decision)], b"%b", call, question)
-            if job is not None:
-                with self._deployment.metrics.commits.time():
-                    # Another request with this key may have been first.
-                    text = await committed(job) or text
+            with self._deployment.metrics.commits.time():
+                # Another request with this key may have been first.
+                text = await committed(job) or text
         return Response(text, media_type="application/json")
 
     async def outcomes(self, call: Call) -> Response:
@@ -119,8 +118,6 @@ class Prices:
         key = dict(call.scope["headers"]).get(IDEMPOTENCY_KEY)
         if key is None:
             return None
-        if self._log is None:
-            raise BodyError("Idempotency-Key needs a decision log; got none; start the service with --log")
         if not 0 < len(key) <= _LONGEST_KEY:
             raise BodyError(f"Idempotency-Key must have 1 to {_LONGEST_KEY} characters; got {len(key)}; shorten it")
         return hashlib.blake2b(call.body, digest_size=16).hexdigest()
@@ -138,8 +135,6 @@ class Prices:
         for _, decision in named[-100:]:
             self._recent.add(decision)
         text = form % b",".join(decision.to_json(request_id) for request_id, decision in named)
-        if self._log is None:
-            return text, None
         reply = None if question is None else Reply(call.request_id, question, text)
         return text, self._log.submit_decisions(named, reply)
 
@@ -159,7 +154,6 @@ class Prices:
 
     def _reported(self, body: bytes) -> dict[str, int]:
         """How many outcomes a body holds, and how many of them are new. Raises BodyError, OutcomeError, LogError."""
-        assert self._log is not None
         data = parsed(body)
         found = data.get("outcomes") if isinstance(data, dict) and len(data) == 1 else None
         if not isinstance(found, list) or not 0 < len(found) <= MOST_OUTCOMES:

@@ -20,7 +20,7 @@ from .deployment import Deployment
 from .gate import Call, Routes
 
 
-def question_routes(deployment: Deployment, log: DecisionLog | None, aside: ThreadPoolExecutor) -> Routes:
+def question_routes(deployment: Deployment, log: DecisionLog, aside: ThreadPoolExecutor) -> Routes:
     """The routes of questions, each answered in a thread, as it takes as long as many prices.
 
     Args:
@@ -28,7 +28,7 @@ def question_routes(deployment: Deployment, log: DecisionLog | None, aside: Thre
         log: Past decisions.
         aside: Where they are answered.
     """
-    history = None if log is None else partial(log.recent, count=RECENT)
+    history = partial(log.recent, count=RECENT)
 
     def explain(state: Any, product: Any) -> Any:
         predictor, seen, decision = deployment.preview(state)

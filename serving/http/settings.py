@@ -69,7 +69,6 @@ class ServiceSettings(AccessSettings, frozen=True, kw_only=True):
     """
 
     price_list: Annotated[str | None, Meta(description=_PRICE_LIST)] = None
-    switches: Annotated[str | None, Meta(description="File that keeps the switches where there is no log.")] = None
     fallback: Annotated[Fallback, Meta(description=_FALLBACK)] = "in-force"
     holdout: Annotated[Share, Meta(description="Share of the markets that the fallback prices.")] = 0.0
     canary: Annotated[Share, Meta(description="Share of the markets that a newer bundle prices first; 0: all.")] = 0.0

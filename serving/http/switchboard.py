@@ -1,14 +1,15 @@
 """The active bundle, the former one, the one on trial and the switches, as one state machine.
 
-Every transition is a row of the log. Positions are what the rows make of the settings, one after another: at the
-start, after a crash, and in every instance.
+Every transition is an event of the log. Positions are the replay of the events: at the start, after a crash, and in
+every instance.
 
     reload, promote, rollback   ("bundle", digest)                      it is active, the one before is the former
     rollback                    ("taken_back", digest)                  the one that it left
     canary                      ("canary", {"bundle": …, "share": …})   it is on trial beside the active one
-    canary 0, a guard           ("canary", None)                        it was taken back
-    kill-switch, holdout          (name, position)
-    certificate                   (name, {"state": …, …})             what the sales of both arms show; switches nothing
+    canary 0                    ("canary", None)                        it was taken back
+    a guard                     ("guard", {"bundle": …, "guard": …})    it was taken back by itself
+    kill-switch, holdout        (name, position)
+    certificate                 (name, {"state": …, …})                 what the sales of both arms show; switches nothing
 
 A bundle that was taken back, by a guard, an operator or a rollback, is never active again, nor the former, unless it is
 put on trial and promoted.
@@ -48,7 +49,7 @@ class Positions:
         taken_back: Those that a guard, an operator or a rollback took back.
         seen: All that were ever active or on trial.
         killed: Whether the fallback prices all markets.
-        holdout: Share of markets that the fallback prices.
+        holdout: Share of markets that the fallback prices; None until it is thrown.
         certificate: The last one of the active bundle.
     """
 
@@ -59,13 +60,18 @@ class Positions:
     taken_back: frozenset[str] = frozenset()
     seen: frozenset[str] = frozenset()
     killed: bool = False
-    holdout: float = 0.0
+    holdout: float | None = None
     certificate: dict[str, Any] | None = None
 
     @property
     def former(self) -> str | None:
         """The bundle that a rollback activates."""
         return self.earlier[-1] if self.earlier else None
+
+    @property
+    def bundles(self) -> tuple[str, OnTrial | None]:
+        """Those that price."""
+        return self.active, self.trial
 
     def after(self, transitions: Transitions) -> Positions:
         """The positions after some transitions."""
@@ -81,6 +87,8 @@ class Positions:
             return self if position == self.active else self._activated(position)
         if switch == "taken_back":
             return replace(self._without(position), is_rolled_back=True)
+        if switch == "guard":
+            return replace(self._without(position["bundle"]), trial=None)
         if switch != "canary":
             return self  # a switch of an earlier version
         if position is None:
@@ -105,9 +113,13 @@ class Positions:
         earlier = tuple(one for one in self.earlier if one != digest)
         return replace(self, earlier=earlier, taken_back=self.taken_back | {digest})
 
-    def started(self, digest: str, killed: bool, share: float) -> Transitions:
-        """A bundle that was never seen takes over, or prices a share first; a kill switch at the start is thrown."""
+    def started(self, digest: str, killed: bool, share: float, holdout: float = 0.0) -> Transitions:
+        """A bundle that was never seen takes over, or prices a share first; a kill switch at the start is thrown, and a
+        holdout where none was before.
+        """
         thrown: Transitions = [("kill_switch", True)] if killed and not self.killed else []
+        if holdout and self.holdout is None:
+            thrown.append(("holdout", holdout))
         if digest not in self.seen:
             thrown += self.tried(digest, share) if share and self.active else [("bundle", digest)]
         return thrown
@@ -145,6 +157,11 @@ class Positions:
             got = f"{facts['date']} after {last}"
             raise DeploymentError(f"a certificate must not be older than the last one; got {got}; use newer sales")
         return [("certificate", {**facts, "bundle": self.active})]
+
+    def stopped(self, bundle: str, guard: str) -> Transitions:
+        """A guard takes a bundle back, unless its trial is over."""
+        on_trial = self.trial is not None and self.trial.bundle == bundle
+        return [("guard", {"bundle": bundle, "guard": guard})] if on_trial else []
 
     def promoted(self) -> Transitions:
         """The bundle on trial takes over. Raises DeploymentError without one."""

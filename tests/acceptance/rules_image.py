@@ -181,7 +181,7 @@ def decided_by_keyboard() -> float:
         tab.keyboard.press("Enter")
         tab.locator("#status-line", has_text="The list is live").wait_for()
     with closing(DecisionLog(folder / "log.db")) as log:
-        rows = [row for row in log.acts("approvals") if "item" in row]
+        rows = list(log.events("item"))
     said("rules", "items", folder / "market", "--list", folder / "zone.csv")
     kept = {row["id"]: row["status"] for row in json.loads((folder / "market/key_items.json").read_text())}
     decided = {(one.id, "confirmed"), (other.id, "rejected")}

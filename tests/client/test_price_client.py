@@ -217,15 +217,6 @@ def test_what_is_wrong_is_refused_by_the_service_and_at_hand_alike(
         client.price(state)
 
 
-def test_a_service_without_a_log_is_refused_with_what_to_do(one_path: Path, state: dict[str, Any]) -> None:
-    with (
-        serving(create_app(one_path)) as url,
-        PriceClient(url, one_path) as client,
-        pytest.raises(RefusedError, match="start the service with --log"),
-    ):
-        client.price(state)
-
-
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [

@@ -15,9 +15,7 @@ from ..prices import Recent
 from .templates import page, rendered
 
 
-def current_price_routes(
-    deployment: Deployment, recent: Recent, log: DecisionLog | None, *, has_price_list: bool
-) -> Routes:
+def current_price_routes(deployment: Deployment, recent: Recent, log: DecisionLog, *, has_price_list: bool) -> Routes:
     """`GET /`.
 
     Args:
@@ -32,8 +30,7 @@ def current_price_routes(
         market = Request(call.scope).query_params.get("market")
 
         def work() -> str:
-            if log is not None:
-                recent.keep(log.known_markets(recent.markets))
+            recent.keep(log.known_markets(recent.markets))
             return _text(deployment, recent, market, has_price_list=has_price_list)
 
         return page(await asyncio.to_thread(work))

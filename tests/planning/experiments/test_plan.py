@@ -207,7 +207,7 @@ def test_command_writes_the_folder_and_the_log_holds_its_hash(spec: MarketSpec, 
     found = document(*words, tmp_path / "plan")
     assert sorted(path.name for path in (tmp_path / "plan").iterdir()) == ["calendar.csv", "plan.json", "plan.svg"]
     assert load_experiment(tmp_path / "plan").plan.digest == found["sha256"]
-    assert document("log", "verify", log)["approvals"] == 1
+    assert document("log", "verify", log)["events"] == 1
     assert "must have a name of its own" in run(*words, tmp_path / "other", "--seed", 1, code=2).output
     assert not (tmp_path / "other").exists()
     assert "--out must be a new folder" in run(*words, tmp_path / "plan", code=2).output

@@ -14,9 +14,8 @@ from unittest.mock import MagicMock
 import pytest
 from repricer.serving import Bundle, ChainError, DecisionLog, Predictor, PriceAnswer, example_state
 from repricer.serving.decision import Decision
-from repricer.serving.decision_log.chain import EMPTY
 from repricer.serving.decision_log.storage import LogError
-from repricer.serving.decision_log.tables import SWITCHES
+from repricer.serving.decision_log.tables import EVENTS
 
 
 @pytest.fixture
@@ -198,9 +197,7 @@ def test_lost_rows_at_the_end_are_found_by_who_noted_the_head(filled: Path) -> N
     tamper(filled, "DELETE FROM decisions WHERE id > 3")
     log = DecisionLog(filled)
     assert log.verify().rows == 3
-    with pytest.raises(
-        ChainError, match="got 3 decisions, 0 outcomes, 0 approvals, 0 switches, 0 maintenance, 0 bundles without"
-    ):
+    with pytest.raises(ChainError, match="got 3 decisions, 0 outcomes, 0 events without"):
         log.verify(head.hash)
 
 
@@ -253,7 +250,7 @@ def test_a_log_of_the_former_schema_is_refused_and_left_alone(tmp_path: Path) ->
     (tmp_path / "old.db").chmod(0o600)
     with pytest.raises(
         ValueError,
-        match=r"must be of version 5; got .* of version 2 or earlier; keep it, read it with .* start a new log",
+        match=r"must be of version 6; got .* of version 2 or earlier; keep it, read it with .* start a new log",
     ):
         DecisionLog(tmp_path / "old.db")
     with closing(sqlite3.connect(tmp_path / "old.db")) as db:
@@ -358,10 +355,10 @@ def test_what_is_forgotten_waits_for_another_process_that_moves_pages(
     with closing(DecisionLog(path)) as log:
         busy = MagicMock(side_effect=[1, 1, 0])
         monkeypatch.setattr(log, "outside", busy)
-        log.tidy(SWITCHES)
+        log.tidy(EVENTS)
         busy.side_effect = itertools.repeat(1)
         with pytest.raises(LogError, match="former values stay"):
-            log.tidy(SWITCHES)
+            log.tidy(EVENTS)
 
 
 def test_what_was_sold_before_a_trial_is_known_however_many_decisions_follow(
@@ -376,13 +373,14 @@ def test_what_was_sold_before_a_trial_is_known_however_many_decisions_follow(
 
     monkeypatch.setattr("repricer.serving.decision_log.chain.now", now)
     with closing(DecisionLog(path)) as log:
-        tail = EMPTY
         for number in range(24):
             log.record(answer, state, f"r{number}")
             if number in (1, 9):  # on trial, taken back, and on trial again
-                tail = log.record_switches(tail, [("canary", {"bundle": "b", "share": 0.1})], "Ann", "") or tail
+                tried = {"bundle": "b", "share": 0.1}
+                assert log.record_switches(log.transitions()[1], [("canary", tried)], "Ann", "")
             if number == 3:
-                tail = log.record_switches(tail, [("canary", None)], "guard", "") or tail
+                stopped = {"bundle": "b", "guard": "errors"}
+                assert log.record_switches(log.transitions()[1], [("guard", stopped)], "guard", "")
         assert log.trial_began("b") == 11
         around = [row["request_id"] for row in log.sold_around_trial("b", 3)][::3]
     assert around == ["r7", "r8", "r9", "r21", "r22", "r23"]

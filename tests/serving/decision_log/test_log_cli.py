@@ -49,7 +49,7 @@ def path(one: Bundle, tmp_path: Path) -> Path:
 
 def test_verify_says_where_the_chains_end_and_what_was_changed(path: Path) -> None:
     head = said("verify", path)
-    assert (head["rows"], head["outcomes"]) == (4, 4)
+    assert (head["rows"], head["outcomes"]) == (4, 10)
     for known in (head["hash"], head["outcomes_hash"]):
         assert "4 decisions in an unbroken chain" in call("verify", path, "--head", known).stdout
     lost = call("verify", path, "--head", "f" * 64)
@@ -65,17 +65,17 @@ def test_verify_says_where_the_chains_end_and_what_was_changed(path: Path) -> No
 def test_what_left_the_log_is_not_counted_as_if_it_stood(path: Path, tmp_path: Path) -> None:
     said("rotate", path, "--days", 0, "--discard", "--yes", "--by", "Ann")
     found = said("verify", path)
-    assert (found["rows"], found["gone"], found["outcomes"], found["outcomes_gone"]) == (4, 4, 4, 4)
+    assert (found["rows"], found["gone"], found["outcomes"], found["outcomes_gone"]) == (4, 4, 10, 10)
     told = call("verify", path).stdout
-    for what in ("decisions", "reports of outcomes"):
-        assert f"0 {what} in an unbroken chain, after 4 that were archived or discarded, head" in told
-    assert "0 decisions and 0 reports of outcomes in" in call("backup", path, tmp_path / "copy.db").stdout
+    for what, count in {"decisions": 4, "outcomes": 10}.items():
+        assert f"0 {what} in an unbroken chain, after {count} that were archived or discarded, head" in told
+    assert "0 decisions and 0 outcomes in" in call("backup", path, tmp_path / "copy.db").stdout
 
 
 def test_a_market_is_erased_from_the_log_its_archives_and_its_backups(path: Path, tmp_path: Path) -> None:
     assert said("backup", path, tmp_path / "monday.db")["rows"] == 4
     facts = said("rotate", path, "--days", 0, "--out", tmp_path / "old.db", "--by", "Ann")
-    assert (facts["decisions"], facts["outcomes"]) == (4, 4)
+    assert (facts["decisions"], facts["outcomes"]) == (4, 10)
     both = call("rotate", path, "--days", 0, "--out", tmp_path / "b.db", "--discard", "--by", "Ann")
     assert (both.exit_code, "needs --out or --discard; got both" in both.stderr) == (2, True)
     unasked = call("erase", path, "Oslo", "--by", "Ann")
@@ -93,7 +93,7 @@ def test_a_market_is_erased_from_the_log_its_archives_and_its_backups(path: Path
     assert "erase them from archives and backups by the same command" in erased.stdout
     assert said("restore", tmp_path / "monday.db", tmp_path / "new.db")["rows"] == 4
     restored = call("restore", tmp_path / "monday.db", tmp_path / "new2.db")
-    assert "4 decisions and 4 reports" in restored.stdout
+    assert "4 decisions and 10 outcomes" in restored.stdout
     assert [group["prices"] for group in said("summary", tmp_path / "new.db")["groups"]] == [3, 6]
 
 

@@ -62,9 +62,9 @@ def test_an_erased_market_is_unreadable_and_the_chain_holds(filled: Path, one: B
         assert requests(log) == ["r1"]
         assert {row["request_id"] for row in log.export_outcomes()} == {"r1"}
         after = log.verify(before.hash)
-        assert (after[:2], after.maintenance, log.erased()) == (before[:2], 1, 3)
-        (act,) = log.acts("maintenance")
-        assert (act["action"], act["done_by"], act["reason"]) == ("erase", "Ann", "asked to")
+        assert (after[:2], after.events, log.erased()) == (before[:2], 1, 3)
+        (act,) = log.events()
+        assert (act["event"], act["by"], act["reason"]) == ("erased", "Ann", "asked to")
         with pytest.raises(OutcomeError, match="got request_id 'r3', whose market was erased"):
             log.record_outcomes([ReportedOutcome("cider", 1.0, request_id="r3")])
         with pytest.raises(OutcomeError, match="got market 'Oslo', period 3"):
@@ -92,7 +92,7 @@ def test_outcomes_of_a_market_that_is_erased_meanwhile_are_not_written(filled: P
         other.erase("Oslo", "Ann")
         assert not log.run(report.write)
         with pytest.raises(OutcomeError, match="whose market was erased"):
-            report.renewed(log.rows)
+            Report(log.rows, told)
 
 
 def test_outcomes_that_another_reported_meanwhile_count_once(filled: Path, one: Bundle) -> None:
@@ -101,7 +101,7 @@ def test_outcomes_that_another_reported_meanwhile_count_once(filled: Path, one: 
         report = Report(log.rows, told)
         other.record_outcomes(told)
         assert not log.run(report.write)
-        assert report.renewed(log.rows).new == 0
+        assert not Report(log.rows, told).rows
 
 
 def test_old_decisions_move_to_an_archive_whose_chain_ends_where_the_logs_begins(
@@ -110,7 +110,7 @@ def test_old_decisions_move_to_an_archive_whose_chain_ends_where_the_logs_begins
     with closing(DecisionLog(filled)) as log:
         before, was_sold = log.verify(), sold(log)
         found = log.rotate(30, tmp_path / "old.db", "Ann")
-        assert (found.decisions, found.outcomes, found.start.rows) == (2, 1, 2)
+        assert (found.decisions, found.outcomes, found.start.rows) == (2, 3, 2)
         after = log.verify(found.start.hash)
         assert (after.rows, after.hash) == (before.rows, before.hash)
         assert requests(log) == ["r2", "r3"]
@@ -133,8 +133,11 @@ def test_old_decisions_move_to_an_archive_whose_chain_ends_where_the_logs_begins
 
 def test_what_is_discarded_is_gone(filled: Path) -> None:
     with closing(DecisionLog(filled)) as log:
-        assert log.rotate(30, None, "Ann", "a month is enough")[:2] == (2, 1)
-        assert [row["action"] for row in log.acts("maintenance")] == ["discard", "discard"]
+        assert log.rotate(30, None, "Ann", "a month is enough")[:2] == (2, 3)
+        assert [(row["event"], row["action"]) for row in log.events()] == [
+            ("decisions rotated", "discard"),
+            ("outcomes rotated", "discard"),
+        ]
         assert log.verify().rows == 4
         log.rotate(-40_000, None, "Ann")
         assert (log.verify().rows, requests(log)) == (4, [])

@@ -64,9 +64,7 @@ def test_a_change_is_found(one: Bundle, url: str) -> None:
         with pytest.raises(ChainError, match="row 2 must follow"):
             log.verify()
         connection.execute("DELETE FROM decisions WHERE id > 1")
-    with pytest.raises(
-        ChainError, match="got 1 decisions, 0 outcomes, 0 approvals, 0 switches, 0 maintenance, 0 bundles without it"
-    ):
+    with pytest.raises(ChainError, match="got 1 decisions, 0 outcomes, 0 events without it"):
         log.verify(head.hash)
 
 
@@ -89,7 +87,7 @@ def test_it_is_maintained_and_restored_as_in_sqlite(
         assert backup.restore(url) == head
     with closing(DecisionLog(url)) as log:
         found = log.rotate(30, tmp_path / "old.db", "Ann")
-        assert (found[:2], requests(log)) == ((2, 1), ["r2", "r3"])
+        assert (found[:2], requests(log)) == ((2, 3), ["r2", "r3"])
         with closing(DecisionLog(tmp_path / "old.db")) as archive:
             assert {**sold(archive), **sold(log)} == was_sold
             assert (archive.erase("Oslo", "Ann"), log.erase("Oslo", "Ann")) == (1, 2)

@@ -14,7 +14,6 @@ from repricer.cli import main
 from repricer.serving import Bundle, ChainError, DecisionLog, Predictor, example_state
 from repricer.serving.decision import Decision
 from repricer.serving.decision_log import storage
-from repricer.serving.decision_log.chain import EMPTY
 from repricer.serving.decision_log.outcomes import ReportedOutcome
 from repricer.serving.decision_log.replies import Reply
 
@@ -23,7 +22,7 @@ COUNT = 20
 
 @pytest.fixture
 def path(tmp_path: Path, one: Bundle) -> Path:
-    """Decisions of two markets with outcomes in one block, an erased market, a switch, and an answer that is kept."""
+    """Decisions of two markets with outcomes, an erased market, switches, a bundle, and an answer that is kept."""
     path, state = tmp_path / "decisions.db", example_state(one.catalogue)
     answer = Predictor(one).price(state)
 
@@ -34,8 +33,10 @@ def path(tmp_path: Path, one: Bundle) -> Path:
         log.submit_decisions([(f"r{n}", decision("Oslo" if n < COUNT - 1 else "Rome")) for n in range(COUNT)]).result()
         log.record_outcomes([ReportedOutcome("cider", 1.0, request_id=f"r{n}") for n in range(COUNT)])
         log.erase("Rome", "Ann")
-        tail = log.record_switches(EMPTY, [("kill_switch", True)], "Ann", "")
-        assert log.record_switches(tail or EMPTY, [("kill_switch", False)], "Ann", "")
+        for on in (True, False):
+            assert log.record_switches(log.transitions()[1], [("kill_switch", on)], "Ann", "")
+        files = {"b": {"manifest.json": b"{}"}}
+        assert log.record_switches(log.transitions()[1], [("bundle", "b")], "Ann", "", files)
         log.submit_decisions([("kept", decision("Oslo"))], Reply("kept", "question", b"{}")).result()
         log.verify()
     return path
@@ -61,12 +62,13 @@ LONE = "UPDATE {} SET body = NULL, salt = NULL, market = NULL WHERE id = {}"
         (f"UPDATE decisions SET salt = {MOVED}, market = substr(market, 2) WHERE id = 3",),
         ("UPDATE decisions SET market = NULL, salt = NULL, body = NULL WHERE id = 3",),
         (LONE.format("outcomes", 1),),
-        (LONE.format("maintenance", 1),),
-        (LONE.format("switches", 1),),
-        ("UPDATE maintenance SET body = NULL",),
-        ("UPDATE switches SET body = NULL",),
-        ("UPDATE switches SET body = '[]'",),
-        ("UPDATE maintenance SET body = '{\"erased\": 5}'",),
+        (LONE.format("events", 1),),
+        (LONE.format("events", 2),),
+        ("UPDATE events SET body = NULL",),
+        ("UPDATE events SET body = '[]'",),
+        ("UPDATE events SET body = '{\"decisions\": 5}'",),
+        ("UPDATE bundles SET files = X'00'",),
+        ("DELETE FROM bundles",),
         ("DELETE FROM decisions WHERE id > 10",),
         ("UPDATE replies SET answer = X'00'",),
         ("UPDATE replies SET question = 'another'",),
@@ -82,9 +84,7 @@ def test_what_was_not_written_is_found_in_one_line(path: Path, statements: tuple
         log.verify()
 
 
-@pytest.mark.parametrize(
-    ("table", "keeps"), [("switches", 1), ("decisions", COUNT), ("outcomes", 0), ("maintenance", 0)]
-)
+@pytest.mark.parametrize(("table", "keeps"), [("events", 1), ("decisions", COUNT), ("outcomes", 0)])
 def test_rows_that_were_cut_are_found_by_who_noted_all_heads(
     path: Path, tmp_path: Path, table: str, keeps: int
 ) -> None:
@@ -92,8 +92,7 @@ def test_rows_that_were_cut_are_found_by_who_noted_all_heads(
     noted.write_text(verify(path, "--json").stdout)
     assert verify(path, "--head", str(noted)).exit_code == 0
     with closing(DecisionLog(path)) as log:  # it goes on
-        tail = log.transitions()[1]
-        assert log.record_switches(tail, [("kill_switch", True)], "Ann", "")
+        assert log.record_switches(log.transitions()[1], [("kill_switch", True)], "Ann", "")
     assert verify(path, "--head", str(noted)).exit_code == 0
     tamper(path, f"DELETE FROM {table} WHERE id > {keeps}")
     found = verify(path, "--head", str(noted))

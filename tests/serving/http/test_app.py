@@ -235,7 +235,7 @@ def test_probes_may_ask_for_the_head_alone_and_no_answer_quotes_the_host(client:
     assert (response.status_code, "evil" in response.headers.get("location", "")) == (404, False)
 
 
-def test_without_a_log_it_answers_too(one_path: Path, one: Bundle, tmp_path: Path) -> None:
+def test_without_a_named_log_nothing_is_left_behind(one_path: Path, one: Bundle, tmp_path: Path) -> None:
     with TestClient(create_app(one_path)) as client:
         assert client.post("/v1/prices", json=example_state(one.catalogue)).status_code == 200
         assert client.get("/v1/policy").json()["trust"] == "self-signed"

@@ -47,8 +47,8 @@ def test_it_is_shown_to_all_and_outlives_the_service(one_path: Path, tmp_path: P
     assert f"{words} -1.2%. Sales to 2026-03-01.</li>" in page
     with TestClient(create_app(one_path, log=log)) as again:
         assert again.get("/v1/operation").json()["certificate"] == kept
-    (row,) = [row for row in DecisionLog(log).acts("switches") if row["switch"] == "certificate"]
-    assert (row["thrown_by"], row["reason"]) == ("Ann", "the first look above -2%")
+    (row,) = DecisionLog(log).events("certificate")
+    assert (row["by"], row["reason"]) == ("Ann", "the first look above -2%")
 
 
 def test_it_belongs_to_the_bundle_that_was_active(one_path: Path, one_run: Any, tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_only_a_key_that_may_throw_switches_may_put_it(one_path: Path, tmp_path:
 def test_an_older_one_never_replaces_a_newer_one() -> None:
     now = Positions(active="a").after(Positions(active="a").certified(FACTS, TODAY))
     assert now.certificate == {**FACTS, "bundle": "a"}
-    assert (now.killed, now.holdout, now.active) == (False, 0.0, "a")
+    assert (now.killed, now.holdout, now.active) == (False, None, "a")
     assert now.certified(FACTS, TODAY)  # a second reading of the same day
     with pytest.raises(DeploymentError, match="must not be older than the last one; got 2026-02-28 after 2026-03-01"):
         now.certified({**FACTS, "date": "2026-02-28"}, TODAY)

@@ -83,7 +83,7 @@ def test_a_certificate_widens_the_share_and_a_loss_throws_the_kill_switch(
         assert now["certificate"]["policy_share"] == 0.0
         late = certify(market, "--sales", good, "--service", url, "--token", tokens["admin"])
         assert (late.exit_code, "must not be older than the last one" in late.output) == (2, True)
-    rows = [(row["switch"], row["thrown_by"]) for row in DecisionLog(log).acts("switches")]
+    rows = [(row["event"], row["by"]) for row in DecisionLog(log).events() if "position" in row]
     assert rows.count(("kill_switch", "admin")) == rows.count(("holdout", "admin")) == 1
 
 

@@ -82,7 +82,7 @@ def test_it_leaves_the_switches_of_the_services_alone(listed: Path, dated_bundle
     with desk(listed, dated_bundle, log=tmp_path / "log.db") as client:
         assert client.get("/price-list").status_code == 200
     log = DecisionLog(tmp_path / "log.db")
-    assert log.verify().switches == 0
+    assert log.verify().events == 0
     log.close()
 
 

@@ -123,7 +123,7 @@ def test_a_decided_list_becomes_live(dated_bundle: Path, listed: Path, price_row
         assert client.post("/v1/admin/price-list/live", json={"by": "Bo"}).json()["new"] == 0
     assert listed.with_name("live.csv").read_text().count("approved,Ann,") == 24
     log = DecisionLog(listed.with_name("log.db"))
-    assert {row["decided_by"] for row in log.acts("approvals")} == {"Ann"}
+    assert {row["decided_by"] for row in log.events("approval")} == {"Ann"}
     log.close()
 
 
@@ -173,11 +173,11 @@ def test_with_keys_the_file_does_not_say_who_decided(
         for new in (24, 0):
             assert client.post("/v1/admin/price-list/live", json={}).json()["new"] == new
     log = DecisionLog(listed.with_name("log.db"))
-    recorded = [row for row in log.acts("approvals") if "price" in row]
+    recorded = list(log.events("approval"))
     assert {row["decided_by"] for row in recorded} == {"ann", "bo"}
     (anns,) = (row for row in recorded if row["decided_by"] == "ann")
     assert (anns["product"], anns["week"]) == (LAST["product"], LAST["week"])
-    (item,) = (row for row in log.acts("approvals") if "item" in row)
+    (item,) = log.events("item")
     assert item["decided_by"] == "ann"
     log.close()
 
@@ -203,7 +203,7 @@ def test_key_value_items_are_decided_beside_the_list_and_recorded_with_it(
         for new in (24, 0):
             assert client.post("/v1/admin/price-list/live", json={"by": "Bo"}).json()["new"] == new
     log = DecisionLog(listed.with_name("log.db"))
-    (row,) = (row for row in log.acts("approvals") if "item" in row)
+    (row,) = log.events("item")
     assert (row["item"], row["name"], row["status"], row["decided_by"]) == ("007", "anchovy", "confirmed", "Ann")
     log.close()
 

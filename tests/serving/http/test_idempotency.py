@@ -65,8 +65,6 @@ def test_a_key_names_one_request(client: TestClient, one: Bundle, one_path: Path
         db.execute("DELETE FROM replies")
     assert "got an older one" in ask(client, state).text
     assert "must have 1 to 255" in ask(client, state, "k" * 300).text
-    with TestClient(create_app(one_path)) as without:
-        assert "needs a decision log" in ask(without, state).text
 
 
 def test_a_decision_that_a_503_did_not_settle_is_settled_by_its_key(

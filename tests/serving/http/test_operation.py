@@ -197,8 +197,8 @@ SWAPPED = "CASE market WHEN 'Oslo' THEN 'Rome' ELSE 'Oslo' END"
         f"UPDATE decisions SET market = {SWAPPED}",
         "UPDATE decisions SET body = zeroblob(length(body))",
         "UPDATE decisions SET body = NULL, salt = NULL, market = NULL WHERE id = 1",
-        "UPDATE bundles SET body = X'2A'",
-        "UPDATE bundles SET body = CAST(body || X'00' AS BLOB)",
+        "UPDATE bundles SET files = X'2A'",
+        "UPDATE bundles SET files = CAST(files || X'00' AS BLOB)",
         "DELETE FROM bundles",
     ],
 )
@@ -216,7 +216,7 @@ def test_a_damaged_bundle_in_the_log_is_one_line_at_the_start_and_in_a_rollback(
     put(bundle, newer)
     with TestClient(create_app(bundle, log=two_markets)):
         pass
-    changed(two_markets, "UPDATE bundles SET body = X'2A'")
+    changed(two_markets, "UPDATE bundles SET files = X'2A'")
     with pytest.raises(ValueError, match=r"bundle .* must be as it was recorded; .* restore a backup"):
         create_app(one_path, log=two_markets)
     with TestClient(create_app(bundle, log=two_markets)) as client:

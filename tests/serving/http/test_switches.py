@@ -1,16 +1,21 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import time
 import warnings
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
+from repricer.cli import main
 from repricer.serving import DecisionLog, export, load_bundle
 from repricer.serving.bundle.files import own_key_paths
 from repricer.serving.decision_log.storage import LogError
 from repricer.serving.http.app import ServiceSettings, create_app
+from repricer.serving.http.switchboard import Positions
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # which HTTP client the test client would rather have
@@ -31,6 +36,11 @@ def log(tmp_path: Path) -> Path:
 def newer(one_run: Any, one_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("newer") / "bundle"
     return export(one_run, out, seed=5, key=own_key_paths(one_path)[0])
+
+
+def switched(log: DecisionLog) -> list[dict[str, Any]]:
+    """The events that move a switch."""
+    return [event for event in log.events() if "position" in event]
 
 
 def status(client: TestClient) -> tuple[bool, float, str]:
@@ -65,12 +75,13 @@ def test_switches_reach_every_instance_and_outlive_all(bundle: Path, newer: Path
         assert again.post("/v1/admin/rollback").status_code == 200
     with TestClient(create_app(bundle, log=log)) as last:
         assert status(last) == (True, 0.2, digests[0])
-    rows = list(DecisionLog(log).acts("switches"))
-    assert [(row["switch"], row["thrown_by"], row["reason"]) for row in rows[1:3]] == [
+    rows = switched(DecisionLog(log))
+    assert [(row["event"], row["by"], row["reason"]) for row in rows[1:3]] == [
         ("bundle", "Ann", "weekly"),
         ("kill_switch", "Ann", "odd prices"),
     ]
-    assert DecisionLog(log).verify().switches == len(rows) == 6
+    assert len(rows) == 6
+    assert DecisionLog(log).verify().events == len(rows) + len(digests)  # with the files of each bundle
 
 
 def test_a_switch_that_cannot_be_recorded_is_not_thrown(
@@ -92,26 +103,23 @@ def test_a_service_that_starts_with_the_kill_switch_stops_all(bundle: Path, log:
         assert within(2, client, (True, 0.0, load_bundle(bundle).digest))
 
 
-def test_without_a_log_they_are_kept_in_a_file(bundle: Path, newer: Path, tmp_path: Path) -> None:
-    digests, settings = (
-        [load_bundle(p).digest for p in (bundle, newer)],
-        ServiceSettings(switches=str(tmp_path / "s.db")),
-    )
-    with (
-        TestClient(create_app(bundle, settings=settings)) as one,
-        TestClient(create_app(bundle, settings=settings)) as two,
-    ):
-        shutil.copytree(newer, bundle, dirs_exist_ok=True)
-        assert one.post("/v1/admin/reload").status_code == 200
-        assert one.put("/v1/admin/kill-switch", json={"on": True, "by": "Ann"}).status_code == 200
-        assert within(2, two, (True, 0.0, digests[1]))
-        assert one.post("/v1/admin/rollback").status_code == 200
-    with TestClient(create_app(bundle, settings=settings)) as again:
-        assert status(again) == (True, 0.0, digests[0])
-    rows = list(DecisionLog(tmp_path / "s.db").acts("switches"))
-    assert [(row["switch"], row["thrown_by"]) for row in rows[1:3]] == [("bundle", "unnamed"), ("kill_switch", "Ann")]
-    with pytest.raises(ValueError, match="decision log must be"):
-        create_app(bundle, settings=ServiceSettings(switches=str(tmp_path / "nowhere" / "s.db")))
+def test_without_a_named_log_one_beside_the_bundle_keeps_them(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what a file of an earlier version kept is read once, with a line that says so."""
+    former = Path(f"{bundle}.switches.db")
+    with closing(sqlite3.connect(former)) as db:
+        db.executescript((Path(__file__).parents[1] / "decision_log" / "version_5.sql").read_text())
+    former.chmod(0o600)
+    monkeypatch.setattr("repricer.cli.serve.run", lambda *_, **__: None)
+    lines = list[str]()
+    for _ in range(2):
+        result = CliRunner().invoke(main, ["serve", str(bundle)])
+        assert result.exit_code == 0, result.output
+        lines.append(result.stderr)
+    line = f"the switches of {former} are now events of {bundle}.log.db; that file is no longer read\n"
+    assert [text.count(line) for text in lines] == [1, 0]
+    with closing(DecisionLog(f"{bundle}.log.db")) as log:
+        now = Positions().after(log.transitions()[0])
+        assert (now.active, now.killed, now.holdout) == (load_bundle(bundle).digest, True, 0.2)
 
 
 def test_reloads_are_counted_where_newer_bundles_are_tried_first(bundle: Path, log: Path) -> None:
@@ -149,7 +157,7 @@ def test_a_start_with_an_older_bundle_follows_the_fleet(
             with TestClient(create_app(older, log=log, settings=settings)) as late:
                 assert status(late) == status(one) == (False, 0.0, load_bundle(bundle).digest)
                 assert late.post("/v1/admin/reload").status_code == 409
-    assert len(list(DecisionLog(log).acts("switches"))) == 1
+    assert len(switched(DecisionLog(log))) == 1
 
 
 @pytest.mark.parametrize("broken", [True, False], ids=["broken", "missing"])

@@ -57,7 +57,7 @@ def live_rows(path: Path) -> list[dict[str, str]]:
 def recorded(path: Path) -> list[dict[str, Any]]:
     with closing(DecisionLog(path.with_name("log.db"))) as log:
         log.verify()
-        return list(log.acts("approvals"))
+        return list(log.events("approval"))
 
 
 def test_decisions_are_recorded_and_live(approve: Any, listed: Path, price_rows: list[PriceRow]) -> None:
@@ -228,6 +228,6 @@ def test_a_week_without_prices_between_others_is_named(approve: Any, listed: Pat
 def test_the_log_shows_a_changed_approval(approve: Any, listed: Path) -> None:
     approve("--rest", "approved")
     with closing(sqlite3.connect(listed.with_name("log.db"))) as db, db:
-        db.executescript("UPDATE approvals SET body = replace(body, 'approved', 'declined') WHERE id = 2")
-    with pytest.raises(ChainError, match="approvals: row 2 must hold what was written"):
+        db.executescript("UPDATE events SET body = replace(body, 'approved', 'declined') WHERE id = 2")
+    with pytest.raises(ChainError, match="events: row 2 must hold what was written"):
         recorded(listed)

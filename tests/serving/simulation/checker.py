@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -34,9 +33,7 @@ class Moment:
 def violations(world: World) -> list[str]:
     """One line for each thing that must not be; none of a history as it should be."""
     with world.command() as log:
-        rows = [
-            (act["id"], act["switch"], json.loads(act["position"]), act["thrown_by"]) for act in log.acts("switches")
-        ]
+        rows = [(act["id"], act["event"], act["position"], act["by"]) for act in log.events() if "position" in act]
         found = list[str]()
         moments = _moments(world, rows, found)
         found += _prices(world, moments)
@@ -65,7 +62,7 @@ def _moments(world: World, rows: list[Any], found: list[str]) -> list[Moment]:
                 now = replace(now, holdout=position)
             case "certificate":
                 now = replace(now, certificate=position)
-            case "canary" if position is None:
+            case "canary" | "guard" if position is None or switch == "guard":
                 rejected = before.rejected | ({before.trial} if before.trial else set())
                 now = replace(now, trial=None, rejected=rejected)
             case "canary":
@@ -105,12 +102,18 @@ def _prices(world: World, moments: list[Moment]) -> Iterator[str]:
 
 def _in_force(world: World, moments: list[Moment], asked: Asked) -> list[Moment]:
     """All that was in force while a request could be decided, and within the time to follow before."""
-    since = asked.sent - _FOLLOWED
-    for start, end in (span for instance in world.instances for span in instance.cut_off):  # it hears of no switch then
-        if start < asked.acknowledged and end > since:
-            since = min(since, start - _FOLLOWED)
+    since = min(_heard(instance.cut_off, asked) for instance in world.instances)
     ends = [one.time for one in moments[1:]] + [float("inf")]
     return [one for one, end in zip(moments, ends, strict=True) if one.time <= asked.acknowledged and end > since]
+
+
+def _heard(cut_off: list[list[float]], asked: Asked) -> float:
+    """Since when an instance may not have heard of a switch; between two spans without its log it may have no time to."""
+    since = asked.sent - _FOLLOWED
+    for start, end in reversed(cut_off):
+        if start < asked.acknowledged and end > since:
+            since = min(since, start - _FOLLOWED)
+    return since
 
 
 def _rules(world: World, asked: Asked, answer: dict[str, Any]) -> Iterator[str]:

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from repricer.pricing import Guardrails
 from repricer.serving.decision_log import maintenance, replies
-from repricer.serving.decision_log.outcomes import Report
 from repricer.serving.decision_log.storage import Storage, start_of
 from repricer.serving.decision_log.tables import DECISIONS
 from repricer.serving.http.deployment import Deployment
@@ -22,10 +21,10 @@ Plant = Callable[[pytest.MonkeyPatch], None]
 def _older_start(patch: pytest.MonkeyPatch) -> None:
     start = Deployment._start
 
-    def as_it_was(self: Deployment, killed: bool) -> None:
+    def as_it_was(self: Deployment, settings: Any) -> None:
         self._bundles.check_update = lambda *_: None
         try:
-            start(self, killed)
+            start(self, settings)
         finally:
             del self._bundles.check_update
 
@@ -82,12 +81,11 @@ def _answered_before_commit(patch: pytest.MonkeyPatch) -> None:
 
 
 def _outcome_twice(patch: pytest.MonkeyPatch) -> None:
-    know = Report._know
-    patch.setattr(Report, "_know", lambda self, _, reports: know(self, lambda _: (), reports))
+    patch.setattr("repricer.serving.decision_log.outcomes.outcomes_of", lambda _: iter(()))
 
 
 def _kill_switch_at_start_only(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Deployment, "_catch_up", lambda _: None)
+    patch.setattr(Deployment, "_follow", Deployment._guard)
 
 
 def _fallback_without_rules(patch: pytest.MonkeyPatch) -> None:
@@ -102,7 +100,7 @@ def _fallback_without_rules(patch: pytest.MonkeyPatch) -> None:
 def _taken_back_at_start(patch: pytest.MonkeyPatch) -> None:
     """A bundle that was seen before takes over where it lies at the path of an instance that starts."""
 
-    def started(self: Positions, digest: str, killed: bool, share: float) -> Any:
+    def started(self: Positions, digest: str, *_: Any) -> Any:
         return [("bundle", digest)] if digest != self.active else []
 
     patch.setattr(Positions, "started", started)
@@ -117,7 +115,8 @@ def _switch_in_memory(patch: pytest.MonkeyPatch) -> None:
             return throw(self, decide, by, reason)
         except OSError:
             transitions = decide(self.positions)
-            self._put(self.positions.after(transitions), self._switched(self.positions.after(transitions)))
+            self.positions = self.positions.after(transitions)
+            self._put(replace(self.slots, killed=self.positions.killed))
             return transitions
 
     patch.setattr(Deployment, "throw", thrown)

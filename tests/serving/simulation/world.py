@@ -344,7 +344,7 @@ class World:
     def note_switches(self, log: VirtualLog) -> None:
         """Note when switches were committed."""
         with log.engine.connect() as connection:
-            last = connection.execute(text("SELECT max(id) FROM switches")).scalar() or 0
+            last = connection.execute(text("SELECT max(id) FROM events")).scalar() or 0
         for number in range(len(self.history.switched) + 1, last + 1):
             self.history.switched[number] = self.now
 

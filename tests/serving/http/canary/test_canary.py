@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from repricer.agents import Run
 from repricer.serving import Bundle, DecisionLog, example_state, export
-from repricer.serving.bundle.files import BundleError, own_key_paths
+from repricer.serving.bundle.files import MANIFEST, BundleError, own_key_paths, sha256
 from repricer.serving.decision import Decision
 from repricer.serving.http import prices
 from repricer.serving.http.app import ServiceSettings, create_app
@@ -159,15 +159,15 @@ def test_it_reaches_every_instance_outlives_all_and_is_promoted(path: Path, newe
         assert promoted.json()["active"]["bundle"] == digest
     with TestClient(create_app(other, log=log)) as last:
         assert (last.get("/readyz").json()["bundle"], last.get("/readyz").json()["canary"]) == (digest, None)
-    rows = [(row["switch"], row["thrown_by"]) for row in DecisionLog(log).acts("switches")]
+    rows = [(row["event"], row["by"]) for row in DecisionLog(log).events() if "position" in row]
     assert rows == [("bundle", "start"), ("canary", "Ann"), ("bundle", "Ann")]
 
 
 def test_a_newer_bundle_is_tried_first_and_taken_back_by_itself(
     path: Path, dearer: Path, one: Bundle, tmp_path: Path
 ) -> None:
-    settings = ServiceSettings(canary=0.5, switches=str(tmp_path / "switches.db"))
-    with TestClient(create_app(path, settings=settings)) as client:
+    settings, log = ServiceSettings(canary=0.5), tmp_path / "log.db"
+    with TestClient(create_app(path, log=log, settings=settings)) as client:
         renew(path, dearer)
         assert client.post("/v1/admin/reload").json()["active"]["bundle"] == one.digest
         assert client.get("/readyz").json()["canary"] is not None
@@ -176,10 +176,13 @@ def test_a_newer_bundle_is_tried_first_and_taken_back_by_itself(
         time.sleep(0.6)
         assert client.get("/v1/operation").json()["canary"] is None
         assert 'repricer_canaries_ended_total{guard="price_move"} 1.0' in client.get("/metrics").text
-    last = list(DecisionLog(tmp_path / "switches.db").acts("switches"))[-1]
-    assert (last["switch"], last["position"], last["thrown_by"]) == ("canary", "null", "guard")
+    last = list(DecisionLog(log).events())[-1]
+    taken = {"bundle": sha256((dearer / MANIFEST).read_bytes()), "guard": "price_move"}
+    assert (last["event"], last["position"], last["by"]) == ("guard", taken, "guard")
     assert last["reason"].startswith("price_move: mean difference between the prices")
-    with TestClient(create_app(path, settings=settings)) as again:  # the bundle at the path is the one taken back
+    with TestClient(
+        create_app(path, log=log, settings=settings)
+    ) as again:  # the bundle at the path is the one taken back
         assert again.get("/readyz").json() == {"status": "ready", "bundle": one.digest, "canary": None}
 
 
@@ -207,7 +210,7 @@ def test_markets_that_earn_less_end_it(
         client.post("/v1/admin/reload")
         assert period(client, 1)["canary"] >= 10
         assert within(5, client, None)
-    last = list(DecisionLog(tmp_path / "log.db").acts("switches"))[-1]
+    last = list(DecisionLog(tmp_path / "log.db").events())[-1]
     assert "money: confidence that its markets earn less" in last["reason"]
 
 

@@ -49,5 +49,5 @@ def test_it_is_ready_decides_and_ends(dated_bundle: Path, price_rows: list[Price
             process.wait()
     assert [one.decided_by for one in read_list(listed) if one.status == "approved"] == ["Ann"]
     with closing(DecisionLog(log)) as decisions:
-        assert [act["decided_by"] for act in decisions.acts("approvals")] == ["Ann"]
+        assert [act["decided_by"] for act in decisions.events("decision")] == ["Ann"]
         decisions.verify()
