@@ -143,6 +143,8 @@ def _allows(models: FittedModels, assumptions: Assumptions) -> bool:
 _HALVINGS = 8
 # Share of the shop's own revenue by which the floor is kept with certainty.
 _SLACK = 0.01
+# Least shadow cost of a profit floor, a share of the unit cost that it is held at.
+_LEAST_SHADOW = 0.02
 
 
 def shadow_cost(spec: MarketSpec, dearest: Array, own_profit: float) -> Array:
@@ -192,7 +194,8 @@ def with_profit_floor(spec: MarketSpec, models: FittedModels, assumptions: Assum
     units = choice_model(spec).units(periods, charged, reference=remembered_prices(models, charged)).sum(axis=1)
     own = float(((net(charged) - dearest) * units).sum())
     slack = _SLACK * float((net(charged) * units).sum())
-    cost = shadow_cost(spec, dearest, own + slack)
+    # Fixed prices may keep the floor by themselves where a plan with deals does not: it and learning raise this cost as needed.
+    cost = np.maximum(shadow_cost(spec, dearest, own + slack), _LEAST_SHADOW * dearest)
     note = (f"Revenue is maximised; at {_costs(known, share)}, profit must not fall below that of the current prices.",)
     floor = {"shadow_cost": cost, "floor_cost": dearest}
     return replace(spec.with_changes(products=floor), assumptions=(*spec.assumptions, *note))

@@ -7,12 +7,13 @@ it seemed to gain. Deals lie within what the shop tried, and more of a deal than
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...envs import Market, seed_for
+from ...envs import Market, Outcome, seed_for
 from ...pricing import PricePath
 from ...scenarios import MarketSpec, floor_market
 from ...scenarios.sections import Array
@@ -30,8 +31,9 @@ _CHANGES = (*OPTIONS, Option(1.05), Option(1.1))
 # Share of the draws in which a change must gain: of a regular price, and of a deal. Where nothing is known, half of them
 # gain, and the price stays.
 _FAVOURED, _DEAL_FAVOURED = 0.7, 0.9
-# Halvings of the interval that the multiplier of a profit floor lies in, and its highest value.
-_HALVINGS, _MOST = 5, 4.0
+# Halvings of the interval that the logarithm of a profit floor's multiplier lies in, and the largest share of the unit costs
+# that it reaches.
+_HALVINGS, _MOST = 3, 0.7
 # Of a recommendation score, so that a run's file keeps it in a few characters.
 _DIGITS = 4
 # Simulated episodes of each draw, in which plans are compared in the end.
@@ -62,20 +64,7 @@ def best_plan(spec: MarketSpec, risk: str = "mean") -> PricePath:
         >>> best_plan(load_scenario("stationary-logit")).path[0].tolist()
         [11.0]
     """
-    plan, multiplier = _found(spec, risk)
-    return path_of(spec, plan, PLAN, _recommendation(spec, plan, (multiplier - 1) * spec.products.shadow_cost))
-
-
-def _recommendation(spec: MarketSpec, plan: Plan, extra_cost: Array) -> NDArray[np.float32] | None:
-    """(T, N, K) scores of recommending: what showing a product adds, as a share of what the best one adds; None without
-    slots.
-    """
-    if spec.recommendation is None:
-        return None
-    gains = PlanValue(spec, draws=_some_draws(spec)).gains_of_showing(plan, extra_cost)
-    best = gains.max(axis=1, keepdims=True)
-    scores = np.divide(gains, best, out=np.zeros_like(gains), where=best > 0)
-    return np.clip(scores, 0, None).round(_DIGITS).astype(np.float32)
+    return _found(spec, risk)[0]
 
 
 def plan_multiplier(spec: MarketSpec, risk: str = "mean") -> float:
@@ -84,31 +73,52 @@ def plan_multiplier(spec: MarketSpec, risk: str = "mean") -> float:
 
 
 @functools.lru_cache(maxsize=4)
-def _found(spec: MarketSpec, risk: str) -> tuple[Plan, float]:
-    """The plan, and the multiplier of its floor."""
-    search, floor = _Search(spec, risk), floor_market(spec)
-    plan = search.best(0.0)
+def _found(spec: MarketSpec, risk: str) -> tuple[PricePath, float]:
+    """The plan with what it recommends, and the multiplier of its floor."""
+    search, floor, shadow = _Search(spec, risk), floor_market(spec), spec.products.shadow_cost
+
+    def planned(multiplier: float) -> PricePath:
+        extra_cost = (multiplier - 1) * shadow
+        plan = search.best(extra_cost)
+        return path_of(spec, plan, PLAN, _recommendation(search, plan, extra_cost))
+
+    policy = planned(1.0)
     if floor is None:
-        return plan, 1.0
-    value, shadow = PlanValue(floor, draws=search.draws), spec.products.shadow_cost
-    own = _profit_of(value, search.value.planned)
-    if _profit_of(value, plan) >= own:
-        return plan, 1.0
-    low, high, kept = 1.0, _MOST, search.value.planned
+        return policy, 1.0
+    kept = path_of(spec, search.value.planned, PLAN)
+    own = search.simulated_profit(floor, kept)
+    if _is_above(search.simulated_profit(floor, policy) - own):
+        return policy, 1.0
+    share = float(shadow.sum() / spec.products.floor_cost.sum())
+    low, high = 1.0, max(_MOST / share, 1.0)
     for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        plan = search.best((middle - 1) * shadow)
-        if _profit_of(value, plan) >= own:
-            high, kept = middle, plan
+        middle = float(np.sqrt(low * high))
+        policy = planned(middle)
+        if _is_above(search.simulated_profit(floor, policy) - own):
+            high, kept = middle, policy
         else:
             low = middle
     return kept, high
 
 
-def _profit_of(value: PlanValue, plan: Plan) -> float:
-    """Mean profit of a plan in its own weeks, currency: that of a floor market's revenue less its costs."""
-    products, price = value.spec.products, np.asarray(plan.price, np.float64)
-    return float(((products.net(price) - products.unit_cost) * value.units(plan)).sum())
+def _is_above(gain: Array) -> bool:
+    """Whether (M,) differences of profit by draw are above 0 on average, by their standard error: what is kept by a hair over
+    some draws would be lost over others.
+    """
+    error = gain.std(ddof=1) / np.sqrt(gain.size) if gain.size > 1 else 0.0
+    return bool(gain.mean() >= error)
+
+
+def _recommendation(search: _Search, plan: Plan, extra_cost: Array) -> NDArray[np.float32] | None:
+    """(T, N, K) scores of recommending: what showing a product adds, as a share of what the best one adds; None without
+    slots.
+    """
+    if search.spec.recommendation is None:
+        return None
+    gains = search.value.gains_of_showing(plan, extra_cost)
+    best = gains.max(axis=1, keepdims=True)
+    scores = np.divide(gains, best, out=np.zeros_like(gains), where=best > 0)
+    return np.clip(scores, 0, None).round(_DIGITS).astype(np.float32)
 
 
 def _some_draws(spec: MarketSpec) -> list[int]:
@@ -147,15 +157,25 @@ class _Search:
 
     def _simulated(self, plan: Plan) -> Array:
         """(C,) money of the plan in simulated markets, where stock is scarce and price rules look back."""
-        goal, policy, earned = self.value.goal, path_of(self.spec, plan, PLAN), np.zeros(len(self.place))
-        options = {"num_markets": _EPISODES, "seed": seed_for("tuning"), "assumed": self.spec}
-        for truth in [goal.draw(m) for m in self.draws] or [goal]:
+        earned = np.zeros(len(self.place))
+        for market, outcome in self._steps(self.value.goal, path_of(self.spec, plan, PLAN)):
+            money = market.money(outcome, expected=True) - self.extra_cost * outcome.units
+            earned += money.sum(axis=0, dtype=np.float64)
+        return np.bincount(self.spec.category_index, earned).astype(np.float64)
+
+    def simulated_profit(self, floor: MarketSpec, policy: PricePath) -> Array:
+        """(M,) expected profit of an episode in each draw of the market whose costs the profit floor is held at, currency."""
+        periods = self.spec.market.horizon_periods
+        by_step = [outcome.expected_profit.sum(dtype=np.float64) for _, outcome in self._steps(floor, policy)]
+        return np.reshape(by_step, (-1, periods)).sum(axis=1) / _EPISODES
+
+    def _steps(self, spec: MarketSpec, policy: PricePath) -> Iterator[tuple[Market, Outcome]]:
+        """The periods of simulated markets, one draw after the other."""
+        options: dict[str, Any] = {"num_markets": _EPISODES, "seed": seed_for("tuning"), "assumed": self.spec}
+        for truth in [spec.draw(m) for m in self.draws] or [spec]:
             market = Market(truth, **options)
             for _ in range(self.spec.market.horizon_periods):
-                outcome = market.step(policy.act(market.view))
-                money = market.money(outcome, expected=True) - self.extra_cost * outcome.units
-                earned += money.sum(axis=0, dtype=np.float64)
-        return np.bincount(self.spec.category_index, earned).astype(np.float64)
+                yield market, market.step(policy.act(market.view))
 
     def _fixed(self) -> Plan:
         """The fixed prices that are best over the draws, without deals; a product that keeps its price keeps its plan."""

@@ -8,6 +8,7 @@ from repricer.agents import best_fixed
 from repricer.agents.posterior.best_plan import best_plan, plan_multiplier
 from repricer.agents.posterior.deals import Plan, PlanValue, own_plan, plan_policies
 from repricer.agents.posterior.money import PosteriorMoney, draws_of
+from repricer.agents.posterior.prices import current_prices
 from repricer.envs import rollout
 from repricer.scenarios import MarketSpec, floor_market, spec_from_table
 from repricer.scenarios.price_section import HistorySection
@@ -150,3 +151,26 @@ def test_each_slot_shows_what_adds_most_to_the_plan():
         other[:, k] = n
         assert earned(other) <= own * (1 + 1e-6)
     assert own > earned(np.tile(spec.shown_by_recommender, (PERIODS, 1))) * 1.001
+
+
+def test_what_the_plan_shows_counts_for_the_profit_floor_too():
+    """The slot would bring the most revenue with a product that is sold at a loss at the costs of the floor."""
+    spec = shop(4.0, objective="revenue")
+    dearest = np.array([0.4, 0.5, 1.3]) * REGULAR
+    spec = replace(
+        spec,
+        products=replace(spec.products, shadow_cost=0.02 * dearest, floor_cost=dearest),
+        demand=replace(spec.demand, quality=np.array([[0.5, 0.5, 1.5]])),
+        recommendation=RecommendationSection(
+            lift=np.array([1.0]), candidates=np.array([[0.0, 1, 1]]), affinity=np.array([[0.0, 0.9, 0.1]])
+        ),
+    )
+    floor = floor_market(spec)
+    plan = best_plan(spec)
+
+    def profit(policy) -> float:
+        runs = [rollout(floor.draw(m), policy, episodes=2, seed=3, expected=True, assumed=spec) for m in range(16)]
+        return float(np.mean([run.profit.mean() for run in runs]))
+
+    assert profit(plan) >= profit(current_prices(spec)) - 1e-6
+    assert plan_multiplier(spec) > 1
