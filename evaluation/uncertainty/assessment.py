@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...agents.posterior.deals import DEAL, DEALS, PlanValue, own_plan
+from ...agents.posterior.deals import DEALS, PlanValue
 from ...pricing import Policy
 from ...scenarios import MarketSpec
 from ...scenarios.fields import listed
@@ -21,7 +21,7 @@ from ..figures import currency_of
 from ..policies import BEST_FIXED, REGULAR
 from .draws import EPISODES, Z90, DrawComparison, Gain, Interval, charged_range, compare_draws, joint_outside
 from .recommendation import MEAN, RULE, Candidate, Recommendation, candidates, costs_assumed, recommend
-from .steps import AtBounds, at_bounds
+from .steps import AtBounds, at_bounds, planned_deals_left
 
 _NOISE, _MOST_EPISODES, _SAME = 0.25, 32, 0.005
 _LARGE, _FEW_MOVES, _PRIOR = 0.2, 20, 0.5
@@ -192,17 +192,14 @@ class Assessment:
         return f"The best candidate, {promising[0].words}, was not chosen: {promising[0].refused}."
 
     def _dropped(self) -> list[str]:
-        """How many planned deals the recommended prices drop, with their displays and mailers."""
-        spec, price = self.compared.spec, self.compared.prices[self.recommendation.policy]
-        plan = own_plan(spec)
-        kept = price < DEAL * price.max(axis=0)
-        if spec.guardrails.near_plan.size:
-            kept = np.array([spec.guardrails.deals_of(t, row) for t, row in enumerate(price)])
-        count, gone = int(plan.deal.sum()), plan.deal & ~kept
-        if not gone.any():
-            return []
-        shown = " with their displays and mailers" * bool((plan.feature * gone).any())
-        return [f"Of {count} planned deals by product and {spec.market.period}, {int(gone.sum())} are dropped{shown}."]
+        """How many planned deals the recommended prices move, and how many they drop, with their displays and mailers."""
+        spec = self.compared.spec
+        deals = planned_deals_left(spec, self.compared.prices[self.recommendation.policy])
+        shown = " with their displays and mailers" * deals.with_displays
+        parts = [f"{deals.moved} move to another {spec.market.period}"] * (deals.moved > 0)
+        parts += [f"{deals.dropped} are dropped{shown}"] * (deals.dropped > 0)
+        planned = f"Of {deals.planned} planned deals by product and {spec.market.period}"
+        return [f"{planned}, {' and '.join(parts)}."] if parts else []
 
     def _ruled(self) -> list[str]:
         """Which regular prices the price rules do not allow."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ...agents.posterior.best_plan import best_plan
 from ...agents.posterior.deals import Plan, PlanValue, own_plan
+from ...pricing.planned_deals import DEAL
 from ...scenarios import MarketSpec
 from ...scenarios.periods import simulated_prices
 from ...scenarios.planned_deals import stated_deals
@@ -93,6 +94,45 @@ def _share(spec: MarketSpec, plan: Plan, price: Floats, marked: NDArray[np.bool_
 def _stated(spec: MarketSpec, plan: Plan, price: Floats) -> Plan:
     deal = stated_deals(spec, price)
     return plan._replace(price=price, deal=plan.deal if deal is None else deal)
+
+
+class PlannedDealsLeft(NamedTuple):
+    """What becomes of the plan's deals, by product and period.
+
+    Attributes:
+        planned: How many there are.
+        moved: How many another period has instead; counted where prices stay near the plan, as a deal keeps its depth there.
+        dropped: How many go.
+        with_displays: Whether displays or mailers went with any that left its period.
+    """
+
+    planned: int
+    moved: int
+    dropped: int
+    with_displays: bool
+
+
+def planned_deals_left(spec: MarketSpec, price: Floats) -> PlannedDealsLeft:
+    """What becomes of the plan's deals in a list.
+
+    Args:
+        spec: A fitted market.
+        price: (T, N) the list's prices, currency per unit.
+
+    Example:
+        >>> from repricer import load_scenario
+        >>> planned_deals_left(load_scenario("stationary-logit"), np.full((30, 1), 9.0)).dropped
+        0
+    """
+    rules, plan = spec.guardrails, own_plan(spec)
+    is_near = rules.near_plan.size > 0
+    kept = price < DEAL * price.max(axis=0)
+    if is_near:
+        kept = np.array([rules.deals_of(t, row) for t, row in enumerate(price)])
+    gone, added = plan.deal & ~kept, kept & ~plan.deal
+    moved = int(np.minimum(gone.sum(axis=0), added.sum(axis=0)).sum()) if is_near else 0
+    with_displays = bool((plan.feature * gone).any())
+    return PlannedDealsLeft(int(plan.deal.sum()), moved, int(gone.sum()) - moved, with_displays)
 
 
 class FurtherGain(NamedTuple):

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from repricer.evaluation.uncertainty.steps import at_bounds, going_on
+from repricer.evaluation.uncertainty.steps import at_bounds, going_on, planned_deals_left
 from repricer.scenarios import spec_from_table
 from repricer.scenarios.periods import planned_prices
 from repricer.scenarios.price_section import HistorySection
@@ -57,6 +57,15 @@ def test_a_dropped_deal_stands_at_no_bound(near):
     assert at_bounds(near, path)[:3] == (path.size, 0, 0)
     path[2, 1] = 3.15
     assert at_bounds(near, path)[:3] == (path.size, 1, 0)
+
+
+def test_a_deal_that_moves_is_not_dropped(near):
+    path = planned_prices(near).copy()
+    assert planned_deals_left(near, path) == (1, 0, 0, False)
+    path[2, 1] = 3.0
+    assert planned_deals_left(near, path) == (1, 0, 1, False)
+    path[4, 1] = 2.25
+    assert planned_deals_left(near, path) == (1, 1, 0, False)
 
 
 def test_going_on_leaves_the_step_behind(near):
