@@ -21,7 +21,12 @@ _log = logging.getLogger("repricer.requests")
 
 
 class Call(NamedTuple):
-    """A request that was let in."""
+    """A request that was let in.
+
+    Example:
+        >>> Call({"type": "http", "state": {"caller": "till 3"}}, b"{}").caller
+        'till 3'
+    """
 
     scope: Scope
     body: bytes

@@ -32,7 +32,12 @@ _AGAIN = "try again with the same Idempotency-Key, as the decision may be record
 
 
 def problem(status: int, line: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """What is wrong, in one line."""
+    """What is wrong, in one line.
+
+    Example:
+        >>> problem(404, "there is no such path").body
+        b'{"detail":"there is no such path"}'
+    """
     return JSONResponse({"detail": line}, status_code=status, headers=headers)
 
 

@@ -25,9 +25,15 @@ with warnings.catch_warnings():
 MARKETS = [f"store {i}" for i in range(200)]
 
 
+def _wait_for_the_next_second() -> None:
+    """A bundle states the second of its export, and a canary must be newer than the active one."""
+    time.sleep(1.01)
+
+
 @pytest.fixture(scope="module")
 def newer(one_run: Run, one_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Another bundle of the same run: other golden vectors, the same prices."""
+    _wait_for_the_next_second()
     return export(one_run, tmp_path_factory.mktemp("newer") / "bundle", seed=5, key=own_key_paths(one_path)[0])
 
 
@@ -36,6 +42,7 @@ def dearer(one_run: Run, one_path: Path, tmp_path_factory: pytest.TempPathFactor
     """A bundle whose price rules raise all prices by a lot."""
     prices = {"floor": [2.6, 3.9, 6.5], "max_change": None}
     run = replace(one_run, spec=one_run.spec.with_changes(prices=prices))
+    _wait_for_the_next_second()
     return export(run, tmp_path_factory.mktemp("dearer") / "bundle", key=own_key_paths(one_path)[0])
 
 
