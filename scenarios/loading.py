@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import io
 import json
 import os
 import re
@@ -169,7 +170,7 @@ def _file(path: Path) -> Path | None:
 def _from_source(name: str, source: Path | EntryPoint) -> MarketSpec:
     """The scenario of a registered name."""
     if isinstance(source, Path):
-        return _from_package(source)
+        return _from_file(source)
     where = f"scenario '{name}' of {_owner(source)}"
     try:
         content = source.load()
@@ -180,12 +181,6 @@ def _from_source(name: str, source: Path | EntryPoint) -> MarketSpec:
     if spec.name != name:
         raise ScenarioError(f"{where} must have the name it is registered under; got '{spec.name}'; rename one of them")
     return spec
-
-
-@functools.cache
-def _from_package(path: Path) -> MarketSpec:
-    """One object for each of the package's own scenarios: what is known of a market is kept by its object."""
-    return _from_file(path)
 
 
 def _from_object(content: Any) -> MarketSpec:
@@ -201,16 +196,24 @@ def _from_object(content: Any) -> MarketSpec:
 
 def _from_file(path: Path) -> MarketSpec:
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise ScenarioError(f"{path} must be a TOML file; got a syntax error: {error}; fix that line") from error
+    arrays = path.with_suffix(".npz")
     try:
-        arrays = path.with_suffix(".npz")
-        if arrays.is_file():
-            _merge_arrays(table, arrays)
-        return spec_from_table(table)
+        return _of_content(text, arrays.read_bytes() if arrays.is_file() else None, arrays.name)
     except ScenarioError as error:
         raise ScenarioError(f"{path}: {error}") from error
+
+
+@functools.lru_cache(maxsize=32)
+def _of_content(text: str, arrays: bytes | None, arrays_name: str) -> MarketSpec:
+    """One object for what files say, wherever they lie: what was searched in a market is kept by its object."""
+    table = tomllib.loads(text)
+    if arrays is not None:
+        _merge_arrays(table, arrays, arrays_name)
+    return spec_from_table(table)
 
 
 def spec_from_table(table: Mapping[str, Any]) -> MarketSpec:
@@ -305,20 +308,20 @@ def _endings(content: Any) -> PriceEndings:
         raise ScenarioError(f"{'' if isinstance(error, ScenarioError) else 'prices.'}{error}") from error
 
 
-def _merge_arrays(table: dict[str, Any], path: Path) -> None:
+def _merge_arrays(table: dict[str, Any], content: bytes, file: str) -> None:
     """Put the arrays of the .npz file, named `section.key`, where the TOML file would have them.
 
     What the TOML file itself says wins, so that a shop can set a fitted market's floor by hand.
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with np.load(io.BytesIO(content), allow_pickle=False) as stored:
             arrays = {key: stored[key] for key in stored.files}
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ScenarioError(f"{path.name} must hold plain arrays; got: {error}; write it with save_scenario") from error
+        raise ScenarioError(f"{file} must hold plain arrays; got: {error}; write it with save_scenario") from error
     for key, content in arrays.items():
         section, _, name = key.partition(".")
         if section not in SECTIONS or not name:
-            raise ScenarioError(f"{path.name} must name its arrays section.key; got '{key}'; rename it")
+            raise ScenarioError(f"{file} must name its arrays section.key; got '{key}'; rename it")
         home = table.setdefault(section, {})
         if isinstance(home, dict):
             home.setdefault(name, content)
