@@ -27,6 +27,7 @@ from ._policies import policy_of
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from ..agents.posterior.informed_plan import InformedPlan
     from ..evaluation import Comparison, GroupFigures
     from ..scenarios import MarketSpec
 
@@ -38,12 +39,20 @@ if TYPE_CHECKING:
 @draws_option
 @risk_option
 @click.option("--stress", is_flag=True, help="Evaluate them also in markets that differ from SCENARIO.")
+@click.option("--informed", is_flag=True, help="Show what knowing the customers would add to the best plan.")
 @click.option("--fairness", is_flag=True, help="Show prices paid and surplus by segment and by protected group.")
 @episodes_option
 @seed_option
 @json_option
 def command(
-    scenario: str, policies: tuple[str, ...], log: Path | None, stress: bool, fairness: bool, as_json: bool, **how: Any
+    scenario: str,
+    policies: tuple[str, ...],
+    log: Path | None,
+    stress: bool,
+    informed: bool,
+    fairness: bool,
+    as_json: bool,
+    **how: Any,
 ) -> None:
     """Compare policies in SCENARIO on test seeds that none of them was tuned or trained on.
 
@@ -64,14 +73,17 @@ def command(
     forecasts of SCENARIO, in markets where the customers, the competitors or the supplier have
     changed.
 
+    With --informed a line says what the best plan for the customers of each posterior draw would earn beyond the best plan
+    over all of them: the most that learning about the customers can add to a plan.
+
     With --fairness a table follows of what each segment, and each protected group of the market, pays for the same basket,
     and of its consumer surplus, against the current prices.
     """
     from ..evaluation import evaluate, group_figures, stress_table
     from ..scenarios import load_scenario
 
-    if (stress or fairness) and log is not None:
-        raise click.UsageError("a log covers no other market; give --from-log, or --stress and --fairness")
+    if (stress or fairness or informed) and log is not None:
+        raise click.UsageError("a log covers no other market; give --from-log, or --stress, --fairness and --informed")
     seed = how["seed"]
 
     if log is not None:
@@ -85,6 +97,8 @@ def command(
         document = documents[zone] = comparison.to_dict()
         if stress:
             document["stress"] = stress_table(spec, chosen, episodes=how["episodes"], seed=seed).to_dict()
+        if informed:
+            document["informed"] = _informed(spec, how["risk"]).to_dict()
         found = [group_figures(spec, p, draws=how["draws"], seed=seed) for p in chosen] if fairness else []
         document |= {"fairness": [figures.to_dict() for figures in found]} if fairness else {}
         if not as_json:
@@ -112,10 +126,26 @@ def _show(comparison: Comparison, document: dict[str, Any]) -> None:
         for line in past_lines(plan_beside_past(spec), spec.market.currency):
             say(line)
         say(verdict(comparison, None))
+    if "informed" in document:
+        gain = document["informed"]["gain"]
+        say(
+            f"If the customers were known, the best plan for them would earn {gain:.1%} more than the best plan over all draws."
+        )
     if "stress" in document:
         show(_stresses(document["stress"], spec))
         for name, why in document["stress"]["skipped"].items():
             say(f"{name} does not apply: {why}.")
+
+
+def _informed(spec: MarketSpec, risk: str) -> InformedPlan:
+    from ..agents.posterior.informed_plan import informed_plan
+
+    found = informed_plan(spec, risk)
+    if found is None:
+        raise click.UsageError(
+            f"--informed needs a market with a posterior; got {spec.name}, without one; leave it out"
+        )
+    return found
 
 
 def _show_groups(figures: GroupFigures) -> None:

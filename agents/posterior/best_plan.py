@@ -25,6 +25,8 @@ PLAN = "plan"
 """Name of the policy."""
 # Draws that the search averages over, and passes over regular prices and deals.
 _DRAWS, _ROUNDS = 32, (2, 3)
+# Passes from a plan that is the best at a cost nearby.
+_NEAR_ROUNDS = (1, 1)
 # Relative steps of regular prices that are tried, around what was found so far.
 _COARSE, _FINE = (-0.15, -0.1, -0.05, 0.05, 0.1, 0.15), (-0.03, -0.02, -0.01, 0.01, 0.02, 0.03)
 _CHANGES = (*OPTIONS, Option(1.05), Option(1.1))
@@ -72,17 +74,24 @@ def plan_multiplier(spec: MarketSpec, risk: str = "mean") -> float:
     return _found(spec, risk)[1]
 
 
+def plan_at(spec: MarketSpec, multiplier: float, risk: str = "mean") -> PricePath:
+    """The plan with the most money at this multiple of the market's shadow cost, whatever the profit floor says.
+
+    Example:
+        >>> from repricer import load_scenario
+        >>> plan_at(load_scenario("stationary-logit"), 1.0).path[0].tolist()
+        [11.0]
+    """
+    search, extra_cost = PlanSearch(spec, risk), (multiplier - 1) * spec.products.shadow_cost
+    return search.policy(search.best(extra_cost), extra_cost)
+
+
 @functools.lru_cache(maxsize=4)
 def _found(spec: MarketSpec, risk: str) -> tuple[PricePath, float]:
     """The plan with what it recommends, and the multiplier of its floor."""
-    search, floor, shadow = _Search(spec, risk), floor_market(spec), spec.products.shadow_cost
-
-    def planned(multiplier: float) -> PricePath:
-        extra_cost = (multiplier - 1) * shadow
-        plan = search.best(extra_cost)
-        return path_of(spec, plan, PLAN, _recommendation(search, plan, extra_cost))
-
-    policy = planned(1.0)
+    search, floor, shadow = PlanSearch(spec, risk), floor_market(spec), spec.products.shadow_cost
+    plan = search.best(0.0)
+    policy = search.policy(plan, 0.0)
     if floor is None:
         return policy, 1.0
     kept = path_of(spec, search.value.planned, PLAN)
@@ -93,12 +102,19 @@ def _found(spec: MarketSpec, risk: str) -> tuple[PricePath, float]:
     low, high = 1.0, max(_MOST / share, 1.0)
     for _ in range(_HALVINGS):
         middle = float(np.sqrt(low * high))
-        policy = planned(middle)
+        extra_cost = (middle - 1) * shadow
+        plan = search.best(extra_cost, plan)
+        policy = search.policy(plan, extra_cost)
         if _is_above(search.simulated_profit(floor, policy) - own):
             high, kept = middle, policy
         else:
             low = middle
     return kept, high
+
+
+def _different(plans: Sequence[Plan]) -> list[Plan]:
+    """The plans without those that equal an earlier one: near the shop's prices, larger steps are cut to the same."""
+    return list({(plan.price.tobytes(), plan.deal.tobytes(), plan.feature.tobytes()): plan for plan in plans}.values())
 
 
 def _is_above(gain: Array) -> bool:
@@ -109,30 +125,35 @@ def _is_above(gain: Array) -> bool:
     return bool(gain.mean() >= error)
 
 
-def _recommendation(search: _Search, plan: Plan, extra_cost: Array) -> NDArray[np.float32] | None:
-    """(T, N, K) scores of recommending: what showing a product adds, as a share of what the best one adds; None without
-    slots.
+def draws_of_search(spec: MarketSpec) -> list[int]:
+    """The numbers of the posterior draws that the search averages over, spread evenly.
+
+    Example:
+        >>> from repricer import load_scenario
+        >>> draws_of_search(load_scenario("stationary-logit"))
+        []
     """
-    if search.spec.recommendation is None:
-        return None
-    gains = search.value.gains_of_showing(plan, extra_cost)
-    best = gains.max(axis=1, keepdims=True)
-    scores = np.divide(gains, best, out=np.zeros_like(gains), where=best > 0)
-    return np.clip(scores, 0, None).round(_DIGITS).astype(np.float32)
-
-
-def _some_draws(spec: MarketSpec) -> list[int]:
-    """The numbers of the draws that the search averages over, spread evenly."""
     most = min(spec.num_draws, _DRAWS)
     return [int(m) for m in np.linspace(0, spec.num_draws - 1, most).round()] if most else []
 
 
-class _Search:
-    """Coordinate ascent over regular prices and deals."""
+class PlanSearch:
+    """Coordinate ascent over regular prices and deals.
 
-    def __init__(self, spec: MarketSpec, risk: str) -> None:
+    Args:
+        spec: A market.
+        risk: As of `best_plan`.
+        draws: Numbers of the posterior draws that it averages over; by default those of `draws_of_search`.
+
+    Example:
+        >>> from repricer import load_scenario
+        >>> PlanSearch(load_scenario("stationary-logit")).best(0.0).price[0].tolist()
+        [11.0]
+    """
+
+    def __init__(self, spec: MarketSpec, risk: str = "mean", draws: Sequence[int] | None = None) -> None:
         self.spec, self.share = spec, worst_share(risk)
-        self.draws = _some_draws(spec)
+        self.draws = draws_of_search(spec) if draws is None else list(draws)
         self.value = PlanValue(spec, draws=self.draws)
         self.after = AFTER * (spec.reference_price is not None)
         charged = None if spec.history is None else spec.history.charged_low
@@ -145,15 +166,37 @@ class _Search:
         self.extra_cost: Array | float = 0.0
         self.start = np.zeros((1, 1))
 
-    def best(self, extra_cost: Array | float) -> Plan:
-        """The best plan where each unit costs so much more, (N,) currency: from the shop's own, or from fixed prices."""
+    def best(self, extra_cost: Array | float, near: Plan | None = None) -> Plan:
+        """The best plan where each unit costs so much more, (N,) currency: from the shop's own, or from fixed prices.
+
+        near: A plan that is the best at another cost, where the search starts instead.
+        """
         self.extra_cost, own = extra_cost, self.value.planned
         self.start = self._money(own)
-        found = [own, self._ascended(own)]
-        if self.spec.demand.family == "mnl" and not self.near:
-            found.append(self._ascended(self._fixed()))
+        found = [own]
+        if near is not None:
+            found.append(self._ascended(near, _NEAR_ROUNDS))
+        else:
+            found.append(self._ascended(own, _ROUNDS))
+            if self.spec.demand.family == "mnl" and not self.near:
+                found.append(self._ascended(self._fixed(), _ROUNDS))
         earned = np.stack([self._simulated(plan) for plan in found])
         return picked(stacked(found), earned.argmax(axis=0)[self.spec.category_index])
+
+    def policy(self, plan: Plan, extra_cost: Array | float) -> PricePath:
+        """The policy that follows a plan, with what each slot shows where each unit costs so much more, (N,) currency."""
+        return path_of(self.spec, plan, PLAN, self._recommendation(plan, extra_cost))
+
+    def _recommendation(self, plan: Plan, extra_cost: Array | float) -> NDArray[np.float32] | None:
+        """(T, N, K) scores of recommending: what showing a product adds, as a share of what the best one adds; None without
+        slots.
+        """
+        if self.spec.recommendation is None:
+            return None
+        gains = self.value.gains_of_showing(plan, extra_cost)
+        best = gains.max(axis=1, keepdims=True)
+        scores = np.divide(gains, best, out=np.zeros_like(gains), where=best > 0)
+        return np.clip(scores, 0, None).round(_DIGITS).astype(np.float32)
 
     def _simulated(self, plan: Plan) -> Array:
         """(C,) money of the plan in simulated markets, where stock is scarce and price rules look back."""
@@ -187,10 +230,10 @@ class _Search:
             deal=own.deal & held,
         )
 
-    def _ascended(self, plan: Plan) -> Plan:
-        """The local optimum near a plan."""
+    def _ascended(self, plan: Plan, passes: tuple[int, int]) -> Plan:
+        """The local optimum near a plan, by so many passes with coarse steps of regular prices and with fine ones."""
         calendar = Calendar(self.spec, plan, self.lowest)
-        for steps, rounds in zip((_COARSE, _FINE), _ROUNDS, strict=True):
+        for steps, rounds in zip((_COARSE, _FINE), passes, strict=True):
             for _ in range(rounds):
                 before = plan
                 plan = self._with_regular_prices(plan, steps)
@@ -211,7 +254,9 @@ class _Search:
 
     def _best_of(self, plan: Plan, options: Sequence[Plan], favoured: float) -> Plan:
         """The plan, or the best option of each category that is better on average and in such a share of the draws."""
-        tried = stacked([plan, *map(self._allowed, options)])
+        tried = stacked(_different([plan, *map(self._allowed, options)]))
+        if len(tried.price) == 1:
+            return plan
         money = self._money(tried)
         gain = money - money[:, :1]
         if self.share == 1:

@@ -197,6 +197,13 @@ def plan_policies(spec: MarketSpec) -> dict[str, PricePath]:
     return {name: path_of(spec, plan, name) for name, plan in plans.items()}
 
 
+def plan_of(spec: MarketSpec, policy: PricePath) -> Plan:
+    """The plan that a policy follows whose displays go with its deals."""
+    planned = own_plan(spec)
+    deal = planned.deal if policy.deal is None else policy.deal
+    return planned._replace(price=policy.path.astype(np.float64), deal=deal)
+
+
 def path_of(spec: MarketSpec, plan: Plan, name: str, recommendation: NDArray[np.float32] | None = None) -> PricePath:
     """The policy that follows a plan, with the (T, N, K) scores of recommending if there are any."""
     promotion = plan.feature.astype(np.float32) if spec.promotion is not None else None

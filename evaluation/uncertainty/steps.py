@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...agents.posterior.best_plan import best_plan
-from ...agents.posterior.deals import Plan, PlanValue, own_plan
+from ...agents.posterior.best_plan import plan_at, plan_multiplier
+from ...agents.posterior.deals import Plan, PlanValue, own_plan, plan_of
 from ...pricing.planned_deals import DEAL
 from ...scenarios import MarketSpec
 from ...scenarios.periods import simulated_prices
@@ -162,7 +162,7 @@ class FurtherGain(NamedTuple):
 
 @functools.lru_cache(maxsize=4)
 def going_on(spec: MarketSpec) -> FurtherGain | None:
-    """The gain of the best plan without a limit on steps; None in a market without one, or whose plan earns nothing.
+    """The gain of the best plan without a limit on steps, at the cost of the profit floor within it; None in a market without one, or whose plan earns nothing.
 
     Args:
         spec: A fitted market.
@@ -175,10 +175,8 @@ def going_on(spec: MarketSpec) -> FurtherGain | None:
     if not spec.guardrails.near_plan.size:
         return None
     free = spec.with_changes(prices={"max_step": None})
-    path, value = best_plan(free), PlanValue(free, draws=draw_numbers(free))
-    planned = value.planned
-    plan = planned._replace(price=path.path.astype(np.float64), deal=planned.deal if path.deal is None else path.deal)
-    own, further = (value.money_by_draw(each).sum(axis=-1) for each in (planned, plan))
+    path, value = plan_at(free, plan_multiplier(spec)), PlanValue(free, draws=draw_numbers(free))
+    own, further = (value.money_by_draw(each).sum(axis=-1) for each in (value.planned, plan_of(free, path)))
     if not (own > 0).all():
         return None
     return FurtherGain(float(further.sum() / own.sum() - 1), quantiles(further / own - 1))

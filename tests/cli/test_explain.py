@@ -111,4 +111,4 @@ def test_evaluate_under_stress():
 def test_a_log_knows_no_stress(tmp_path):
     log = str(tmp_path / "log.parquet")
     error = run("evaluate", MARKET, "--policy", "fixed:9", "--from-log", log, "--stress", code=2).stderr
-    assert "give --from-log, or --stress and --fairness" in error
+    assert "give --from-log, or --stress, --fairness and --informed" in error

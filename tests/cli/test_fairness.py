@@ -37,7 +37,7 @@ def test_a_table_and_its_document(market):
     assert [row["name"] for row in found["groups"]] == ["careful", "keen", "young", "old"]
     assert [row["kind"] for row in found["gaps"]] == ["segment", "age"]
     assert "fairness" not in json.loads(run(*asked[:-1], "--json"))
-    assert "give --from-log, or --stress and --fairness" in run(*asked, "--from-log", market, code=2)
+    assert "give --from-log, or --stress, --fairness and --informed" in run(*asked, "--from-log", market, code=2)
 
 
 def test_the_report_has_a_section_for_a_market_with_groups(market, tmp_path):

@@ -180,13 +180,15 @@ def test_one_episode_gives_no_interval(tmp_path):
     assert "inf" not in page.text.split()
 
 
-def test_the_limit_is_the_optimum_or_the_bound(full, page, bare_page):
-    bound, row = full.comparison.bound, full.comparison.row(full.learned)
-    assert bound is not None
-    text = read(page).text
+@pytest.mark.usefixtures("no_pictures")
+def test_the_limit_is_the_optimum_or_the_bound(page, bare_page, tmp_path):
+    comparison = evaluate("grocery", ["regular"], episodes=2)
+    text = read(write_report(tmp_path / "bounded.html", ReportData(comparison, learned="regular"))).text
+    assert comparison.bound is not None
     assert "Share of the upper bound" in text
-    assert f"{row.share_of_bound:.1%}" in text
+    assert f"{comparison.row('regular').share_of_bound:.1%}" in text
     assert "Share of the optimum" not in text.partition("Stress")[0]
+    assert "upper bound" not in read(page).text, "customers remember its prices"
     text = read(bare_page).text
     assert "Share of the optimum" in text
     assert "100.0%" in text
