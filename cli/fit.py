@@ -120,6 +120,7 @@ def command(
     was really sold. Fitted on all weeks, they make the market of the weeks to come, in OUT. Markets of several
     price zones, or of parts of a catalogue, are in folders of OUT; the same command fits those that are missing.
     """
+    from ..envs.compile_ahead import compile_ahead
     from ..fitting.split import check_period
     from ..scenarios import scenario_name
 
@@ -127,6 +128,7 @@ def command(
     rules = _rules(asked.rules, changes)
     options |= asked.arguments(rules, None if asked.priors is None else Path(asked.priors))
     tables = tables_of(dataset, plan, asked.experiments)
+    compile_ahead()
     zones = _zones(tables, asked.by)
     first = next(iter(zones.values()))
     parts = asked.parts(tables, rules, first)

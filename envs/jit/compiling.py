@@ -16,6 +16,7 @@ from numba.core.event import Event, Listener, register
 from numba.experimental import structref
 from numba.extending import overload, register_jitable
 
+from .compile_once import one_at_a_time
 from .reach import reached
 
 _log = logging.getLogger(__name__)
@@ -38,6 +39,16 @@ class SourceCache(FunctionCache):
         super().__init__(function)
         self._file_stamp = self._cache_file._source_stamp
         self._stamped = False
+
+    @property
+    def index_file(self) -> Path:
+        """The file that lists what is kept."""
+        return Path(self._cache_path) / self._cache_file._index_name
+
+    def holds_any(self) -> bool:
+        """Whether machine code is kept that is made from the function as it is now."""
+        self._stamp()
+        return bool(self._cache_file._load_index())
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """The machine code for arguments of these types, or None."""
@@ -74,6 +85,7 @@ def _decorator(**options: Any) -> Callable[[Callable[..., Any]], Any]:
         dispatcher: Any = njit(error_model="numpy", no_cfunc_wrapper=True, **options)(function)  # pyright: ignore[reportCallIssue]
         if hasattr(dispatcher, "_cache"):  # with NUMBA_DISABLE_JIT it is the function itself
             dispatcher._cache = SourceCache(function)
+            dispatcher.compile = one_at_a_time(dispatcher.compile, dispatcher._cache)
         return dispatcher
 
     return decorate
