@@ -22,8 +22,9 @@ def compile_ahead() -> None:
     """
     cache = getattr(run_period, "_cache", None)  # with NUMBA_DISABLE_JIT it is the function itself
     if cache is not None and not cache.holds_any():
-        quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        subprocess.Popen([sys.executable, "-m", __spec__.name], **quiet)  # nobody waits for it: its result is the cache
+        command, none = [sys.executable, "-m", "repricer.envs.compile_ahead"], subprocess.DEVNULL
+        # Nobody waits for it, as its result is the cache; what it cannot compile, the command itself meets again.
+        subprocess.Popen(command, stdin=none, stdout=none, stderr=none)
 
 
 def step_once() -> None:
