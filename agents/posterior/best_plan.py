@@ -17,14 +17,27 @@ from ...envs import Market, Outcome, seed_for
 from ...pricing import PricePath
 from ...scenarios import MarketSpec, floor_market
 from ...scenarios.sections import Array
-from .deals import AFTER, DROPPED, OPTIONS, Calendar, Option, Plan, PlanValue, path_of, picked, stacked, stepped
+from .deals import (
+    AFTER,
+    DROPPED,
+    OPTIONS,
+    Calendar,
+    Option,
+    Plan,
+    PlanValue,
+    path_of,
+    picked,
+    some_draws,
+    stacked,
+    stepped,
+)
 from .money import PosteriorMoney, draws_of
 from .prices import best_prices, risk_value, worst_share
 
 PLAN = "plan"
 """Name of the policy."""
-# Draws that the search averages over, and passes over regular prices and deals.
-_DRAWS, _ROUNDS = 32, (2, 3)
+# Passes over regular prices and deals.
+_ROUNDS = (2, 3)
 # Relative steps of regular prices that are tried, around what was found so far.
 _COARSE, _FINE = (-0.15, -0.1, -0.05, 0.05, 0.1, 0.15), (-0.03, -0.02, -0.01, 0.01, 0.02, 0.03)
 _CHANGES = (*OPTIONS, Option(1.05), Option(1.1))
@@ -64,17 +77,17 @@ def best_plan(spec: MarketSpec, risk: str = "mean") -> PricePath:
         >>> best_plan(load_scenario("stationary-logit")).path[0].tolist()
         [11.0]
     """
-    return _found(spec, risk)[0]
+    return _found(spec.searched, risk)[0]
 
 
 def plan_multiplier(spec: MarketSpec, risk: str = "mean") -> float:
     """The multiple of the market's shadow cost at which `best_plan` keeps the profit floor; 1 without a floor."""
-    return _found(spec, risk)[1]
+    return _found(spec.searched, risk)[1]
 
 
 @functools.lru_cache(maxsize=4)
 def _found(spec: MarketSpec, risk: str) -> tuple[PricePath, float]:
-    """The plan with what it recommends, and the multiplier of its floor."""
+    """The plan of a market to search in with what it recommends, and the multiplier of its floor."""
     search, floor, shadow = _Search(spec, risk), floor_market(spec), spec.products.shadow_cost
 
     def planned(multiplier: float) -> PricePath:
@@ -121,18 +134,12 @@ def _recommendation(search: _Search, plan: Plan, extra_cost: Array) -> NDArray[n
     return np.clip(scores, 0, None).round(_DIGITS).astype(np.float32)
 
 
-def _some_draws(spec: MarketSpec) -> list[int]:
-    """The numbers of the draws that the search averages over, spread evenly."""
-    most = min(spec.num_draws, _DRAWS)
-    return [int(m) for m in np.linspace(0, spec.num_draws - 1, most).round()] if most else []
-
-
 class _Search:
     """Coordinate ascent over regular prices and deals."""
 
     def __init__(self, spec: MarketSpec, risk: str) -> None:
         self.spec, self.share = spec, worst_share(risk)
-        self.draws = _some_draws(spec)
+        self.draws = some_draws(spec)
         self.value = PlanValue(spec, draws=self.draws)
         self.after = AFTER * (spec.reference_price is not None)
         charged = None if spec.history is None else spec.history.charged_low

@@ -175,7 +175,7 @@ def going_on(spec: MarketSpec) -> FurtherGain | None:
     if not spec.guardrails.near_plan.size:
         return None
     free = spec.with_changes(prices={"max_step": None})
-    path, value = best_plan(free), PlanValue(free, draws=draw_numbers(free))
+    path, value = best_plan(free), PlanValue(free.scored, draws=draw_numbers(free.scored))
     planned = value.planned
     plan = planned._replace(price=path.path.astype(np.float64), deal=planned.deal if path.deal is None else path.deal)
     own, further = (value.money_by_draw(each).sum(axis=-1) for each in (planned, plan))
