@@ -216,6 +216,12 @@ class Recommendation:
         """Whether other prices than the current ones are recommended."""
         return self.policy != self.current
 
+    @property
+    def first_choice(self) -> Standing | None:
+        """The candidate that the draws of the choice alone would recommend, whatever the others say; None for no change."""
+        passed = [standing for standing in self.standings if not _refusal(standing.gain)]
+        return max(passed, key=lambda standing: standing.value, default=None)
+
 
 def recommend(
     spec: MarketSpec, candidates: Sequence[Candidate], objective: str = MEAN, *, compared: DrawComparison
@@ -306,8 +312,10 @@ def tail_of(objective: str) -> float | None:
 def _standing(compared: DrawComparison, candidate: Candidate, current: str, tail: float | None) -> Standing:
     gain = compared.gain(candidate.name, current, part="choose")
     value = gain.mean if tail is None else cvar(gain.draws, tail)
-    halves = (gain, compared.gain(candidate.name, current, part="report"))
-    refused = next(filter(None, map(_refusal, halves)), "")
+    refused = _refusal(gain)
+    if not refused and (why := _refusal(compared.gain(candidate.name, current, part="report"))):
+        halves = compared.spec.halves
+        refused = why if halves is None else f"by the {halves.of} that it was not found on, {why}"
     return Standing(candidate.name, candidate.words, gain, value, None, refused)
 
 
