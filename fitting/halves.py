@@ -138,11 +138,9 @@ def _grids(problem: Problem, split: Split, here: xr.Dataset) -> SalesGrids | Non
 
 def _added_up(past: pd.DataFrame, own: xr.Dataset) -> pd.DataFrame:
     """The panel with the units and prices of some stores together."""
-    panel = with_prices(own.sum("store"))
-    sold = panel[_COLUMNS].to_dataframe()[_COLUMNS]
-    rows = past.set_index(["week", "product"])
-    found = sold.reindex(index=rows.index.reorder_levels(sold.index.names)).set_axis(rows.index)
-    return rows.assign(**found.fillna(rows[_COLUMNS])).reset_index()
+    sold = with_prices(own.sum("store"))[_COLUMNS].to_dataframe()[_COLUMNS].reset_index()
+    rows = past[["week", "product"]].merge(sold, on=["week", "product"], how="left").set_index(past.index)
+    return past.assign(**{name: rows[name].fillna(past[name]) for name in _COLUMNS})
 
 
 def _in_zones(split: Split, here: xr.Dataset) -> xr.Dataset:

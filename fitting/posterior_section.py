@@ -53,7 +53,9 @@ def halves_section(
         drawn = demand.at_regular(units, models.weeks, draws=True, market=models.demand)
         parts.append(_changes(models, demand, drawn, mean, promotions, assumptions, generator))
     names = [name for name in parts[0] if name != "draws"]
-    together = {name: _joined([part[name] for part in parts], [part["draws"] for part in parts]) for name in names}
+    together: dict[str, Any] = {
+        name: _joined([part[name] for part in parts], [part["draws"] for part in parts]) for name in names
+    }
     return Halves(**together, draws=sum(part["draws"] for part in parts), of=models.halves.of)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -102,22 +102,22 @@ class Problem:
             delayed(_estimated)(models, own, self.priors, draws, seed + c)
             for c, (models, own) in enumerate(zip(candidates, lasting, strict=True))
         )
-        posteriors, weekly, of_regular = zip(*estimates, strict=True)
+        every, weekly, of_regular = zip(*estimates, strict=True)
         chances = model_chances(
             candidates[0],
             np.sum(weekly, axis=0),
             np.sum(of_regular, axis=0),
             known=any(own.is_known for own in lasting),
         )
-        found = self._mixed(grids, candidates, posteriors, lasting, _Mixture.of(candidates[0], chances, draws, seed))
-        names = [model.name for model in candidates[0]]
+        posteriors = [dict(enumerate(own)) for own in every]
+        mixture = _Mixture.of(candidates[0], chances, draws, seed)
+        found = self._mixed(grids, candidates, posteriors, lasting, mixture)
+        models = candidates[0]
         return replace(
             found,
-            candidates={
-                name: (model.prior, float(p)) for name, model, p in zip(names, candidates[0], chances, strict=True)
-            },
+            candidates={model.name: (model.prior, float(p)) for model, p in zip(models, chances, strict=True)},
             first_stage_f=strength,
-            curvature=float(np.clip(chances @ [model.curvature for model in candidates[0]], 0.0, 1.0)),
+            curvature=float(np.clip(chances @ [model.curvature for model in models], 0.0, 1.0)),
         )
 
     def _as_weighed(
@@ -140,12 +140,10 @@ class Problem:
         used = np.unique([*mixture.chosen, mixture.likeliest])
         with reproducible_torch():
             posteriors = [
-                [
-                    estimate(models[i].data, self.priors, draws=draws, seed=seed + c, shocks=found.likely_shocks)
-                    if i in used
-                    else None
-                    for i in range(len(models))
-                ]
+                {
+                    i: estimate(models[i].data, self.priors, draws=draws, seed=seed + c, shocks=found.likely_shocks)
+                    for i in used.tolist()
+                }
                 for c, (models, found) in enumerate(zip(candidates, like.posteriors, strict=True))
             ]
         found = self._mixed(grids, candidates, posteriors, lasting, mixture)
@@ -161,7 +159,7 @@ class Problem:
         self,
         grids: SalesGrids,
         candidates: list[list[CandidateModel]],
-        posteriors: Sequence[Sequence[CategoryPosterior | None]],
+        posteriors: Sequence[Mapping[int, CategoryPosterior]],
         lasting: list[LastingResponse],
         mixture: _Mixture,
     ) -> FittedDemand:
@@ -177,7 +175,7 @@ class Problem:
         for c, own in enumerate(drawn):
             deals[:, :, category == c] = own.deals
         likeliest = [each[mixture.likeliest] for each in posteriors]
-        known = [each[0] or best for each, best in zip(posteriors, likeliest, strict=True)]
+        known = [each.get(0, best) for each, best in zip(posteriors, likeliest, strict=True)]
         return FittedDemand(
             products=tuple(self.products["product"]),
             category=category.astype(np.intp),
@@ -299,7 +297,7 @@ class _Drawn(NamedTuple):
 
 def _drawn(
     models: list[CandidateModel],
-    found: Sequence[CategoryPosterior | None],
+    found: Mapping[int, CategoryPosterior],
     layout: Layout,
     chosen: NDArray[np.intp],
     suspects: int,
@@ -308,9 +306,8 @@ def _drawn(
     draws = len(chosen)
     common = np.zeros((draws, layout.size))
     suspected, deals = np.zeros((draws, suspects)), np.zeros((draws, 3, layout.product.stop - layout.product.start))
-    for number, (model, each) in enumerate(zip(models, found, strict=True)):
-        if each is None:
-            continue
+    for number, each in found.items():
+        model = models[number]
         own, at = chosen == number, each.model.layout
         common[own] = _in_common(each, layout)[own]
         effects = each.draws[own, at.effects]
