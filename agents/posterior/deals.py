@@ -21,8 +21,8 @@ from .prices import current_prices
 STEPS = (-0.08, -0.05, -0.02, 0.02, 0.05, 0.08)
 """Relative steps of regular prices that are always compared."""
 BY_CATEGORY, DEALS, BOTH = "regular-by-category", "deals", "deals+regular-by-category"
-# Passes over deals, and draws that a search averages over.
-_SWEEPS, _DRAWS = 3, 32
+# Passes over deals, and draws that a search averages over; a calendar of deals takes many evaluations.
+_SWEEPS, _DRAWS, _CALENDAR_DRAWS = 3, 32, 8
 AFTER = 6
 """Quiet periods that a plan's money is counted in after its last one, as customers use up what they bought on deal."""
 
@@ -185,7 +185,7 @@ def plan_policies(spec: MarketSpec) -> dict[str, PricePath]:
         >>> list(plan_policies(load_scenario("stationary-logit")))[:2]
         ['regular-8%', 'regular-5%']
     """
-    draws = () if spec.halves is None else some_draws(spec.searched)
+    draws = [] if spec.halves is None else some_draws(spec.searched)
     value, allowed = PlanValue(spec.searched, draws=draws), spec.guardrails.max_step
     # A larger step than the price rules allow would be a smaller one under its name.
     steps = [step for step in STEPS if allowed is None or abs(step) <= np.max(allowed) * (1 + SAME)]
@@ -195,6 +195,7 @@ def plan_policies(spec: MarketSpec) -> dict[str, PricePath]:
     plans[BY_CATEGORY] = stepped(spec, value.planned, best)
     # Near the plan, a deal is replaced only where the posterior favours it, as in `best_plan`.
     if value.planned.deal.any() and allowed is None:
+        value = PlanValue(spec.searched, draws=draws[:: _DRAWS // _CALENDAR_DRAWS])
         for name, plan in ((DEALS, value.planned), (BOTH, plans[BY_CATEGORY])):
             plans[name] = Calendar(spec, plan).best(plan, value)
     return {name: path_of(spec, plan, name) for name, plan in plans.items()}

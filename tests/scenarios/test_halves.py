@@ -8,6 +8,7 @@ from repricer.scenarios import MarketSpec, ScenarioError, load_scenario, save_sc
 from repricer.scenarios.periods import floor_market, goal_market
 from repricer.scenarios.sections import Halves, Posterior
 from repricer.scenarios.spec import differing
+from repricer.scenarios.stress import stressed
 
 FACTORS = np.array([0.5, 0.6, 0.7, 1.5, 1.6, 1.7], np.float32)
 
@@ -64,6 +65,12 @@ def test_unit_costs_of_a_profit_floor_hold_in_every_half():
     spec = replace(spec, posterior=Posterior(draws=2), halves=Halves(draws=4, unit_cost=dear))
     for market in (goal_market(spec), floor_market(spec)):
         assert (market.scored.draw(1).products.unit_cost == market.products.unit_cost).all()
+
+
+def test_the_stress_of_the_parameters_holds_where_prices_are_searched_too(spec):
+    found = stressed(spec, "posterior")
+    assert found.posterior.simulated
+    assert found.searched.posterior.simulated
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,10 @@ def test_prices_are_found_by_the_first_half_alone():
         np.testing.assert_array_equal(plan_policies(changed)[name].path, policy.path)
     # As by its own draws, and not as by those of all sales.
     np.testing.assert_array_equal(best_fixed(spec.searched).price, best_fixed(spec).price)
-    assert not np.array_equal(best_fixed(replace(spec, halves=None)).price, best_fixed(spec).price)
+    np.testing.assert_array_equal(best_plan(spec.searched).path, best_plan(spec).path)
+    by_all = replace(spec, halves=None)
+    assert not np.array_equal(best_fixed(by_all).price, best_fixed(spec).price)
+    assert not np.array_equal(best_plan(by_all).path, best_plan(spec).path)
 
 
 def test_each_part_holds_the_draws_of_its_half():
