@@ -49,7 +49,7 @@ def base_of(
     regular = spec.products.regular_price.astype(np.float32)
     if name == "best-fixed":
         fixed = np.asarray(best_fixed(spec, seed=seed).price, dtype=np.float32)
-        return cautious_prices(goal_market(spec), fixed, worst_share(risk)), None
+        return cautious_prices(goal_market(spec.searched), fixed, worst_share(risk)), None
     if name == "regular":
         return regular, None
     if name == PLAN:

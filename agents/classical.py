@@ -59,7 +59,7 @@ def best_fixed(spec: MarketSpec, *, seed: int = 0) -> FixedPrice:
         >>> best_fixed(load_scenario("stationary-logit")).price.tolist()
         [11.0]
     """
-    spec, start = goal_market(spec), None
+    spec, start = goal_market(spec.searched), None
     if spec.posterior is not None and spec.demand.family == "mnl":
         start, enough = best_fixed_prices(spec, seed)
         if enough:
@@ -141,7 +141,7 @@ def time_only(spec: MarketSpec, *, seed: int = 0) -> PricePath:
         >>> time_only(spec).path.shape  # doctest: +SKIP
         (30, 1)
     """
-    spec = goal_market(spec)
+    spec = goal_market(spec.searched)
     fixed = best_fixed(spec, seed=seed)
     swing = np.log(_myopic_prices(spec)).mean(axis=1)
     swing -= swing.mean(axis=0)
@@ -303,7 +303,7 @@ def myopic(spec: MarketSpec) -> PricePath:
         >>> myopic(load_scenario("stationary-logit")).path[0].tolist()
         [8.0]
     """
-    spec = goal_market(spec)
+    spec = goal_market(spec.searched)
     path = _myopic_prices(spec)
     return PricePath((path if _seen_regimes(spec) > 1 else path[:, 0]).astype(np.float32), name="myopic")
 

@@ -114,7 +114,8 @@ def train(
     """Train a pricing policy in a scenario's simulated market.
 
     In a market with a posterior, the training markets follow its draws, other ones in each episode,
-    and the kept policy is the best over a fixed set of draws. The setting `draws` says how many are
+    and the kept policy is the best over a fixed set of draws. Where the market has `halves`, all these
+    are draws of the first, so that the other one can score what was learned. The setting `draws` says how many are
     simulated side by side; 0 trains in the mean market alone.
 
     Args:
@@ -228,7 +229,7 @@ def _learn(
         "seconds": validation.seconds_before + time.perf_counter() - started,
         **made_with(),
     }
-    if goal_market(spec) is not spec:
+    if goal_market(spec.searched) is not spec:
         view = learner_view_of(Market(spec), settings, view.base_price, view.base)
     run = run_of(policy, view, facts, validation.history)
     if folder is not None:
@@ -302,7 +303,7 @@ def _validated_in(plan: TrainingPlan, venv: MarketVecEnv) -> list[ValidationMark
     markets = []
     for spec in (plan.spec, *plan.assortments):
         view = next(view for view in venv.learner_views if view.market.assumed is spec)
-        truths = [floor_market(spec) or goal_market(spec)]
+        truths = [floor_market(spec.searched) or goal_market(spec.searched)]
         if batches_of(truths[0], plan.settings):
             risk = plan.settings.risk
             truths = truths_of(truths[0], _VALIDATION_DRAWS if risk == "mean" else _VALIDATION_DRAWS_OF_RISK)
@@ -313,7 +314,7 @@ def _validated_in(plan: TrainingPlan, venv: MarketVecEnv) -> list[ValidationMark
 
 def _markets(plan: TrainingPlan) -> MarketVecEnv:
     """The training markets, seen as the settings say, with rewards of order one."""
-    settings, goal = plan.settings, goal_market(plan.spec)
+    settings, goal = plan.settings, goal_market(plan.spec.searched)
     base_price, base = base_of(plan.spec, settings.base_price, plan.seed, settings.risk)
     markets = max(1, settings.num_envs // (1 + settings.variants + len(plan.assortments)))
     draws, share = batches_of(plan.spec, settings, markets), worst_share(settings.risk)
@@ -351,7 +352,7 @@ def _with_assortments(venv: MarketVecEnv, plan: TrainingPlan, options: dict[str,
         draws = batches_of(other, plan.settings, options["num_envs"])
         own: dict[str, Any] = {"base_price": base_price, "base": base, "assumed": other, "draws": draws}
         own |= {"layout": first.layout, "reward_scale": "auto"}
-        more += make_sb3_env(goal_market(other), **own, **options).learner_views
+        more += make_sb3_env(goal_market(other.searched), **own, **options).learner_views
     return MarketVecEnv(first, [*venv.learner_views[1:], *more])
 
 
@@ -486,7 +487,7 @@ def _best_orders(spec: MarketSpec, seed: int) -> OrderAhead:
 
 def _earned(spec: MarketSpec, policy: Policy, seed: int) -> float:
     """The mean expected objective of an episode, over draws of the posterior where there is one."""
-    goal = goal_market(spec)
+    goal = goal_market(spec.searched)
     markets = truths_of(goal)
     episodes = -(-_EPISODES // len(markets))
     runs = [

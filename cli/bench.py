@@ -156,7 +156,8 @@ def uplift(shops: int, out: Path, on: str, jobs: int | None, seed: int, as_json:
         _FIGURES,
         title="predicted and realised gain",
         caption="Covered: realised gain within the predicted 90% interval (below it, above it). Of best: mean realised gain "
-        "over that of the best prices under the same bounds. Share: realised profit over theirs; regular, current: that of "
+        "over that of the best prices under the same bounds. Halves: predicted gain over current prices by the half of the sales "
+        "that found the prices, and by the other half. Share: realised profit over theirs; regular, current: that of "
         "regular and of current prices. Loses: realised profit more than 1% below that of regular prices, below that of "
         "current prices. No change: current prices recommended.",
     )
@@ -190,6 +191,7 @@ _FIGURES = {
     "|error|": "{absolute_error:.1%}",
     "covered": "{covered} ({below}, {above})",
     "of best": "{share_of_best_gain:.0%}",
+    "halves": "{own_half:+.1%}, {other_half:+.1%}",
     "share": "{share_of_optimum:.1%}",
     "worst": "{worst_share:.1%}",
     "regular": "{regular_share:.1%}",

@@ -26,6 +26,7 @@ from .assumptions import Assumptions
 from .customers import Customers
 from .demand import FittedDemand, Priors, Problem, SalesGrids, SegmentUnits
 from .fitted_models import ChargedPrices, FittedModels
+from .halves import halved_demand
 from .identification import identified
 from .market_builder import build_market
 from .price_index import basket_columns
@@ -103,9 +104,14 @@ def fit_split(
     regression = price_regression(split.past, promotions=options.promotions)
     trend = MarketTrend(lags=_lags(split), seed=options.seed, chosen=trend_model).fit(split.past)
     paths = trend.sample_paths(len(split.weeks), planned=split.future)
-    response = _response(split, customers, options)
+    problem = _problem(split, customers, options)
+    response = problem.solve(draws=options.draws, seed=options.seed, n_jobs=JOBS)
     known = identified(response, options.priors.unlike)
     models = _models(split, forecaster, paths, response, customers, options)
+    if split.to_come:
+        # No prices are found for weeks that are over.
+        halves = halved_demand(problem, split, response, options.draws, options.seed)
+        models = replace(models, halves=halves, plan=(*models.plan, halves.note))
     silent = [why if isinstance(why, str) else None for why in known["reason"]]
     spec = _market(replace(models, unidentified=silent), options)
     if response.suspects:
@@ -133,11 +139,11 @@ def _market(models: FittedModels, options: FitOptions) -> MarketSpec:
     return spec if narrow == options.assumptions else market(narrow)
 
 
-def _response(split: Split, customers: Customers, options: FitOptions) -> FittedDemand:
-    """The demand of every category by likelihood."""
+def _problem(split: Split, customers: Customers, options: FitOptions) -> Problem:
+    """The demand of every category, to be estimated by likelihood."""
     products = split.products
     response = customers.elasticity / np.average(customers.elasticity, weights=customers.units.sum(axis=1))
-    problem = Problem(
+    return Problem(
         SalesGrids.of(split.past, list(products["product"]), split.past_places),
         products,
         regular_price(split.past)[products["product"]].to_numpy(dtype=np.float64),
@@ -145,7 +151,6 @@ def _response(split: Split, customers: Customers, options: FitOptions) -> Fitted
         SegmentUnits(customers.units, np.clip(response, *_SEGMENT_RESPONSE)),
         split.past_stores,
     )
-    return problem.solve(draws=options.draws, seed=options.seed, n_jobs=JOBS)
 
 
 def _models(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..data.weeks import WEEK
 from ..scenarios.sections import Fairness, Shocks
 from .demand import FittedDemand
+from .halves import HalvedDemand
 
 Array = NDArray[np.float64]
 
@@ -83,6 +84,7 @@ class FittedModels(ChargedPrices):
         initial_units: (N,) units on hand at the start, NaN where not known; None for all.
         period: Length of a week, which is a day for a market of days.
         protected: Shares of protected groups in each segment; None for none.
+        halves: The demand of each half of the sales; None where no prices are to be found.
 
     Example:
         >>> from dataclasses import replace
@@ -109,6 +111,7 @@ class FittedModels(ChargedPrices):
     initial_units: Array | None = None
     period: pd.Timedelta = WEEK
     protected: Fairness | None = None
+    halves: HalvedDemand | None = None
 
     @property
     def not_priced(self) -> list[str | None]:

@@ -32,7 +32,7 @@ from ..scenarios.sections import (
 from .assumptions import Assumptions, unit_costs
 from .demand import DemandAtRegular, FittedDemand
 from .fitted_models import ChargedPrices, FittedModels
-from .posterior_section import posterior_section
+from .posterior_section import halves_section, posterior_section
 from .price_index import index_rules
 from .shop_rules import ShopRules
 
@@ -124,6 +124,7 @@ def build_market(
         ),
         fairness=models.protected,
         posterior=posterior_section(models, now, promotion is not None, assumptions, seed),
+        halves=halves_section(models, now, promotion is not None, assumptions, seed),
     )
 
 

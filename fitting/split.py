@@ -61,6 +61,7 @@ class Split:
             displays and stock-outs of each, where the tables tell them apart.
         zones: The same of every price zone, at the price level of the one that is fitted; None without zones.
         kinds: How the kinds of promotions count in all of these.
+        zone: The price zone that is fitted; None for all stores.
     """
 
     products: pd.DataFrame
@@ -73,6 +74,7 @@ class Split:
     stores: xr.Dataset | None = None
     zones: xr.Dataset | None = None
     kinds: PromotionKinds = PromotionKinds()
+    zone: Zone | None = None
 
     @property
     def past_stores(self) -> xr.Dataset | None:
@@ -256,6 +258,7 @@ def held_out(
         stores=kinds.applied(by_store),
         zones=None if by_zone is None else kinds.applied(by_zone),
         kinds=kinds,
+        zone=zone,
     )
 
 

@@ -145,8 +145,8 @@ def _changes(found: Assessment, price: Floats, seed: int) -> dict[str, list[Esti
     """
     spec = found.compared.spec
     planned = planned_prices(spec)
-    new = _totals(spec, charged_by(spec, found.policy, price), price, seed)
-    current = _totals(spec, found.candidates[0].policy, planned, seed)
+    new = _totals(spec.scored, charged_by(spec, found.policy, price), price, seed)
+    current = _totals(spec.scored, found.candidates[0].policy, planned, seed)
     changes = dict[str, list[Estimate]]()
     for name, expected, came in (("units", 0, 0), ("revenue", 3, 1), ("profit", 4, 2)):
         pairs = [new[expected], current[expected], new[came], current[came]]
@@ -173,7 +173,8 @@ def _costs_of_leaving(found: Assessment, price: Floats) -> list[Estimate] | None
     spec, count = found.compared.spec, price.shape[1]
     if count > _MOST_LEFT or not has_closed_form(spec):
         return None
-    value = PlanValue(spec, draws=draw_numbers(spec, min(_LEFT_DRAWS, spec.num_draws)))
+    scored = spec.scored
+    value = PlanValue(scored, draws=draw_numbers(scored, min(_LEFT_DRAWS, scored.num_draws)))
     own = value.planned
     listed = own._replace(price=simulated_prices(spec, price))
     if isinstance(found.policy, PricePath) and found.policy.deal is not None:

@@ -79,7 +79,7 @@ def proposed_rows(found: Assessment, *, zone: str = ALL_STORES, seed: int = 0) -
     rules, regular = spec.guardrails, spec.products.regular_price
     price, steps, gave_way = allowed_path(rules, catalogue, wanted, current, rules.prices_before(regular))
     in_list = [[sum({int(BITS[step.rule]) for step in trail}) for trail in week] for week in steps]
-    bits = product_figures(spec, found.policy, draws=min(_FEW_DRAWS, spec.num_draws), seed=seed).rules
+    bits = product_figures(spec.scored, found.policy, draws=min(_FEW_DRAWS, spec.scored.num_draws), seed=seed).rules
     bits = bits | np.array(in_list, np.uint32)
     reason = _Reasons(spec, chosen.change)
     return priced_rows(spec, found.policy, price, current, reason, rules=bits, gave_way=gave_way, zone=zone, seed=seed)
@@ -114,7 +114,7 @@ def priced_rows(
     assert calendar is not None, "the market has a calendar"
     simulated = simulated_prices(spec, price)
     listed = charged_by(spec, policy, price)
-    figures = product_figures(spec, listed, seed=seed).bringing(products.net(price - simulated))
+    figures = product_figures(spec.scored, listed, seed=seed).bringing(products.net(price - simulated))
     guardrails, periods = spec.guardrails, prior_periods(calendar.period_days)
     lowest, prior = pd.DataFrame(price).rolling(periods).min().shift(1).to_numpy(), None
     if guardrails.law is not None and guardrails.law.states_prior:
@@ -293,7 +293,7 @@ def beyond_the_comparison(
     stress = stress_table(spec, [policy, "best-fixed"], episodes=min(comparison.count, _STRESS_EPISODES), seed=seed)
     rules = surrogate_tree(policy, spec, max_depth=_RULES_DEPTH, seed=seed)
     found = comparison.uncertainty
-    current = product_figures(spec, found.candidates[0].policy, seed=seed) if rows and found else None
+    current = product_figures(spec.scored, found.candidates[0].policy, seed=seed) if rows and found else None
     searched = costs and spec.num_draws and spec.sizes["N"] <= _MOST_SEARCHED and has_closed_form(spec)
     own = {"stress": stress, "price_list": [asdict(row) for row in rows], "current": current}
     own |= {"rule_costs": rule_costs(spec, draws=min(_COST_DRAWS, spec.num_draws), seed=seed) if searched else None}

@@ -21,11 +21,12 @@ from ..pricing.price_rules.rule_formulas import PRIORITIES, is_firm
 from .description import MarketDescription
 from .fields import ScenarioError, check_words, shown
 from .price_section import LawSection
-from .sections import Express, Stock
+from .sections import Express, Halves, Posterior, Stock
 
 # Sections that need customers who compare offers.
 _TOGETHER = ("competitors", "strategic", "recommendation")
 _TOLERANCE = 1e-6
+_LEAST_HALVES = 4
 # Words joined by dashes; `:` and `@` appear in the names of sampled and stressed markets.
 _NAME = re.compile(r"[a-z0-9]+(?:[-:@][a-z0-9]+)*")
 Family = Callable[[NDArray[np.floating]], NDArray[np.floating]]
@@ -129,7 +130,9 @@ def check_together(spec: MarketDescription) -> None:
     if spec.capacity is not None:
         _check_capacity(spec)
     if spec.posterior is not None:
-        _check_posterior(spec)
+        _check_posterior(spec, spec.posterior, "posterior")
+    if spec.halves is not None:
+        _check_halves(spec, spec.halves)
     _check_fairness(spec)
     _check_calendar(spec)
 
@@ -172,14 +175,24 @@ def _check_capacity(spec: MarketDescription) -> None:
         )
 
 
-def _check_posterior(spec: MarketDescription) -> None:
+def _check_halves(spec: MarketDescription, halves: Halves) -> None:
+    if spec.posterior is None:
+        raise ScenarioError("halves must stand beside a section [posterior]; got none; add it, or leave [halves] out")
+    if halves.draws % 2 or halves.draws < _LEAST_HALVES:
+        raise ScenarioError(
+            f"halves.draws must be an even number from {_LEAST_HALVES} on, as many of each half; got {halves.draws}; fit again"
+        )
+    _check_posterior(spec, halves, "halves")
+
+
+def _check_posterior(spec: MarketDescription, posterior: Posterior, name: str) -> None:
     lifts = {"recommendation": "recommendation", "promotion": "promotion"}
     lifts |= dict.fromkeys(("reference", "reference_gain", "reference_units"), "reference_price")
     for key, section in lifts.items():
         neutral = 0 if key == "reference_gain" else 1
-        if getattr(spec, section) is None and (getattr(spec.posterior, key) != neutral).any():
+        if getattr(spec, section) is None and (getattr(posterior, key) != neutral).any():
             raise ScenarioError(
-                f"posterior.{key} must be left out where there is no section [{section}]; got factors; remove one"
+                f"{name}.{key} must be left out where there is no section [{section}]; got factors; remove one"
             )
 
 

@@ -19,6 +19,7 @@ from .sections import (
     DemandSection,
     Express,
     Fairness,
+    Halves,
     Loyalty,
     MarketSection,
     Observed,
@@ -69,6 +70,7 @@ class MarketDescription:
     law: LawSection | None = value("section", default=None)
     history: HistorySection | None = value("section", default=None)
     posterior: Posterior | None = value("section", default=None)
+    halves: Halves | None = value("section", default=None)
     fairness: Fairness | None = value("section", default=None)
     summary: str = value("one or two sentences", default="")
     sources: tuple[str, ...] = value("where it was published", default=())

@@ -358,7 +358,7 @@ def save_scenario(spec: MarketSpec, folder: str | os.PathLike[str]) -> Path:
         for item in fields(section):
             current = getattr(section, item.name)
             if isinstance(current, np.ndarray):
-                if name == "posterior" and (current == item.default).all():
+                if name in ("posterior", "halves") and (current == item.default).all():
                     continue  # a part of the market that does not differ between the draws
                 arrays[f"{name}.{item.name}"] = current
             elif current is not None:

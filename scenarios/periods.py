@@ -223,6 +223,8 @@ def _costing(spec: MarketSpec, unit_cost: NDArray[np.float64], objective: str) -
         sections["promotion"] = {"cost": np.array(0.0)}
     if spec.posterior is not None:
         sections["posterior"] = {"unit_cost": np.array(1.0)}
+    if spec.halves is not None:
+        sections["halves"] = {"unit_cost": np.array(1.0)}
     if spec.history is not None and objective == "profit":
         # What suppliers pay for deals is no revenue.
         sections["history"] = {"funding": np.array(0.0)}

@@ -7,7 +7,7 @@ to it), bounds and meaning once, for the loader, the error messages and the docu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -280,6 +280,24 @@ class Posterior:
     simulated: bool = flag(
         "whether each simulated episode follows a draw (stress `posterior`), not the means", default=False
     )
+
+    def part(self, own: slice) -> Posterior:
+        """Some of the draws, as a posterior of their own."""
+        arrays = {item.name: getattr(self, item.name) for item in fields(self) if "shape" in item.metadata}
+        count = len(range(self.draws)[own])
+        drawn = {name: values[own] for name, values in arrays.items() if name != "draws"}
+        return Posterior(**drawn, draws=count, simulated=self.simulated)
+
+
+@dataclass(frozen=True)
+class Halves(Posterior):
+    """Draws from two posteriors, each estimated on half of the sales: what finds prices does not score them.
+
+    The first half of the draws comes from the sales by which prices are searched, learned and chosen, the second from
+    those by which the chosen ones are scored. Everything else is answered by `[posterior]`, from all sales.
+    """
+
+    of: str = choice("what the sales were halved by", "stores", "weeks")
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from .checks import check_names, check_together
 from .description import MarketDescription
 from .fields import ScenarioError, nearest, validated, whole
 from .price_section import Prices, ladder_of
-from .sections import Array
+from .sections import Array, Halves, Posterior
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -59,7 +59,9 @@ class MarketSpec(MarketDescription):
         for section in fields(self):
             part = getattr(self, section.name)
             if is_dataclass(part):
-                object.__setattr__(self, section.name, validated(part, section.name, self.sizes))
+                # Halves have draws of their own number.
+                own = {"M": whole(part, "draws", "halves")} if isinstance(part, Halves) else {}
+                object.__setattr__(self, section.name, validated(part, section.name, self.sizes | own))
         check_together(self)
         object.__setattr__(self, "prices", self._lawful_prices())
         self.guardrails  # noqa: B018  an impossible set of price rules is refused here
@@ -200,6 +202,42 @@ class MarketSpec(MarketDescription):
         """M, the number of posterior draws; 0 without a posterior."""
         return self.sizes["M"]
 
+    @cached_property
+    def searched(self) -> MarketSpec:
+        """The market in which prices are searched and learned: with the draws of the first of its `halves`.
+
+        The market itself where it has none.
+
+        Example:
+            >>> from repricer import load_scenario
+            >>> spec = load_scenario("stationary-logit")
+            >>> spec.searched is spec
+            True
+        """
+        return self if self.halves is None else self._with(self.halves.part(slice(None, self.halves.draws // 2)))
+
+    @cached_property
+    def scored(self) -> MarketSpec:
+        """The market in which prices that were found in `searched` are scored: with the draws of the other half.
+
+        The market itself where it has no halves.
+
+        Example:
+            >>> from repricer import load_scenario
+            >>> spec = load_scenario("stationary-logit")
+            >>> spec.scored is spec
+            True
+        """
+        return self if self.halves is None else self._with(self.halves.part(slice(self.halves.draws // 2, None)))
+
+    @property
+    def judged(self) -> MarketSpec:
+        """The market with the draws of both of its `halves`, one after the other; itself where it has none."""
+        return self if self.halves is None else self._with(self.halves)
+
+    def _with(self, posterior: Posterior) -> MarketSpec:
+        return replace(self, posterior=posterior, halves=None)
+
     def draw(self, m: int) -> MarketSpec:
         """The market under one draw of its posterior: same structure, other numbers.
 
@@ -235,7 +273,7 @@ class MarketSpec(MarketDescription):
         # market's.
         made.__dict__.update({item.name: getattr(self, item.name) for item in fields(self)})
         made.__dict__.update(drawn_sections(self, int(m)))
-        made.__dict__.update(name=f"{self.name}@draw-{int(m)}", posterior=None)
+        made.__dict__.update(name=f"{self.name}@draw-{int(m)}", posterior=None, halves=None)
         # What follows from the structure alone is not computed again.
         kept = ("guardrails", "category_names", "category_index", "nest_index", "competitor_product")
         kept += ("segment_of_customers",)

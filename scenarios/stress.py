@@ -177,7 +177,8 @@ def _price_war(spec: MarketSpec) -> MarketSpec:
 def _posterior(spec: MarketSpec) -> MarketSpec:
     if spec.posterior is None:
         raise ScenarioError("it has no posterior; got no section [posterior]; fit the market to sales")
-    return spec.with_changes(posterior={"simulated": True})
+    halves = {} if spec.halves is None else {"halves": {"simulated": True}}
+    return spec.with_changes(posterior={"simulated": True}, **halves)
 
 
 STRESSES: dict[str, Stress] = {

@@ -17,16 +17,27 @@ from ...envs import Market, Outcome, seed_for
 from ...pricing import PricePath
 from ...scenarios import MarketSpec, floor_market
 from ...scenarios.sections import Array
-from .deals import AFTER, DROPPED, OPTIONS, Calendar, Option, Plan, PlanValue, path_of, picked, stacked, stepped
+from .deals import (
+    AFTER,
+    DROPPED,
+    OPTIONS,
+    Calendar,
+    Option,
+    Plan,
+    PlanValue,
+    draws_of_search,
+    path_of,
+    picked,
+    stacked,
+    stepped,
+)
 from .money import PosteriorMoney, draws_of
 from .prices import best_prices, risk_value, worst_share
 
 PLAN = "plan"
 """Name of the policy."""
-# Draws that the search averages over, and passes over regular prices and deals.
-_DRAWS, _ROUNDS = 32, (2, 3)
-# Passes from a plan that is the best at a cost nearby.
-_NEAR_ROUNDS = (1, 1)
+# Passes over regular prices and deals, and those from a plan that is the best at a cost nearby.
+_ROUNDS, _NEAR_ROUNDS = (2, 3), (1, 1)
 # Relative steps of regular prices that are tried, around what was found so far.
 _COARSE, _FINE = (-0.15, -0.1, -0.05, 0.05, 0.1, 0.15), (-0.03, -0.02, -0.01, 0.01, 0.02, 0.03)
 _CHANGES = (*OPTIONS, Option(1.05), Option(1.1))
@@ -66,12 +77,12 @@ def best_plan(spec: MarketSpec, risk: str = "mean") -> PricePath:
         >>> best_plan(load_scenario("stationary-logit")).path[0].tolist()
         [11.0]
     """
-    return _found(spec, risk)[0]
+    return _found(spec.searched, risk)[0]
 
 
 def plan_multiplier(spec: MarketSpec, risk: str = "mean") -> float:
     """The multiple of the market's shadow cost at which `best_plan` keeps the profit floor; 1 without a floor."""
-    return _found(spec, risk)[1]
+    return _found(spec.searched, risk)[1]
 
 
 def plan_at(spec: MarketSpec, multiplier: float, risk: str = "mean") -> PricePath:
@@ -82,13 +93,13 @@ def plan_at(spec: MarketSpec, multiplier: float, risk: str = "mean") -> PricePat
         >>> plan_at(load_scenario("stationary-logit"), 1.0).path[0].tolist()
         [11.0]
     """
-    search, extra_cost = PlanSearch(spec, risk), (multiplier - 1) * spec.products.shadow_cost
+    search, extra_cost = PlanSearch(spec.searched, risk), (multiplier - 1) * spec.products.shadow_cost
     return search.policy(search.best(extra_cost), extra_cost)
 
 
 @functools.lru_cache(maxsize=4)
 def _found(spec: MarketSpec, risk: str) -> tuple[PricePath, float]:
-    """The plan with what it recommends, and the multiplier of its floor."""
+    """The plan of a market to search in with what it recommends, and the multiplier of its floor."""
     search, floor, shadow = PlanSearch(spec, risk), floor_market(spec), spec.products.shadow_cost
     plan = search.best(0.0)
     policy = search.policy(plan, 0.0)
@@ -123,18 +134,6 @@ def _is_above(gain: Array) -> bool:
     """
     error = gain.std(ddof=1) / np.sqrt(gain.size) if gain.size > 1 else 0.0
     return bool(gain.mean() >= error)
-
-
-def draws_of_search(spec: MarketSpec) -> list[int]:
-    """The numbers of the posterior draws that the search averages over, spread evenly.
-
-    Example:
-        >>> from repricer import load_scenario
-        >>> draws_of_search(load_scenario("stationary-logit"))
-        []
-    """
-    most = min(spec.num_draws, _DRAWS)
-    return [int(m) for m in np.linspace(0, spec.num_draws - 1, most).round()] if most else []
 
 
 class PlanSearch:

@@ -21,7 +21,8 @@ from .prices import current_prices
 STEPS = (-0.08, -0.05, -0.02, 0.02, 0.05, 0.08)
 """Relative steps of regular prices that are always compared."""
 BY_CATEGORY, DEALS, BOTH = "regular-by-category", "deals", "deals+regular-by-category"
-_SWEEPS = 3
+# Passes over deals, and draws that a search averages over; a calendar of deals takes many evaluations.
+_SWEEPS, _DRAWS, _CALENDAR_DRAWS = 3, 32, 8
 AFTER = 6
 """Quiet periods that a plan's money is counted in after its last one, as customers use up what they bought on deal."""
 
@@ -176,14 +177,16 @@ def stepped(spec: MarketSpec, plan: Plan, step: Array | float) -> Plan:
 @functools.lru_cache(maxsize=4)
 def plan_policies(spec: MarketSpec) -> dict[str, PricePath]:
     """The candidates by name: all regular prices by each of `STEPS`, each category by the best of them, and both that and
-    the plan itself with the best calendar of deals, by the mean market of the posterior.
+    the plan itself with the best calendar of deals, by the mean market of the posterior; where the market has halves, by
+    draws of the one that prices are searched in.
 
     Example:
         >>> from repricer import load_scenario
         >>> list(plan_policies(load_scenario("stationary-logit")))[:2]
         ['regular-8%', 'regular-5%']
     """
-    value, allowed = PlanValue(spec), spec.guardrails.max_step
+    draws = [] if spec.halves is None else draws_of_search(spec.searched)
+    value, allowed = PlanValue(spec.searched, draws=draws), spec.guardrails.max_step
     # A larger step than the price rules allow would be a smaller one under its name.
     steps = [step for step in STEPS if allowed is None or abs(step) <= np.max(allowed) * (1 + SAME)]
     plans = {f"regular{step:+.0%}": stepped(spec, value.planned, step) for step in steps}
@@ -192,6 +195,7 @@ def plan_policies(spec: MarketSpec) -> dict[str, PricePath]:
     plans[BY_CATEGORY] = stepped(spec, value.planned, best)
     # Near the plan, a deal is replaced only where the posterior favours it, as in `best_plan`.
     if value.planned.deal.any() and allowed is None:
+        value = PlanValue(spec.searched, draws=draws[:: _DRAWS // _CALENDAR_DRAWS])
         for name, plan in ((DEALS, value.planned), (BOTH, plans[BY_CATEGORY])):
             plans[name] = Calendar(spec, plan).best(plan, value)
     return {name: path_of(spec, plan, name) for name, plan in plans.items()}
@@ -293,6 +297,18 @@ class Calendar:
         new.price[here, n], new.feature[here, n], new.deal[here, n] = self.usual[here, n], 0.0, False
         if by:
             new.price[there, n], new.feature[there, n], new.deal[there, n] = *kept, True
+
+
+def draws_of_search(spec: MarketSpec) -> list[int]:
+    """The numbers of the posterior draws that a search averages over, spread evenly.
+
+    Example:
+        >>> from repricer import load_scenario
+        >>> draws_of_search(load_scenario("stationary-logit"))
+        []
+    """
+    most = min(spec.num_draws, _DRAWS)
+    return [int(m) for m in np.linspace(0, spec.num_draws - 1, most).round()] if most else []
 
 
 def stacked(plans: Sequence[Plan]) -> Plan:

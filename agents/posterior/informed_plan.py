@@ -8,8 +8,8 @@ import numpy as np
 
 from ...scenarios import MarketSpec
 from ...scenarios.sections import Array
-from .best_plan import PlanSearch, best_plan, draws_of_search, plan_multiplier
-from .deals import plan_of
+from .best_plan import PlanSearch, best_plan, plan_multiplier
+from .deals import draws_of_search, plan_of
 
 
 class InformedPlan(NamedTuple):

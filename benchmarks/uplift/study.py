@@ -19,7 +19,7 @@ from ...agents import train
 from ...envs import rollout, seed_for
 from ...evaluation import evaluate
 from ...evaluation.report.plots import ACCENT, GREY, LOSS, WIDTH, plot
-from ...evaluation.uncertainty import Gain
+from ...evaluation.uncertainty import Assessment, Gain
 from ...jobs import Failure, Job, Place, code_fingerprint, run_jobs
 from ...scenarios import MarketSpec
 from .deals import DealTruth
@@ -34,6 +34,7 @@ _CODE = (*_CODE, "planning/experiments")
 _REGULAR = "regular"
 _PATH_EPISODES = 100
 _SHARES = {"share_of_optimum": "recommended", "regular_share": "regular", "own_share": "own"}
+_NOTHING = 1e-12
 REGULAR_LOSS = -0.01
 """A recommendation loses against regular prices below this realised gain."""
 
@@ -168,7 +169,7 @@ def realised(shop: Truth, spec: MarketSpec, recommended: PredictedGain) -> dict[
         # No search of paths is certain to find the best.
         earned["optimum"], base = max(earned["optimum"], earned["recommended"]), earned["own"]
     gain = earned["recommended"] / base - 1
-    names = ("policy", "refused", "loss_probability", "predicted")
+    names = ("policy", "refused", "loss_probability", "predicted", "own_half", "other_half")
     shares = {name: earned[key] / earned["optimum"] for name, key in _SHARES.items()}
     return {"objective": objective, **{name: getattr(recommended, name) for name in names}} | {
         "interval90": [recommended.low, recommended.high],
@@ -213,6 +214,8 @@ class PredictedGain:
         low: Lower end of the 90% interval of the expected gain over the posterior draws.
         high: Upper end.
         loss_probability: Share of the draws in which it earns less than the current prices.
+        own_half: Gain over the current prices of what half of the sales alone would recommend, by that half.
+        other_half: The same prices' gain by the other half.
     """
 
     policy: str
@@ -221,6 +224,8 @@ class PredictedGain:
     low: float
     high: float
     loss_probability: float = 0.0
+    own_half: float = 0.0
+    other_half: float = 0.0
 
     @property
     def refused(self) -> bool:
@@ -246,7 +251,18 @@ def recommend(spec: MarketSpec, settings: StudySettings, seed: int) -> Predicted
         prices = rollout(spec, found.policy, episodes=_PATH_EPISODES, seed=seed_for("test", seed)).price_path
     predicted, (low, high) = _relative(found.gain(chosen.policy, reference, objective))
     loss = found.gain(chosen.policy, objective=objective).loss_probability
-    return PredictedGain(chosen.policy, prices, predicted, low, high, loss)
+    return PredictedGain(chosen.policy, prices, predicted, low, high, loss, *_halves(found))
+
+
+def _halves(found: Assessment) -> tuple[float, float]:
+    """What the half of the sales that found prices expects of its own choice, and what the other half does; over all shops,
+    those for which the other half refuses it among them.
+    """
+    first, current = found.recommendation.first_choice, found.recommendation.current
+    if first is None:
+        return 0.0, 0.0
+    own, other = (found.compared.gain(first.policy, current, part=part).share for part in ("choose", "report"))
+    return own, other
 
 
 def _relative(gain: Gain) -> tuple[float, tuple[float, float]]:
@@ -272,7 +288,8 @@ def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         predicted less realised, and `absolute_error`; number of shops `covered` by their 90%
         interval, with a realised gain `below` or `above` it; `worst_realised`, `share_of_optimum`
         and `worst_share`, `regular_share`, `own_share`; `share_of_best_gain`, the mean realised over the
-        mean optimal gain; shops that `lose_to_regular` by more than 1%, that `lose_to_own` prices, and that
+        mean optimal gain; `own_half` and `other_half`, the mean gains of what half of the sales would recommend by that
+        half and by the other, and `half_kept`, the latter over the former; shops that `lose_to_regular` by more than 1%, that `lose_to_own` prices, and that
         are `far_below_own`, by more than 1%; `refused`; `named`, verdicts that say that prices follow demand
         or may; `cpu_seconds` per shop.
     """
@@ -285,6 +302,7 @@ def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "shops": len(rows),
         **{name: float(values.mean()) for name, values in columns.items()},
         "share_of_best_gain": float(gain.mean() / columns["optimal"].mean()),
+        "half_kept": float(columns["other_half"].mean() / max(columns["own_half"].mean(), _NOTHING)),
         "over_prediction": float(error.mean()),
         "absolute_error": float(np.abs(error).mean()),
         "covered": int(((low <= gain) & (gain <= high)).sum()),
@@ -300,7 +318,17 @@ def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-_MEANS = ("predicted", "realised", "optimal", "share_of_optimum", "regular_share", "own_share", "cpu_seconds")
+_MEANS = (
+    "predicted",
+    "realised",
+    "optimal",
+    "own_half",
+    "other_half",
+    "share_of_optimum",
+    "regular_share",
+    "own_share",
+    "cpu_seconds",
+)
 
 
 @plot

@@ -20,6 +20,7 @@ from ...scenarios.sections import Array, Products
 from ..figures import currency_of
 from ..policies import BEST_FIXED, REGULAR
 from .draws import EPISODES, Z90, DrawComparison, Gain, Interval, charged_range, compare_draws, joint_outside
+from .halves_gain import HalvesGain
 from .recommendation import MEAN, RULE, Candidate, Recommendation, candidates, costs_assumed, recommend
 from .steps import AtBounds, at_bounds, planned_deals_left
 
@@ -48,7 +49,7 @@ class Assessment:
     """Policies and candidates over posterior draws, and the recommendation.
 
     Every gain is over the draws on which candidates are reported, not those on which
-    they are chosen.
+    they are found and chosen.
 
     Attributes:
         compared: All policies and candidates over the draws.
@@ -85,6 +86,22 @@ class Assessment:
         """The gain of a policy or candidate over another, by default over the current prices and in `metric`."""
         reference = reference or self.recommendation.current
         return self.compared.gain(policy, reference, objective=objective or self.metric, part="report")
+
+    @property
+    def how_scored(self) -> str:
+        """On which sales candidates were found and chosen, and on which they are reported, in a sentence."""
+        halves = self.compared.spec.halves
+        if halves is None:
+            return "Candidates were chosen on one half of these markets; all figures here are from the other half."
+        of = halves.of
+        return f"Candidates were found and chosen by the sales of half of the {of}; all figures here are from those of the other {of}."
+
+    @property
+    def halves(self) -> HalvesGain:
+        """The gain of the recommended prices by the sales that they were found on, and by the others."""
+        halves, policy = self.compared.spec.halves, self.recommendation.policy
+        own = self.compared.gain(policy, self.recommendation.current, objective=self.metric, part="choose")
+        return HalvesGain("draws" if halves is None else halves.of, own, self.gain(policy))
 
     @property
     def relative_gain(self) -> tuple[float, float, float] | None:
@@ -163,6 +180,7 @@ class Assessment:
             self.doubt,
             f"Recommended: {chosen.words}. Expected to earn {gain.more(currency)} {self.metric} than your current prices in "
             f"{weeks_words(spec, dates=True)} (90% interval {gain.interval(currency)}{self.chance(gain)}).",
+            self.halves.words(currency),
         ]
         if objective != self.metric:
             sentences.append(
@@ -236,6 +254,7 @@ class Assessment:
             "doubt": self.doubt or None,
             "plan_beside_past": plan_beside_past(compared.spec),
             "metric": self.metric,
+            "halves": self.halves.to_dict() if chosen.change else None,
             "gain": {objective: gains(objective) for objective in ("revenue", "profit", "units")},
             "outside_share": self.outside(chosen.policy),
             "joint_outside_share": self.joint(chosen.policy),

@@ -36,7 +36,8 @@ _MOST_ERROR = 0.6
 DRAWS, EPISODES = 200, 4
 """Posterior draws and episodes per draw of a comparison, unless the caller says otherwise."""
 LEAST_TO_SPLIT = 40
-"""With fewer draws, the candidates are compared and reported on the same ones."""
+"""With fewer draws, and no halves, the candidates are compared and reported on the same ones."""
+_LEAST_OF_HALVES = 4
 _PRODUCTS_AT_ONCE = 1 << 16
 # Product-periods from which a comparison takes longer than its processes to start.
 _MUCH = 10_000_000
@@ -299,7 +300,7 @@ class DrawComparison:
 
     Attributes:
         spec: The market.
-        draws: Numbers of the M draws.
+        draws: Numbers of the M draws, of its `halves` where it has any, else of its posterior.
         count: E, episodes per draw.
         seed: The user's seed.
         expected: By policy, (3, M, E) expected revenue and profit given its actions, currency per
@@ -335,8 +336,8 @@ class DrawComparison:
             reference: Name of the policy that it is compared with.
             objective: revenue, profit or units; the market's objective by default.
             part: The draws that count: all, those on which a candidate is chosen, or those on which
-                the chosen one is reported. The two parts are disjoint from `LEAST_TO_SPLIT` draws
-                on.
+                the chosen one is reported: of the first and of the second of the market's halves. Without
+                halves, they are every other draw from `LEAST_TO_SPLIT` draws on, and all of fewer.
         """
         row = ("revenue", "profit", "units").index(objective or self.spec.market.objective)
         chosen = self._part(part)
@@ -345,8 +346,11 @@ class DrawComparison:
         return Gain.of(*money).with_level_error(level_error(self.spec))
 
     def _part(self, part: Part) -> slice:
-        if part == "all" or len(self.draws) < LEAST_TO_SPLIT:
+        if part == "all" or (self.spec.halves is None and len(self.draws) < LEAST_TO_SPLIT):
             return slice(None)
+        if self.spec.halves is not None:
+            middle = int(np.searchsorted(self.draws, self.spec.halves.draws // 2))
+            return slice(None, middle) if part == "choose" else slice(middle, None)
         return slice(0, None, 2) if part == "choose" else slice(1, None, 2)
 
 
@@ -377,13 +381,13 @@ def compare_draws(
     seed: int = 0,
     assumed: MarketSpec | None = None,
 ) -> DrawComparison:
-    """Compare policies over posterior draws and customers.
+    """Compare policies over posterior draws and customers: over those of both halves, where the market has `halves`.
 
     Args:
         spec: A market with a posterior.
         policies: Policy objects or names (see `POLICY_NAMES`).
         draws: Number of draws, evenly spaced among those of the market; 200 by default, or all of
-            fewer.
+            fewer. With halves, at least 2 of each.
         episodes: Episodes per draw, at least 2.
         seed: Selects the test seeds.
         assumed: The market that policies believe in, standard errors included; `spec` by default.
@@ -403,12 +407,15 @@ def compare_draws(
     if not spec.num_draws:
         must = "compare_draws needs a market with a posterior"
         raise ValueError(f"{must}; got {spec.name}, which has none; use evaluate")
-    count = min(spec.num_draws, DRAWS) if draws is None else draws
-    check_draws(spec, count)
+    drawn = spec.judged
+    count = min(drawn.num_draws, DRAWS) if draws is None else draws
+    if spec.halves is not None:
+        count = min(max(count, _LEAST_OF_HALVES), drawn.num_draws)
+    check_draws(drawn, count)
     if episodes < 2:
         raise ValueError(f"episodes must be at least 2 per draw; got {episodes}; noise cannot be estimated from one")
-    chosen, numbers = policies_of(spec, policies, seed), draw_numbers(spec, count)
-    parts = Drawn(spec, episodes, seed_for("test", seed), assumed or spec).each(_simulated, chosen, numbers)
+    chosen, numbers = policies_of(spec, policies, seed), draw_numbers(drawn, count)
+    parts = Drawn(drawn, episodes, seed_for("test", seed), assumed or spec).each(_simulated, chosen, numbers)
     expected, realised, outside, prices = {}, {}, {}, {}
     for n, name in enumerate(policy.name for policy in chosen):
         sums, marks, paths = zip(*(part[n] for part in parts), strict=True)

@@ -216,6 +216,12 @@ class Recommendation:
         """Whether other prices than the current ones are recommended."""
         return self.policy != self.current
 
+    @property
+    def first_choice(self) -> Standing | None:
+        """The candidate that the draws of the choice alone would recommend, whatever the others say; None for no change."""
+        passed = [standing for standing in self.standings if not _refusal(standing.gain)]
+        return max(passed, key=lambda standing: standing.value, default=None)
+
 
 def recommend(
     spec: MarketSpec, candidates: Sequence[Candidate], objective: str = MEAN, *, compared: DrawComparison
@@ -225,9 +231,10 @@ def recommend(
     A candidate may be recommended if its expected gain over the current prices is large enough, its
     probability of a loss and its 5% quantile pass the rule, and it keeps the profit floor where one
     applies; none may where the proof of the market is too far off. Of these, the best by posterior
-    mean, or by CVaR, is recommended. The best is chosen on half of the draws, so that the other
-    half gives an honest account of the choice (Smith and Winkler 2006, the optimizer's curse); the rule
-    must hold on both, that of the printed interval among them.
+    mean, or by CVaR, is recommended. The best is chosen on the first of the market's halves, by which
+    the candidates were found, or on half of the draws, so that the other half gives an honest account
+    of the choice (Smith and Winkler 2006, the optimizer's curse); the rule must hold on both, that of the
+    printed interval among them.
 
     The floor applies where the objective is revenue and unit costs are assumed: expected profit at
     the dearest assumed costs must not fall below that of the current prices.
@@ -305,8 +312,10 @@ def tail_of(objective: str) -> float | None:
 def _standing(compared: DrawComparison, candidate: Candidate, current: str, tail: float | None) -> Standing:
     gain = compared.gain(candidate.name, current, part="choose")
     value = gain.mean if tail is None else cvar(gain.draws, tail)
-    halves = (gain, compared.gain(candidate.name, current, part="report"))
-    refused = next(filter(None, map(_refusal, halves)), "")
+    refused = _refusal(gain)
+    if not refused and (why := _refusal(compared.gain(candidate.name, current, part="report"))):
+        halves = compared.spec.halves
+        refused = why if halves is None else f"by the {halves.of} that it was not found on, {why}"
     return Standing(candidate.name, candidate.words, gain, value, None, refused)
 
 
@@ -356,7 +365,8 @@ def _floor_gain(compared: DrawComparison, candidate: Candidate, current: Candida
     spec = compared.spec
     assert spec.posterior is not None, "assumed costs are part of a posterior"
     dearest = np.quantile(spec.posterior.unit_cost, RULE.cost_quantile, axis=0)
-    market = replace(spec, posterior=replace(spec.posterior, unit_cost=dearest))
+    halves = None if spec.halves is None else replace(spec.halves, unit_cost=dearest)
+    market = replace(spec, posterior=replace(spec.posterior, unit_cost=dearest), halves=halves)
     size = {"draws": len(compared.draws), "episodes": compared.count, "seed": compared.seed}
     dear = compare_draws(market, [candidate.policy, current.policy], assumed=spec, **size)
     return dear.gain(candidate.name, current.name, objective="profit", part="choose").mean

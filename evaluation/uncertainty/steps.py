@@ -175,7 +175,8 @@ def going_on(spec: MarketSpec) -> FurtherGain | None:
     if not spec.guardrails.near_plan.size:
         return None
     free = spec.with_changes(prices={"max_step": None})
-    path, value = plan_at(free, plan_multiplier(spec)), PlanValue(free, draws=draw_numbers(free))
+    path = plan_at(free, plan_multiplier(spec))
+    value = PlanValue(free.scored, draws=draw_numbers(free.scored))
     own, further = (value.money_by_draw(each).sum(axis=-1) for each in (value.planned, plan_of(free, path)))
     if not (own > 0).all():
         return None

@@ -86,6 +86,11 @@ class CandidateModel:
     depth: float = 1.0
     shown: int = 0
 
+    def in_weeks(self, counts: NDArray[np.bool_]) -> CandidateModel:
+        """The same model of the sales of some weeks, (W,): the others count like weeks without the product on sale."""
+        price = np.where(counts[:, None], self.data.price, np.nan)
+        return replace(self, data=replace(self.data, price=price))
+
 
 def candidate_models(
     grids: SalesGrids,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ...pricing import choice_shares, felt_price
 from ...pricing.choice_formulas import gap_effect, stocking_price
 from .candidate_models import RememberedPrice, as_felt
+from .category_model import AtRegular
 from .category_rows import CONTROL, week_features
 from .estimation import CategoryPosterior
 from .lasting_response import LastingResponse
@@ -97,6 +98,10 @@ class FittedDemand:
         before, after = np.sum(pairs or [(0, 0)], axis=0)
         return float(min(before, 1.0)), float(min(after, 1.0))
 
+    def chance_of(self, name: str) -> float:
+        """Posterior probability of a candidate model; 0 for one that was not among them."""
+        return self.candidates.get(name, (0.0, 0.0))[1]
+
     @property
     def num_draws(self) -> int:
         """M."""
@@ -149,7 +154,14 @@ class FittedDemand:
         own = np.concatenate(shares, axis=1)
         return own.sum(axis=1) / max(float(own.max(axis=0).sum()), _LEAST_SHOWN)
 
-    def at_regular(self, units: Array, weeks: pd.DatetimeIndex, *, draws: bool = False) -> DemandAtRegular:
+    def at_regular(
+        self,
+        units: Array,
+        weeks: pd.DatetimeIndex,
+        *,
+        draws: bool = False,
+        market: FittedDemand | None = None,
+    ) -> DemandAtRegular:
         """The choice model whose mean market sells these units at regular prices.
 
         Args:
@@ -157,6 +169,8 @@ class FittedDemand:
                 of the mean market; draws keep their distance from it.
             weeks: The T weeks of the market.
             draws: Whether to return the M draws, or the mean market alone.
+            market: The demand whose mean market the customers are relative to, by default this one: a posterior of half
+                of the sales finds more or fewer customers than that of all, who buy the same units.
         """
         segments = self.segment_share.shape[1]
         count = self.num_draws if draws else 1
@@ -170,6 +184,8 @@ class FittedDemand:
             anchored[:, layout.level] += np.log(units[here]) - mean[layout.level]
             now = found.model.at_regular(torch.as_tensor(anchored))
             centre = found.model.at_regular(torch.as_tensor(anchored.mean(axis=0) if draws else anchored[0]))
+            if market is not None:
+                centre = market._anchored(c, units)
             utility[:, :, here] = now.utility.numpy()
             steep = now.steepness.numpy()[:, None, :] * found.model.data.segment_response[:, None]
             sensitivity[:, :, here] = steep / self.regular_price[here]
@@ -179,6 +195,13 @@ class FittedDemand:
             level = (now.log_arrivals - centre.log_arrivals).numpy()
             arrivals[:, :, c] = np.exp(level[:, None] + moved)
         return DemandAtRegular(utility, sensitivity, outside, arrivals)
+
+    def _anchored(self, c: int, units: Array) -> AtRegular:
+        """A category of the mean market that sells these units at regular prices."""
+        found, here = self.posteriors[c], self.members(c)
+        theta = found.draws.mean(axis=0)
+        theta[found.model.layout.level] = np.log(units[here])
+        return found.model.at_regular(torch.as_tensor(theta))
 
     def lift(
         self,

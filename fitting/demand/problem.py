@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -18,8 +18,8 @@ from ...data.weeks import periods_in_a_week
 from ...forecasting.models.lstm_network import reproducible_torch
 from ...forecasting.price_response import WEAK_F
 from .candidate_models import CandidateModel, candidate_models, deal_draws, suspect_effects
-from .category_model import Layout
-from .category_rows import SegmentUnits, costs_hold_deals, effect_names, instrument_strength
+from .category_model import CategoryModel, Layout
+from .category_rows import CONTROL, SegmentUnits, costs_hold_deals, effect_names, instrument_strength
 from .estimation import CategoryPosterior, estimate
 from .fitted_demand import FittedDemand
 from .lasting_response import LastingResponse, lasting_response
@@ -43,6 +43,8 @@ class Problem:
         segments: Who bought what; None for one segment.
         stores: The sales of every store, as `data.with_prices` returns them, which tell how customers answer to
             regular prices; None if they are not known by store.
+        counts: (W,) whether the sales of a week count: prices of all weeks are known, as customers remember them; None for
+            all weeks. Those of the stores hold the weeks that count alone.
 
     Example:
         >>> import numpy as np
@@ -61,8 +63,11 @@ class Problem:
     priors: Priors = Priors()
     segments: SegmentUnits | None = None
     stores: xr.Dataset | None = None
+    counts: NDArray[np.bool_] | None = None
 
-    def solve(self, *, draws: int = 200, seed: int = 0, n_jobs: int | None = None) -> FittedDemand:
+    def solve(
+        self, *, draws: int = 200, seed: int = 0, n_jobs: int | None = None, like: FittedDemand | None = None
+    ) -> FittedDemand:
         """Estimate every candidate model of every category, and draw from all of them in proportion.
 
         A draw is of one model in all categories: of how customers answer, one category alone tells little. How likely
@@ -72,12 +77,15 @@ class Problem:
             draws: M, number of posterior draws.
             seed: Seed of the draws.
             n_jobs: Processes (joblib), where there are many categories.
+            like: The posterior of more sales of the same products, whose candidate models are taken over with their
+                probabilities: those in use are estimated anew, at the shocks that it found likely. None to weigh all.
         """
         category, names = pd.factorize(self.products["category"])
         parts = [np.flatnonzero(category == c) for c in range(len(names))]
         strength = np.array([instrument_strength(self.grids, here) for here in parts])
         grids = self.grids
-        if grids.unit_cost is not None and (strength.mean() < WEAK_F or costs_hold_deals(grids)):
+        weak = grids.unit_cost is not None and (strength.mean() < WEAK_F or costs_hold_deals(grids))
+        if weak if like is None else CONTROL not in like.effects:
             grids = replace(grids, unit_cost=None)
         segments = self.segments or SegmentUnits(np.ones((1, len(self.products))), np.ones(1))
         lasting = [self._lasting(here) for here in parts]
@@ -85,19 +93,61 @@ class Problem:
             candidate_models(grids, here, self.regular_price, segments, self.priors, own, draws=draws, seed=seed + c)
             for c, (here, own) in enumerate(zip(parts, lasting, strict=True))
         ]
+        if self.counts is not None:
+            candidates = [[model.in_weeks(self.counts) for model in models] for models in candidates]
+        if like is not None:
+            return self._as_weighed(like, grids, candidates, lasting, strength, draws, seed)
         # For a few categories, processes would take longer to start than to work.
         estimates: Any = Parallel(n_jobs=n_jobs if len(parts) > _FEW else 1)(
             delayed(_estimated)(models, own, self.priors, draws, seed + c)
             for c, (models, own) in enumerate(zip(candidates, lasting, strict=True))
         )
-        posteriors, weekly, of_regular = zip(*estimates, strict=True)
+        every, weekly, of_regular = zip(*estimates, strict=True)
         chances = model_chances(
             candidates[0],
             np.sum(weekly, axis=0),
             np.sum(of_regular, axis=0),
             known=any(own.is_known for own in lasting),
         )
-        return self._mixed(grids, candidates, posteriors, lasting, strength, chances, draws, seed)
+        posteriors = [dict(enumerate(own)) for own in every]
+        mixture = _Mixture.of(candidates[0], chances, draws, seed)
+        found = self._mixed(grids, candidates, posteriors, lasting, mixture)
+        models = candidates[0]
+        return replace(
+            found,
+            candidates={model.name: (model.prior, float(p)) for model, p in zip(models, chances, strict=True)},
+            first_stage_f=strength,
+            curvature=float(np.clip(chances @ [model.curvature for model in models], 0.0, 1.0)),
+        )
+
+    def _as_weighed(
+        self,
+        like: FittedDemand,
+        grids: SalesGrids,
+        candidates: list[list[CandidateModel]],
+        lasting: list[LastingResponse],
+        strength: Array,
+        draws: int,
+        seed: int,
+    ) -> FittedDemand:
+        """The posterior over the candidate models that another one has weighed; of a model that these sales do not allow, the
+        others have its weight.
+        """
+        chances = np.array([like.chance_of(model.name) for model in candidates[0]])
+        if not chances.any():
+            chances = np.array([model.prior for model in candidates[0]])
+        mixture = _Mixture.of(candidates[0], chances / chances.sum(), draws, seed)
+        used = np.unique([*mixture.chosen, mixture.likeliest])
+        with reproducible_torch():
+            posteriors = [
+                {
+                    i: estimate(models[i].data, self.priors, draws=draws, seed=seed + c, shocks=found.likely_shocks)
+                    for i in used.tolist()
+                }
+                for c, (models, found) in enumerate(zip(candidates, like.posteriors, strict=True))
+            ]
+        found = self._mixed(grids, candidates, posteriors, lasting, mixture)
+        return replace(found, candidates=like.candidates, first_stage_f=strength, curvature=like.curvature)
 
     def _lasting(self, here: NDArray[np.intp]) -> LastingResponse:
         if self.stores is None:
@@ -109,26 +159,23 @@ class Problem:
         self,
         grids: SalesGrids,
         candidates: list[list[CandidateModel]],
-        posteriors: Sequence[list[CategoryPosterior]],
+        posteriors: Sequence[Mapping[int, CategoryPosterior]],
         lasting: list[LastingResponse],
-        strength: Array,
-        chances: Array,
-        draws: int,
-        seed: int,
+        mixture: _Mixture,
     ) -> FittedDemand:
-        """The posterior over all candidate models."""
+        """The posterior over all candidate models; those that no draw is of need not be estimated."""
         category, names = pd.factorize(self.products["category"])
-        models, suspects = candidates[0], suspect_effects(grids)
-        with_deals = np.array([model.remembered is not None for model in models])
-        best = int(np.argmax(np.where(with_deals, chances, -1.0)))
-        # A market has one memory: the likeliest stands for all.
-        weight = np.where(with_deals, 0.0, chances)
-        weight[best] += chances[with_deals].sum()
-        chosen = np.random.default_rng(seed).choice(len(models), size=draws, p=weight)
-        drawn = [_drawn(own, each, chosen, len(suspects)) for own, each in zip(candidates, posteriors, strict=True)]
-        deals = np.zeros((draws, 3, len(self.products)))
+        models, suspects, chosen = candidates[0], suspect_effects(grids), mixture.chosen
+        firsts = [CategoryModel(own[0].data, self.priors) for own in candidates]
+        drawn = [
+            _drawn(own, each, first.layout, chosen, len(suspects))
+            for own, each, first in zip(candidates, posteriors, firsts, strict=True)
+        ]
+        deals = np.zeros((len(chosen), 3, len(self.products)))
         for c, own in enumerate(drawn):
             deals[:, :, category == c] = own.deals
+        likeliest = [each[mixture.likeliest] for each in posteriors]
+        known = [each.get(0, best) for each, best in zip(posteriors, likeliest, strict=True)]
         return FittedDemand(
             products=tuple(self.products["product"]),
             category=category.astype(np.intp),
@@ -137,17 +184,44 @@ class Problem:
             segment_share=np.array([models[0].data.segment_share for models in candidates]),
             effects=effect_names(grids),
             weeks=grids.weeks,
-            posteriors=tuple(replace(each[0], draws=own.common) for each, own in zip(posteriors, drawn, strict=True)),
-            likeliest=tuple(each[int(weight.argmax())] for each in posteriors),
-            candidates={model.name: (model.prior, float(p)) for model, p in zip(models, chances, strict=True)},
+            posteriors=tuple(
+                replace(each, model=first, draws=own.common)
+                for each, first, own in zip(known, firsts, drawn, strict=True)
+            ),
+            likeliest=tuple(likeliest),
+            candidates={},
             lasting=tuple(lasting),
-            remembered=models[best].remembered if chances[with_deals].sum() > 0 else None,
+            remembered=None if mixture.memory is None else models[mixture.memory].remembered,
             deals=deals,
             suspects=tuple(suspects),
             suspected=np.stack([own.suspected for own in drawn], axis=1),
-            first_stage_f=strength,
-            curvature=float(np.clip(chances @ [model.curvature for model in models], 0.0, 1.0)),
+            first_stage_f=np.full(len(names), np.nan),
         )
+
+
+class _Mixture(NamedTuple):
+    """Which of the candidate models each draw is of.
+
+    Attributes:
+        chosen: (M,) number of the model.
+        likeliest: Number of the likeliest one.
+        memory: Number of the model with two responses whose memory the market has; None where none has any weight.
+    """
+
+    chosen: NDArray[np.intp]
+    likeliest: int
+    memory: int | None
+
+    @classmethod
+    def of(cls, models: Sequence[CandidateModel], chances: Array, draws: int, seed: int) -> _Mixture:
+        """Draw M models with these probabilities."""
+        with_deals = np.array([model.remembered is not None for model in models])
+        best = int(np.argmax(np.where(with_deals, chances, -1.0)))
+        # A market has one memory: the likeliest stands for all.
+        weight = np.where(with_deals, 0.0, chances)
+        weight[best] += chances[with_deals].sum()
+        chosen = np.random.default_rng(seed).choice(len(models), size=draws, p=weight)
+        return cls(chosen, int(weight.argmax()), best if chances[with_deals].sum() > 0 else None)
 
 
 def _estimated(
@@ -222,14 +296,20 @@ class _Drawn(NamedTuple):
 
 
 def _drawn(
-    models: list[CandidateModel], found: list[CategoryPosterior], chosen: NDArray[np.intp], suspects: int
+    models: list[CandidateModel],
+    found: Mapping[int, CategoryPosterior],
+    layout: Layout,
+    chosen: NDArray[np.intp],
+    suspects: int,
 ) -> _Drawn:
-    """A category's draws, each of the model chosen for it."""
-    layout, draws = found[0].model.layout, len(chosen)
-    common = np.stack([_in_common(each, layout) for each in found])[chosen, np.arange(draws)]
+    """A category's draws, each of the model chosen for it, in the layout of the first."""
+    draws = len(chosen)
+    common = np.zeros((draws, layout.size))
     suspected, deals = np.zeros((draws, suspects)), np.zeros((draws, 3, layout.product.stop - layout.product.start))
-    for number, (model, each) in enumerate(zip(models, found, strict=True)):
+    for number, each in found.items():
+        model = models[number]
         own, at = chosen == number, each.model.layout
+        common[own] = _in_common(each, layout)[own]
         effects = each.draws[own, at.effects]
         effects, of_deals = np.split(effects, [effects.shape[1] - model.deals], axis=1)
         if model.shown:

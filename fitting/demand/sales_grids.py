@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -115,6 +115,19 @@ class SalesGrids:
             unit_cost=None if cost is None or not _moves(cost) else cost,
             holiday=holiday if holiday is not None and holiday.std() > 0 else None,
             stores=tuple(shop.indexes["store"]),
+        )
+
+    def of_stores(self, names: Collection[str]) -> SalesGrids:
+        """The sales of some of the stores."""
+        own = np.isin(self.stores, list(names))
+        return replace(
+            self,
+            units=self.units[own],
+            price=self.price[own],
+            regular=self.regular[own],
+            sold_out=self.sold_out[own],
+            promotions={kind: share[own] for kind, share in self.promotions.items()},
+            stores=tuple(np.array(self.stores)[own].tolist()),
         )
 
     def met(self, regular: Array) -> Array:

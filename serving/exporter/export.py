@@ -302,8 +302,10 @@ def check(spec: MarketSpec, policy: Policy, seed: int) -> dict[str, Any] | None:
         return None
     held = replace(policy, name="held")  # pyright: ignore[reportArgumentType, reportCallIssue]
     others = {"vs_best_fixed": best_fixed(spec, seed=seed), "vs_own": current_prices(spec)}
-    draws = min(DRAWS, spec.num_draws)
-    compared = compare_draws(spec, [held, *others.values()], draws=draws, episodes=EPISODES, seed=seed)
+    # By sales on which nothing was searched, as the verdict.
+    scored = spec.scored
+    draws = min(DRAWS, scored.num_draws)
+    compared = compare_draws(scored, [held, *others.values()], draws=draws, episodes=EPISODES, seed=seed)
     gains = {key: compared.gain(held.name, other.name).to_dict() for key, other in others.items()}
     return {"draws": draws, "episodes_per_draw": EPISODES, **gains}
 

@@ -23,6 +23,8 @@ MOST = int(os.environ.get("UPLIFT_SHOPS", "1000"))
 SIZES, BOUNDS = (12, 30), ("free", "default")
 SHOPS, FAMILY_SHOPS, QUICK_SHOPS, DEAL_SHOPS = 40, 24, 6, 48
 POINT = 0.01
+# Of what prices were found to gain on half of the stores, or weeks, the share that the others must show.
+HALF_KEPT = 0.6
 
 # Least mean share of the optimum, and most points by which the mean prediction misses the mean realised gain.
 EXOGENOUS = {
@@ -164,6 +166,15 @@ def _register_deals(truth: str) -> None:
     @check("uplift", f"{case}: shops that earn over 1% less than at their current prices", "<=", 1)
     def losing() -> float:
         return float(found()["far_below_own"])
+
+    @check(
+        "uplift",
+        f"{truth}, {FAMILY_SHOPS} shops: gain by the other half of the sales over that by the half that found the prices",
+        ">=",
+        HALF_KEPT,
+    )
+    def half_kept() -> float:
+        return summarise(rows(truth, bounds="default", shops=DEAL_SHOPS)[:FAMILY_SHOPS])["half_kept"]
 
 
 for _truth in DEALS:

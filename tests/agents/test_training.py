@@ -12,11 +12,12 @@ from repricer.agents.algorithms import algorithm, make_policy
 from repricer.agents.base_price import base_of
 from repricer.agents.plan import plan_for
 from repricer.agents.run import learner_view_of
-from repricer.agents.training import choose_device, teacher_of
+from repricer.agents.training import _markets, _validated_in, choose_device, teacher_of
 from repricer.cli import main
 from repricer.envs import Market, rollout
 from repricer.evaluation import exact_value, solve
 from repricer.scenarios import load_scenario
+from repricer.scenarios.sections import Halves, Posterior
 from safetensors import safe_open
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -360,3 +361,20 @@ def test_revenue_with_a_shadow_cost_is_learned_as_revenue_less_that_cost():
     paths = [rollout(spec, run.policy, episodes=16, seed=0).price_path.mean() for run in (low, high)]
     assert paths[1] > paths[0]
     assert best_fixed(dear).price[0] > best_fixed(spec).price[0]
+
+
+def test_what_is_learned_follows_the_half_of_the_sales_that_finds_prices_alone():
+    factor = np.linspace(0.8, 1.3, 16).astype(np.float32)
+    halves = Halves(draws=16, sensitivity=factor[:, None])
+    spec = replace(load_scenario("stationary-logit"), posterior=Posterior(draws=4), halves=halves)
+    plan = plan_for(spec, "ppo", STEPS, 0, FAST)
+    markets = _markets(plan)
+    for view in markets.learner_views:
+        assert view.market.scenario is spec.searched
+        assert view.market.assumed is spec
+    (validated,) = _validated_in(plan, markets)
+    usual = spec.demand.price_sensitivity[0, 0]
+    tried = {round(float(truth.demand.price_sensitivity[0, 0] / usual), 4) for truth in validated.truths}
+    assert tried == {round(float(each), 4) for each in factor[:8]}
+    run = train(spec, steps=STEPS, settings=FAST)
+    assert run.spec is spec

@@ -16,7 +16,7 @@ from repricer.pricing.price_rules.overrides import allowed_path
 from repricer.scenarios import MarketSpec
 from repricer.scenarios.periods import planned_prices
 from repricer.scenarios.price_section import LawSection
-from repricer.scenarios.sections import Promotion
+from repricer.scenarios.sections import Halves, Promotion
 from repricer.serving.price_list.rows import ListError, PriceRow
 
 
@@ -220,3 +220,13 @@ def test_a_list_for_the_european_union_states_prior_prices(dated_market: MarketS
     assert [row.reason for row in rows[2:6]] == [words, words, words, "Because."]
     assert rows[2].lowest_price_30_days == pytest.approx(prior)
     assert rows[0].lowest_price_30_days is not None
+
+
+def test_the_list_states_what_the_half_of_the_sales_expects_that_the_verdict_is_from(dated_market: MarketSpec) -> None:
+    busy = np.repeat([2.0, 0.5], 10)[:, None, None]
+    spec = replace(dated_market, halves=Halves(draws=20, arrivals=busy))
+    found = assess(spec, [], learned=[], draws=20, episodes=2)
+    units = _array(proposed_rows(found), "expected_units").sum()
+    for half, factor in ((spec.scored, 1.0), (spec.searched, 4.0)):
+        own = product_figures(half, found.policy).units.mean.sum()
+        assert own == pytest.approx(factor * units, rel=0.1)

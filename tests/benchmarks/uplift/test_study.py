@@ -33,6 +33,8 @@ def row(seed=0, predicted=0.1, realised=0.12, interval=(0.05, 0.15), share=0.99,
         "share_of_optimum": share,
         "regular_share": share / (1 + realised),
         "own_share": 0.9 * share / (1 + realised),
+        "own_half": 0.08,
+        "other_half": 0.06,
         "earned": earned,
         "refused": False,
         "may_follow_demand": False,
@@ -136,6 +138,8 @@ def test_figures_by_hand():
     # A shop that keeps its current prices cannot lose by the recommendation.
     assert (found["lose_to_regular"], found["lose_to_own"], found["refused"], found["named"]) == (2, 1, 1, 1)
     assert found["far_below_own"] == 2
+    assert (found["own_half"], found["other_half"], found["half_kept"]) == pytest.approx((0.08, 0.06, 0.75))
+    assert summarise([row(0, own_half=0.0, other_half=0.0)])["half_kept"] == 0
 
 
 def test_the_plot_shows_shops_inside_and_outside_their_intervals():
@@ -221,6 +225,7 @@ def test_a_shop_from_its_files_to_its_realised_gain():
     assert found["share_of_optimum"] > found["regular_share"]
     assert found["interval90"][0] <= found["predicted"] <= found["interval90"][1]
     assert found["optimal"] >= found["realised"] > 0
+    assert 0 < found["other_half"] != found["own_half"] > 0
     assert json.loads(json.dumps(found)) == found
 
 
