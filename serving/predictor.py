@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal, NamedTuple
@@ -89,9 +89,9 @@ class PriceAnswer:
         """The answer as plain JSON."""
         return to_builtins(self)
 
-    def to_json(self, more: Mapping[str, Any]) -> bytes:
-        """The answer and more facts as JSON text."""
-        return encode({**vars(self), **more})
+    def to_json(self) -> bytes:
+        """The answer as JSON text."""
+        return encode(self)
 
 
 class PriceRequest(NamedTuple):

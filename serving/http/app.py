@@ -90,7 +90,7 @@ def create_app(
     has_list = settings.price_list is not None
     if settings.price_list is not None:
         routes |= desk_routes(Desk(settings.price_list, lambda: deployment.bundle, decisions))
-    routes |= asset_routes(lambda: deployment.bundle, {route.split()[1] for route in routes})
+    routes |= asset_routes(lambda: deployment.bundle, routes)
     routes |= current_price_routes(deployment, recent, decisions, has_price_list=has_list)
     if has_list:
         routes |= price_list_routes(lambda: deployment.bundle, alone=False)
