@@ -36,7 +36,7 @@ from ..pricing.law import reduction
 from ..pricing.price_rules.overrides import gave_way_by_product
 from .actions import on_sale, ordered, promoted, shown_products
 from .bundle.reading import Bundle
-from .market_state import Reading, State, StateError, read_state, view_of
+from .market_state import CheckedState, State, StateError, read_state, view_of
 from .product_prices import Change, ProductPrice
 from .recurrent_state import MEMORY, split, stacked
 
@@ -97,7 +97,7 @@ class PriceAnswer:
 class PriceRequest(NamedTuple):
     """One checked market state, and the recurrent state of the period before (None without one)."""
 
-    reading: Reading
+    reading: CheckedState
     recurrent: RecurrentState | None
 
 

@@ -67,7 +67,7 @@ class Recent:
             return dict(reversed(self._seen.items()))
 
 
-class Prices:
+class PriceRoutes:
     """Makes decisions and records them before they are returned.
 
     Args:
