@@ -30,7 +30,7 @@ _EPOCHS, _ROUNDS, _EPISODES = 40, 3, 64
 _BETWEEN = (torch.nn.ReLU, torch.nn.Tanh, torch.nn.ELU, torch.nn.LeakyReLU, torch.nn.Dropout, torch.nn.Identity)
 
 
-class _Rows(NamedTuple):
+class _TeacherRows(NamedTuple):
     features: torch.Tensor
     raw: torch.Tensor
 
@@ -80,7 +80,7 @@ def compressed(
     with one_thread(), torch.random.fork_rng(devices=[]):
         for number in range(rounds):
             with torch.no_grad():
-                known = _Rows(log, run.actor(log).clip(-1.0, 1.0))
+                known = _TeacherRows(log, run.actor(log).clip(-1.0, 1.0))
             torch.manual_seed(seed + number)
             actor, tree = fit(run, known, leaves if method == "tree" else size, seed + number)
             student = replace(run, actor=actor.eval(), facts=run.facts | {"name": name})
@@ -142,7 +142,7 @@ def _validated(run: Run, seed: int) -> float:
     return float(found.objective.mean())
 
 
-def _small(run: Run, known: _Rows, size: float, seed: int) -> tuple[Actor, None]:
+def _small(run: Run, known: _TeacherRows, size: float, seed: int) -> tuple[Actor, None]:
     """Two equal hidden layers, as wide as the size allows."""
     inputs, columns = known.features.shape[1], known.raw.shape[1]
     most = size * parameters(run.actor)
@@ -150,7 +150,7 @@ def _small(run: Run, known: _Rows, size: float, seed: int) -> tuple[Actor, None]
     first, middle, last = (torch.nn.Linear(*shape) for shape in ((inputs, width), (width, width), (width, columns)))
     net = torch.nn.Sequential(first, torch.nn.ReLU(), middle, torch.nn.ReLU(), last)
     x, y = (_scale(part) for part in known)
-    scaled = _Rows((known.features - x[0]) / x[1], (known.raw - y[0]) / y[1])
+    scaled = _TeacherRows((known.features - x[0]) / x[1], (known.raw - y[0]) / y[1])
     _imitate(net, scaled, torch.ones(columns), seed)
     with torch.no_grad():  # the scaling becomes part of the outer layers
         first.weight.div_(x[1])
@@ -166,14 +166,14 @@ def _scale(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return values.mean(dim=0), torch.where(deviation > 1e-4, deviation, torch.ones(1))
 
 
-def _imitate(net: torch.nn.Module, rows: _Rows, deviation: torch.Tensor, seed: int) -> None:
+def _imitate(net: torch.nn.Module, rows: _TeacherRows, deviation: torch.Tensor, seed: int) -> None:
     """Least squares, each column in units of its deviation."""
     minimise(
         lambda part: (((net(part.features) - part.raw) / deviation) ** 2).mean(), net.parameters(), rows, _EPOCHS, seed
     )
 
 
-def _tree(run: Run, known: _Rows, leaves: int, seed: int) -> tuple[Actor, DecisionTreeRegressor]:
+def _tree(run: Run, known: _TeacherRows, leaves: int, seed: int) -> tuple[Actor, DecisionTreeRegressor]:
     """A tree that is fitted to the raw action, each column in units of its deviation."""
     mean, deviation = (part.numpy() for part in _scale(known.raw))
     tree = DecisionTreeRegressor(max_leaf_nodes=max(int(leaves), 2), random_state=seed)
@@ -183,7 +183,7 @@ def _tree(run: Run, known: _Rows, leaves: int, seed: int) -> tuple[Actor, Decisi
     return Actor(TreeLayers(tree), None, run.actor.columns), tree
 
 
-def _pruned(run: Run, known: _Rows, size: float, seed: int) -> tuple[Actor, None]:
+def _pruned(run: Run, known: _TeacherRows, size: float, seed: int) -> tuple[Actor, None]:
     """The network without the units of the least weight (L2 norm), trained further."""
     actor = copy.deepcopy(run.actor)
     linear = _chain(actor)

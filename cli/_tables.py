@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..planning.shop_files import TABLES, Layout, import_files
+from ..planning.shop_files import TABLES, FileLayout, import_files
 from ._options import FILE, check_there
 
 if TYPE_CHECKING:
@@ -32,14 +32,14 @@ class _Source(click.ParamType):
 
 
 def mapping_option(function: Callable[..., None]) -> Callable[..., None]:
-    """Add the options of a `Layout`; the command receives it as `mapping`, None where none is given."""
+    """Add the options of a `FileLayout`; the command receives it as `mapping`, None where none is given."""
 
     @functools.wraps(function)
     def with_layout(
         mapping: Path | None, allow_column: tuple[str, ...], drop_column: tuple[str, ...], **options: Any
     ) -> None:
         given = mapping or allow_column or drop_column
-        function(mapping=Layout(mapping, allow_column, drop_column) if given else None, **options)
+        function(mapping=FileLayout(mapping, allow_column, drop_column) if given else None, **options)
 
     for name, text in {
         "--drop-column": "Column that is not looked at, such as one with personal data; may be repeated.",
@@ -64,7 +64,9 @@ def file_options(function: Callable[..., None]) -> Callable[..., None]:
     return with_paths
 
 
-def given_tables(dataset: Path | None, paths: Mapping[str, Source], mapping: Layout | None) -> tuple[StoredTables, int]:
+def given_tables(
+    dataset: Path | None, paths: Mapping[str, Source], mapping: FileLayout | None
+) -> tuple[StoredTables, int]:
     """The tables of an imported folder or of files, read as they are needed, and the number of rejected rows."""
     from ..data import DataError, scan_tables
 

@@ -9,7 +9,7 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from ..planning.shop_files import Layout
+from ..planning.shop_files import FileLayout
 from ._options import FILE, Number, count_option, gone_option, json_option, output, tables_options
 from ._tables import file_options, given_tables, mapping_option
 
@@ -35,7 +35,12 @@ if TYPE_CHECKING:
 @tables_options
 @json_option
 def command(
-    dataset: Path | None, paths: dict[str, Path], mapping: Layout | None, top: int, false_alarms: float, as_json: bool
+    dataset: Path | None,
+    paths: dict[str, Path],
+    mapping: FileLayout | None,
+    top: int,
+    false_alarms: float,
+    as_json: bool,
 ) -> None:
     """Detect spikes, level shifts and trend changes in DATASET or in files.
 

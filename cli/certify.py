@@ -129,13 +129,13 @@ def _by_holdout(
     from ..planning.experiments.rollout import rollout
     from ..planning.experiments.rollout_service import ask, certificate_body, money_and_arms, switches
     from ..scenarios import load_scenario
-    from ..serving.http.slots import Draws
+    from ..serving.http.slots import ArmAssignment
 
     spec, sales = load_scenario(market), load_tables(tables).sales
     money, held = money_and_arms(spec, sales, sales if decisions is None else decided(decisions))
     if since is not None:
         held.loc[held.index < since] = np.nan
-    draws = np.array([Draws(seed).number(store) for store in money.columns])
+    draws = np.array([ArmAssignment(seed).number(store) for store in money.columns])
     looks = rollout(money.to_numpy(float), held.to_numpy(float), plan, draws)
     facts: dict[str, Any] = {"looks": len(looks), "analysis": plan.digest}
     if not looks:

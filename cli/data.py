@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..atomic import write_new, write_whole
-from ..planning.shop_files import Layout, import_files
+from ..planning.shop_files import FileLayout, import_files
 from ..privacy.encryption import ENDING, secret
 from ._options import FILE, OUT, Number, emit, json_option, show, tables_options
 from ._tables import file_options, given_tables, mapping_option, scratch_folder
@@ -57,7 +57,9 @@ for _one in (alarms, budget, decrypt, encrypt, erase, rotate, sentiment):
 @_without_flagged
 @json_option
 @click.pass_context
-def check(context: click.Context, paths: dict[str, Source], mapping: Layout | None, as_json: bool, **how: Any) -> None:
+def check(
+    context: click.Context, paths: dict[str, Source], mapping: FileLayout | None, as_json: bool, **how: Any
+) -> None:
     """Report what an import would keep and reject; exit code 2 if it would reject a row."""
     key = secrets.token_bytes(32)
     report = import_files(paths, mapping, key, scratch_folder(), **how)
@@ -85,7 +87,7 @@ def check(context: click.Context, paths: dict[str, Source], mapping: Layout | No
 @json_option
 def import_(
     paths: dict[str, Source],
-    mapping: Layout | None,
+    mapping: FileLayout | None,
     out: Path,
     key_file: Path | None,
     encrypt: bool,
@@ -160,7 +162,7 @@ def mapping_(paths: dict[str, Source], out: Path | None, as_json: bool) -> None:
 @tables_options
 @json_option
 def summary(
-    dataset: Path | None, paths: dict[str, Source], mapping: Layout | None, plot: Path | None, as_json: bool
+    dataset: Path | None, paths: dict[str, Source], mapping: FileLayout | None, plot: Path | None, as_json: bool
 ) -> None:
     """Summarise the sales of DATASET, a folder made by `repricer data import`, or of files."""
     from ..data import check_plot_path, plot_summary, sales_summary

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..atomic import write_new, write_whole
-from ..planning.shop_files import Layout
+from ..planning.shop_files import FileLayout
 from ..privacy.encryption import change_folder, kept_file, secret
 from ._options import FILE, check_there, confirm, json_option, output, tables_options, yes_option
 from ._tables import file_options, mapping_option
@@ -77,7 +77,7 @@ def rotate(
     tables: Path,
     key_file: Path | None,
     paths: dict[str, Path],
-    mapping: Layout | None,
+    mapping: FileLayout | None,
     kept: tuple[Path, ...],
     yes: bool,
     as_json: bool,

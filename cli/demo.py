@@ -9,7 +9,7 @@ import click
 
 from ..atomic import write_whole
 from ..planning.cycle.config import Cycle
-from ..planning.cycle.register import MARKET, RUN, Place
+from ..planning.cycle.register import MARKET, RUN, CyclePlace
 from ..planning.cycle.stages import (
     BUNDLE,
     COMPARISON,
@@ -50,7 +50,7 @@ def command(out: Path, steps: int, episodes: int, seed: int, verbose: bool, as_j
     compile_ahead()
     tell = (lambda _: None) if as_json else say
     stages = Stages(out, {"steps": steps, "episodes": episodes, "seed": seed}, tell, details=verbose)
-    cycle, place = _cycle(out, steps, episodes, seed), Place(out)
+    cycle, place = _cycle(out, steps, episodes, seed), CyclePlace(out)
     key_file = out / "tables.key"
     stages.run("data", "Import and clean a grocer's sales", lambda: import_stage(cycle, out, key_file))
     title = "Fit demand, price response, trend, segments and recommender"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ..data import Tables
-    from ..planning.experiments.experiment import Experiment, Plan
+    from ..planning.experiments.experiment import Experiment, PlannedExperiment
 
 _DESIGNS = ("stores", "switchback", "both")
 _SHOWN = 12
@@ -96,7 +96,7 @@ def plan(
     output(as_json, document, *(part for zone, one in found.items() for part in _shown(one, out / zone)))
 
 
-def _document(plan: Plan, folder: Path) -> dict[str, Any]:
+def _document(plan: PlannedExperiment, folder: Path) -> dict[str, Any]:
     """A plan as --json prints it."""
     from msgspec import to_builtins
 
@@ -144,7 +144,7 @@ def _shown(experiment: Experiment, folder: Path) -> Iterator[Table | str]:
     yield f"{len(experiment.calendar):,} prices in {folder / 'calendar.csv'}; the plan's hash is {fixed.digest}"
 
 
-def _summary(plan: Plan) -> Iterator[str]:
+def _summary(plan: PlannedExperiment) -> Iterator[str]:
     """What a manager asks of a plan, a line each."""
     worth, cost, drawn = plan.worth, plan.worth["cost"], "store"
     if plan.design != "stores":

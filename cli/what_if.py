@@ -13,7 +13,7 @@ from ._options import FILE, OUT, check_table_path, draws_option, figures_table, 
 from ._tables import read_frame
 
 if TYPE_CHECKING:
-    from ..evaluation import WhatIf
+    from ..evaluation import TriedPrices
 
 _GROUPS = ("category", "brand", "zone", "product", "week")
 _SHOWN = 10
@@ -86,7 +86,7 @@ def _brands(path: Path | None) -> dict[str, str]:
     return {str(key): str(brand) for brands in named for key, brand in brands.items()}
 
 
-def _table(found: WhatIf, by: str) -> Table:
+def _table(found: TriedPrices, by: str) -> Table:
     from rich.markup import escape
 
     figures = [*(f"{name}{part}" for name in _MEASURES for part in ("", " change")), "from other prices"]

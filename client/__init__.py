@@ -3,7 +3,7 @@
 Needs neither torch nor the server; without a bundle, the standard library alone.
 """
 
-from .answers import Priced, RefusedError, UnansweredError
+from .answers import AnsweredPrices, RefusedError, UnansweredError
 from .price_client import PriceClient
 
-__all__ = ["PriceClient", "Priced", "RefusedError", "UnansweredError"]
+__all__ = ["AnsweredPrices", "PriceClient", "RefusedError", "UnansweredError"]

@@ -34,7 +34,7 @@ class UnansweredError(OSError):
 
 
 @dataclass(frozen=True)
-class Priced:
+class AnsweredPrices:
     """The answer for one market state.
 
     Attributes:
@@ -46,7 +46,7 @@ class Priced:
 
     Example:
         >>> answer = {"request_id": "7", "prices": [{"product": "tea", "price": 3.5}]}
-        >>> priced = Priced("last-known", answer, "the service does not answer", 12.0)
+        >>> priced = AnsweredPrices("last-known", answer, "the service does not answer", 12.0)
         >>> priced.prices, priced.request_id
         ({'tea': 3.5}, None)
     """

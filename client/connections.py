@@ -39,7 +39,7 @@ class Request(NamedTuple):
     headers: tuple[tuple[str, str], ...] = ()
 
 
-class Reply(NamedTuple):
+class HttpReply(NamedTuple):
     """What was answered."""
 
     status: int
@@ -94,7 +94,7 @@ class Connections:
         self._lock, self._idle = threading.Lock(), list[HTTPConnection]()
         self._threads = ThreadPoolExecutor(_MOST_TOGETHER, "price-client")
 
-    def ask(self, request: Request, seconds: float) -> Reply:
+    def ask(self, request: Request, seconds: float) -> HttpReply:
         """The answer to a request.
 
         Args:
@@ -126,7 +126,7 @@ class Connections:
                 connection.close()
             self._idle.clear()
 
-    def _exchanged(self, request: Request, seconds: float, exchange: _Exchange) -> Reply:
+    def _exchanged(self, request: Request, seconds: float, exchange: _Exchange) -> HttpReply:
         connection = self._connected(seconds)
         try:
             # One that took too long to open is not used: nobody waits for its answer.
@@ -135,7 +135,7 @@ class Connections:
             headers = {**self._headers, **dict(request.headers)}
             connection.request(request.method, self._path + request.path, request.body, headers)
             response = connection.getresponse()
-            reply = Reply(response.status, response.read())
+            reply = HttpReply(response.status, response.read())
             is_kept = not response.will_close
         except BaseException:
             exchange.ends()

@@ -12,7 +12,7 @@ from typing import Any, get_args
 from ..serving.bundle.files import manifest_at
 from ..serving.bundle.reading import DriftAlarm, load_bundle
 from ..serving.documents import FilePath
-from ..serving.http.slots import Draws, Slots, answered
+from ..serving.http.slots import ArmAssignment, Slots, answered
 from ..serving.market_state import State, StateError
 from ..serving.predictor import Fallback, Predictor, fallback_policy
 from .answers import RefusedError
@@ -37,7 +37,7 @@ class LocalPrices:
         self._drift = DriftAlarm(bundle.seen.names)
         self._policy = Predictor(bundle)
         self._fallbacks = {name: Predictor(bundle, fallback_policy(name, bundle)) for name in get_args(Fallback)}
-        self._draws = Draws(0)
+        self._draws = ArmAssignment(0)
 
     def is_at(self, path: FilePath) -> bool:
         """Whether the bundle at a path is still this one."""
@@ -68,8 +68,8 @@ class LocalPrices:
         slots = Slots(self._policy, fallback, self._drift)
         return replace(slots, holdout=switches.holdout, killed=switches.killed)
 
-    def _draws_of(self, switches: Switches | None) -> Draws:
+    def _draws_of(self, switches: Switches | None) -> ArmAssignment:
         """As the service draws arms: a named market stays in its own."""
         if switches is not None and switches.seed != self._draws.seed:
-            self._draws = Draws(switches.seed)
+            self._draws = ArmAssignment(switches.seed)
         return self._draws

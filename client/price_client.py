@@ -13,8 +13,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .answers import Priced, RefusedError, Source, UnansweredError
-from .connections import BusyError, Connections, Reply, Request, UnreachableError
+from .answers import AnsweredPrices, RefusedError, Source, UnansweredError
+from .connections import BusyError, Connections, HttpReply, Request, UnreachableError
 from .last_known import LastKnown
 from .switches import Switches, switches_of
 
@@ -102,7 +102,7 @@ class PriceClient:
         with self._counting:
             return dict(self._counts)
 
-    def price(self, state: Mapping[str, Any]) -> Priced:
+    def price(self, state: Mapping[str, Any]) -> AnsweredPrices:
         """Prices for one market state, within the time-out.
 
         Args:
@@ -127,7 +127,7 @@ class PriceClient:
                     raise self._unanswered(str(error)) from error
             else:
                 self._last.keep(state, answer)
-                priced = Priced("service", answer, "", 0.0)
+                priced = AnsweredPrices("service", answer, "", 0.0)
         with self._counting:
             self._counts[priced.source] += 1
         if priced.source != "service":
@@ -175,16 +175,16 @@ class PriceClient:
             raise RefusedError(reply.status, line)
         raise UnreachableError(f"status {reply.status}: {line}")
 
-    def _at_hand(self, state: Mapping[str, Any], reason: str, key: str) -> Priced | None:
+    def _at_hand(self, state: Mapping[str, Any], reason: str, key: str) -> AnsweredPrices | None:
         """An answer in the place of the service's, None where nothing may stand for it. Raises RefusedError."""
         local, switches, now = self._local, self._switches, time.monotonic()
         if local is not None and (switches is None or switches.allows(local.digest)):
             age = float("inf") if switches is None else now - switches.heard
-            return Priced("local", local.price(state, switches, f"local-{key}"), reason, age)
+            return AnsweredPrices("local", local.price(state, switches, f"local-{key}"), reason, age)
         known = self._last.find(state)
         if known is None or (switches is not None and not switches.stands_behind(known.answer)):
             return None
-        return Priced("last-known", known.answer, reason, now - known.given)
+        return AnsweredPrices("last-known", known.answer, reason, now - known.given)
 
     def _unanswered(self, reason: str) -> UnansweredError:
         local, switches = self._local, self._switches
@@ -258,7 +258,7 @@ def _json(state: Mapping[str, Any]) -> bytes:
         raise RefusedError(422, f"state must be plain data of finite numbers; got {error}; fix it") from None
 
 
-def _object(reply: Reply) -> dict[str, Any]:
+def _object(reply: HttpReply) -> dict[str, Any]:
     """The JSON object of an answer. Raises UnreachableError: what answers otherwise is not the service."""
     try:
         found = json.loads(reply.body)

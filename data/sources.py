@@ -177,7 +177,7 @@ def _table(url: str) -> Part:
 # Tables of PostgreSQL and DuckDB, read in batches.
 
 
-class _Blocks(io.RawIOBase):
+class _BlockStream(io.RawIOBase):
     """Blocks of bytes as a stream."""
 
     def __init__(self, blocks: Iterator[Any]) -> None:
@@ -218,7 +218,7 @@ def copied(url: str, *, head: bool = False) -> Iterator[io.BufferedReader]:
             cursor.execute("set synchronize_seqscans = off")
             cursor.execute("set datestyle = 'ISO'")
             with cursor.copy(select) as blocks:
-                yield io.BufferedReader(_Blocks(iter(blocks)), 1 << 20)
+                yield io.BufferedReader(_BlockStream(iter(blocks)), 1 << 20)
                 # Of a header, the end is not read; the connection is not free before.
                 collections.deque(blocks, maxlen=0)
     except psycopg.Error as error:

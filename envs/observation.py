@@ -33,7 +33,7 @@ class Simulated(NamedTuple):
     rivals: Rivals
 
 
-class Place(NamedTuple):
+class StatePlace(NamedTuple):
     """Where a quantity stands in the state.
 
     Attributes:
@@ -46,13 +46,13 @@ class Place(NamedTuple):
     write: Callable[[MarketState, MarketSpec, Array], None] | None = None
 
 
-def _own(name: str, write: Callable[[MarketState, MarketSpec, Array], None] | None = None) -> Place:
+def _own(name: str, write: Callable[[MarketState, MarketSpec, Array], None] | None = None) -> StatePlace:
     """The property of `MarketState` of the same name."""
     getattr(MarketState, name)
-    return Place(lambda market: getattr(market.state, name), write)
+    return StatePlace(lambda market: getattr(market.state, name), write)
 
 
-def _lane(name: str, row: int) -> Place:
+def _lane(name: str, row: int) -> StatePlace:
     """A row of `MarketState.lanes`."""
 
     def write(state: MarketState, spec: MarketSpec, values: Array) -> None:
@@ -101,17 +101,17 @@ PLACES = {
     "on_hand": _lane("on_hand", ON_HAND),
     "on_order": _own("on_order", _order),
     "last_units": _lane("last_units", LAST_UNITS),
-    "competitor_price": Place(lambda market: market.rivals.seen(market.state).T, _rival),
+    "competitor_price": StatePlace(lambda market: market.rivals.seen(market.state).T, _rival),
     "regime": _own("regime"),
     "loyalty": _own("loyalty", _loyal),
     # Only learning rivals have one, see `rivals.offer_view`.
-    "memory": Place(lambda market: None),
-    "changes": Place(_changes),
-    "periods_since_change": Place(_since_change),
-    "lowest_price_30_days": Place(_lowest),
-    "prior_price": Place(_prior),
-    "capacity": Place(lambda market: None if market.spec.capacity is None else market.state.capacity),
-    "due": Place(lambda market: market.state.due[..., : market.catalogue.due_periods]),
+    "memory": StatePlace(lambda market: None),
+    "changes": StatePlace(_changes),
+    "periods_since_change": StatePlace(_since_change),
+    "lowest_price_30_days": StatePlace(_lowest),
+    "prior_price": StatePlace(_prior),
+    "capacity": StatePlace(lambda market: None if market.spec.capacity is None else market.state.capacity),
+    "due": StatePlace(lambda market: market.state.due[..., : market.catalogue.due_periods]),
 }
 check_complete("envs.observation", "a place in the state", QUANTITIES, PLACES)
 

@@ -20,7 +20,7 @@ from .policies import POLICY_NAMES, named_policy
 from .price_log import LogRecorder, PriceLog, read_log
 from .sales import SalesRecorder
 from .stress import StressRow, StressTable, stress_table
-from .what_if import WhatIf, what_if
+from .what_if import TriedPrices, what_if
 
 __all__ = [
     "POLICY_NAMES",
@@ -40,7 +40,7 @@ __all__ = [
     "StressRow",
     "StressTable",
     "SurrogateTree",
-    "WhatIf",
+    "TriedPrices",
     "Without",
     "Yardstick",
     "audit",

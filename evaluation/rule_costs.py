@@ -204,7 +204,7 @@ def rule_costs(
         check_draws(spec, draws)
     count = len(draw_numbers(spec, draws)) if spec.num_draws else 0
     numbers = sorted(np.random.default_rng(seed).choice(spec.num_draws or 1, count, replace=False).tolist())
-    present, shop = rules_of(spec), _Shop(spec, numbers)
+    present, shop = rules_of(spec), _RuledMarket(spec, numbers)
     groups = {name: found for name, rules in GROUPS.items() if len(found := frozenset(rules) & {*present}) > 1}
     sets = {rule: frozenset({rule}) for rule in present} | groups | {ALL: frozenset(present)}
     best = shop.best_without([frozenset(), *sets.values()], progress)
@@ -275,7 +275,7 @@ class _Best(NamedTuple):
     money: Array
 
 
-class _Shop:
+class _RuledMarket:
     """The best prices of a market under its rules or some of them, and their money.
 
     A component of products shares no customers with another, nor any rule.
@@ -524,7 +524,7 @@ def _no_choice(spec: MarketSpec) -> tuple[NoChoice, ...]:
     return tuple(found)
 
 
-def _cost(shop: _Shop, best: dict[frozenset[str], _Best], name: str, lifted: frozenset[str]) -> RuleCost:
+def _cost(shop: _RuledMarket, best: dict[frozenset[str], _Best], name: str, lifted: frozenset[str]) -> RuleCost:
     base, other = best[frozenset()], best[lifted]
     gained = (other.money - base.money).sum(axis=-1)
     means, ends = gained.mean(axis=1).tolist(), np.quantile(gained, ENDS, axis=1, method=METHOD).T.tolist()
@@ -536,7 +536,7 @@ def _cost(shop: _Shop, best: dict[frozenset[str], _Best], name: str, lifted: fro
     return RuleCost(name, tuple(sorted(lifted)), says, products=products, extrapolated=unknown, **figures)
 
 
-def _bound(shop: _Shop, base: _Best, other: _Best, lifted: frozenset[str]) -> tuple[BoundProduct, ...]:
+def _bound(shop: _RuledMarket, base: _Best, other: _Best, lifted: frozenset[str]) -> tuple[BoundProduct, ...]:
     """The products whose price or discount changes, and those whose price lies at the bound of a rule."""
     far = np.abs(other.price / base.price - 1)
     paid = np.abs(other.discount - base.discount).max(axis=1) > SAME

@@ -34,7 +34,7 @@ _CHANGE = re.compile(r"(?P<size>[+-]\s*(?:\d+\.?\d*|\.\d+))\s*(?P<percent>%?)")
 
 
 @dataclass(frozen=True)
-class WhatIf:
+class TriedPrices:
     """What prices to try would sell and earn in a market, or in those of several zones.
 
     Attributes:
@@ -111,7 +111,7 @@ def what_if(
     brands: Mapping[str, str] | None = None,
     draws: int | None = None,
     source: str = "prices",
-) -> WhatIf:
+) -> TriedPrices:
     """What a fitted market would sell and earn at other prices, against the planned ones.
 
     Expected units are those of `envs.expected_units` under each posterior draw, with ample stock; customers' reference
@@ -149,7 +149,7 @@ def what_if(
     lines = [line for zone, spec in markets.items() for line in _warnings(zone, spec, tried[zone], source)]
     together = {name: np.concatenate([part[name] for part in parts], axis=-1) for name in parts[0]}
     currency = next(iter(markets.values())).market.currency
-    return WhatIf(pd.concat(rows, ignore_index=True), together, currency, tuple(lines))
+    return TriedPrices(pd.concat(rows, ignore_index=True), together, currency, tuple(lines))
 
 
 def _typed_prices(markets: Mapping[str, MarketSpec], prices: Prices, source: str) -> dict[str, Array]:

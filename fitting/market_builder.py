@@ -24,7 +24,7 @@ from ..scenarios.sections import (
     DemandSection,
     MarketSection,
     Products,
-    Promotion,
+    PromotionSection,
     RecommendationSection,
     ReferencePrice,
     Stock,
@@ -156,7 +156,7 @@ def check_rules(assumptions: Assumptions, *charged: ChargedPrices) -> None:
 
 
 def _arrivals_and_choice(
-    models: FittedModels, now: DemandAtRegular, promotion: Promotion | None
+    models: FittedModels, now: DemandAtRegular, promotion: PromotionSection | None
 ) -> tuple[Arrivals, DemandSection]:
     """Customers and their choice: at planned prices and promotions, they buy the forecasts.
 
@@ -369,7 +369,7 @@ def unique_names(products: pd.DataFrame) -> pd.Series:
     return products["name"].where(~shared, products["name"] + " (" + products["product"] + ")")
 
 
-def _at_plan(models: FittedModels, sensitivity: Array, promotion: Promotion | None) -> tuple[Array, Array]:
+def _at_plan(models: FittedModels, sensitivity: Array, promotion: PromotionSection | None) -> tuple[Array, Array]:
     """(T, K, N) utility added by planned prices and promotions, as the policy `historical` plays them, and (T, N) log
     units that buyers take more, or less, at them.
     """
@@ -410,13 +410,13 @@ def _recommendation(models: FittedModels, assumptions: Assumptions) -> Recommend
     return RecommendationSection(lift=np.array(lift), candidates=models.candidates, affinity=models.affinity)
 
 
-def _promotion(models: FittedModels, products: Products, assumptions: Assumptions) -> Promotion | None:
+def _promotion(models: FittedModels, products: Products, assumptions: Assumptions) -> PromotionSection | None:
     """Displays and mailers as a decision, for as many products as the shop usually promoted."""
     shown = models.demand.usual_display
     if models.current_promotion is None or shown is None:
         return None
     usual_revenue = products.net(models.regular_price) * models.forecast.mean(axis=0)
-    return Promotion(
+    return PromotionSection(
         lift=np.maximum(shown.mean(axis=0), 0.0)[models.demand.category],
         cost=assumptions.promotion_cost_share * usual_revenue,
         max_products=max(1, round(float((models.current_promotion > 0.5).sum(axis=1).mean()))),

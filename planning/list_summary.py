@@ -22,7 +22,14 @@ from ..pricing.wording import rule_words
 from ..scenarios import MarketSpec
 from ..scenarios.periods import planned_prices, simulated_prices
 from ..serving.price_list.rows import PriceRow
-from ..serving.price_list.summary import Estimate, ListSummary, PastRow, ProductSummary, ZoneSummary, proposal_of
+from ..serving.price_list.summary import (
+    ListSummary,
+    PastRow,
+    PosteriorEstimate,
+    ProductSummary,
+    ZoneSummary,
+    proposal_of,
+)
 from .price_list import charged_by
 
 _SAME, _AT = 5e-4, 1e-4
@@ -88,8 +95,8 @@ def _zone(part: ListPart) -> ZoneSummary:
         zone=part.label,
         verdict=found.headline,
         metric=found.metric,
-        gain=None if relative is None else Estimate(*relative),
-        amount=Estimate(gain.mean, *gain.interval90) if found.recommendation.change else None,
+        gain=None if relative is None else PosteriorEstimate(*relative),
+        amount=PosteriorEstimate(gain.mean, *gain.interval90) if found.recommendation.change else None,
         changed=changed,
         # As the verdict counts them, where it does.
         at_bound=sum(bool({*rules} - {_STEP}) for rules in bounds) if at_bounds is None else at_bounds.elsewhere,
@@ -139,7 +146,7 @@ def _products(part: ListPart, seed: int) -> list[ProductSummary]:
     ]
 
 
-def _changes(found: Assessment, price: Floats, seed: int) -> dict[str, list[Estimate]]:
+def _changes(found: Assessment, price: Floats, seed: int) -> dict[str, list[PosteriorEstimate]]:
     """What the list changes of the units, revenue and profit of each product over all its periods, with the intervals of the
     expected change over the draws: both lists meet the same draws and customers.
     """
@@ -147,11 +154,11 @@ def _changes(found: Assessment, price: Floats, seed: int) -> dict[str, list[Esti
     planned = planned_prices(spec)
     new = _totals(spec.scored, charged_by(spec, found.policy, price), price, seed)
     current = _totals(spec.scored, found.candidates[0].policy, planned, seed)
-    changes = dict[str, list[Estimate]]()
+    changes = dict[str, list[PosteriorEstimate]]()
     for name, expected, came in (("units", 0, 0), ("revenue", 3, 1), ("profit", 4, 2)):
         pairs = [new[expected], current[expected], new[came], current[came]]
         gains = [Gain.of(*(part[..., n] for part in pairs)) for n in range(price.shape[1])]
-        changes[name] = [Estimate(gain.mean, *gain.interval90) for gain in gains]
+        changes[name] = [PosteriorEstimate(gain.mean, *gain.interval90) for gain in gains]
     return changes
 
 
@@ -166,7 +173,7 @@ def _totals(spec: MarketSpec, policy: object, price: Floats, seed: int) -> Float
     return totals
 
 
-def _costs_of_leaving(found: Assessment, price: Floats) -> list[Estimate] | None:
+def _costs_of_leaving(found: Assessment, price: Floats) -> list[PosteriorEstimate] | None:
     """What all products together are expected to earn less if one keeps its current prices, for each, in the objective; None
     where the market has no closed form, or too many products.
     """
@@ -185,7 +192,7 @@ def _costs_of_leaving(found: Assessment, price: Floats) -> list[Estimate] | None
     less = spec.products.net(listed.price - price)
     whole = value.money_by_draw(listed, extra_cost=less).sum(axis=-1)
     left = np.flatnonzero((np.abs(listed.price / own.price - 1) > _SAME).any(axis=0))
-    costs = [Estimate(0.0, 0.0, 0.0)] * count
+    costs = [PosteriorEstimate(0.0, 0.0, 0.0)] * count
     for products in np.array_split(left, max(1, len(left) * price.size // _AT_ONCE)):
         if not len(products):
             continue
@@ -194,5 +201,5 @@ def _costs_of_leaving(found: Assessment, price: Floats) -> list[Estimate] | None
         costs_by_draw = whole[:, None] - value.money_by_draw(plans, extra_cost=less).sum(axis=-1)
         low, high = np.quantile(costs_by_draw, ENDS, axis=0, method=METHOD)
         for place, n in enumerate(products.tolist()):
-            costs[n] = Estimate(float(costs_by_draw[:, place].mean()), float(low[place]), float(high[place]))
+            costs[n] = PosteriorEstimate(float(costs_by_draw[:, place].mean()), float(low[place]), float(high[place]))
     return costs

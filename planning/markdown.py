@@ -146,7 +146,7 @@ def plan_markdown(
     terms = terms or Terms()
     season = _season(spec, until, start)
     items = leftovers(spec, stock, terms)
-    planner = _Planner(_stocked(season, items), items, terms, seed, on_step or (lambda _: None))
+    planner = _SchedulePlanner(_stocked(season, items), items, terms, seed, on_step or (lambda _: None))
     for _ in range(_ROUNDS):
         planner.sweep()
         if not planner.fell_short():
@@ -191,7 +191,7 @@ def _season_sales(spec: MarketSpec, policies: Sequence[Policy], markets: list[Ma
     return np.concatenate(totals, axis=1)
 
 
-class _Planner:
+class _SchedulePlanner:
     """The schedules while they are planned."""
 
     def __init__(

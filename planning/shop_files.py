@@ -28,7 +28,7 @@ TABLES = {
 
 
 @dataclass(frozen=True)
-class Layout:
+class FileLayout:
     """How files are laid out.
 
     Attributes:
@@ -63,7 +63,7 @@ class Layout:
 
 def import_files(
     paths: Mapping[str, Source],
-    mapping: Layout | None,
+    mapping: FileLayout | None,
     key: bytes,
     folder: Path,
     *,

@@ -142,7 +142,7 @@ class TwoBound(_Rule):
 
 
 @dataclass(frozen=True)
-class Cycle(_Rule):
+class EdgeworthCycle(_Rule):
     """Lowers its own last price by a step while that lies in (low, high], else charges `high`; all in currency per unit.
 
     A rival that answers the last period's price charges what follows from one's own last price: this undercuts it.
@@ -221,7 +221,7 @@ _BUILT_IN: dict[str, tuple[str, Callable[..., Policy]]] = {
     "undercut": ("undercut:STEP or undercut:PERCENT%", _undercut),
     "match": ("match", lambda: Match()),
     "two-bound": ("two-bound:LOW:HIGH:STEP", _numbers(TwoBound)),
-    "cycle": ("cycle:LOW:HIGH:STEP", _numbers(Cycle)),
+    "cycle": ("cycle:LOW:HIGH:STEP", _numbers(EdgeworthCycle)),
     "edgeworth": ("edgeworth:STEP", _numbers(Edgeworth)),
     "learning": ("learning:STEP", _numbers(DerivativeFollower)),
 }

@@ -25,7 +25,7 @@ from .sections import (
     Observed,
     Posterior,
     Products,
-    Promotion,
+    PromotionSection,
     RecommendationSection,
     ReferencePrice,
     Regimes,
@@ -57,7 +57,7 @@ class MarketDescription:
     stock: Stock = value("section", default_factory=Stock)
     express: Express | None = value("section", default=None)
     competitors: Competitors | None = value("section", default=None)
-    promotion: Promotion | None = value("section", default=None)
+    promotion: PromotionSection | None = value("section", default=None)
     reference_price: ReferencePrice | None = value("section", default=None)
     recommendation: RecommendationSection | None = value("section", default=None)
     loyalty: Loyalty | None = value("section", default=None)

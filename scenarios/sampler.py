@@ -27,7 +27,7 @@ from .sections import (
     Loyalty,
     MarketSection,
     Products,
-    Promotion,
+    PromotionSection,
     RecommendationSection,
     ReferencePrice,
     Regimes,
@@ -308,8 +308,8 @@ def _competitors(shop: _Shop, generator: Generator) -> Competitors:
     )
 
 
-def _promotion(shop: _Shop, generator: Generator) -> Promotion:
-    return Promotion(
+def _promotion(shop: _Shop, generator: Generator) -> PromotionSection:
+    return PromotionSection(
         lift=generator.uniform(0.2, 1.0, (shop.segments, 1)) * shop.utility,
         cost=shop.price * shop.units * 0.05,
         max_products=1 + shop.products // 5,

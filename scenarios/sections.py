@@ -143,7 +143,7 @@ class Competitors:
 
 
 @dataclass(frozen=True)
-class Promotion:
+class PromotionSection:
     """The effect of promotions (display, mailer), which the action's promotion scores select."""
 
     lift: Array = array("KN", "utility added while on promotion", 0, 20)

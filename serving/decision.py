@@ -15,6 +15,21 @@ Chance = float | Mapping[str, float]
 """A probability; by product where it differs."""
 
 
+@dataclass
+class Priced(PriceAnswer):
+    """The answer for one market state, and how it came about.
+
+    Attributes:
+        request_id: Names the decision.
+        arm: "policy", "canary" for a newer bundle on trial, or "fallback" by holdout or kill switch.
+        warnings: One line for each feature outside the range that the policy saw in training.
+    """
+
+    request_id: str
+    arm: str
+    warnings: list[str]
+
+
 @dataclass(frozen=True)
 class Decision:
     """One answered state.
@@ -36,7 +51,8 @@ class Decision:
 
     def to_json(self, request_id: str) -> bytes:
         """The answer as it is returned, as JSON."""
-        return self.answer.to_json({"request_id": request_id, "arm": self.arm, "warnings": self.warnings})
+        answered = Priced(**vars(self.answer), request_id=request_id, arm=self.arm, warnings=self.warnings)
+        return answered.to_json()
 
 
 def preview(predictor: Predictor, arm: str, state: State) -> tuple[ObservedMarkets, Decision]:

@@ -30,6 +30,8 @@ T = TypeVar("T", bound=Struct)
 FilePath = str | os.PathLike[str]
 Name = Annotated[str, Meta(min_length=1, max_length=200, extra={"printable": True})]
 """A name that every database can hold."""
+SCHEMA_REFERENCE = "#/components/schemas/{name}"
+"""How an OpenAPI document refers to one of its schemas."""
 _REFUSED = (msgspec.ValidationError, UnicodeEncodeError, ValueError, TypeError)
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 80
@@ -387,12 +389,16 @@ def shown(value: Any) -> str:
     return _short.repr(value)
 
 
-def schemas(*kinds: type[Any]) -> dict[str, Any]:
-    """The JSON schemas of structs or data classes and of all that they hold, by name, for the
-    components of an OpenAPI document.
+def schemas(kinds: Sequence[Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The JSON schemas of types, and those of the structs and data classes that they hold by name, which are components
+    of an OpenAPI document.
+
+    Example:
+        >>> schemas([list[int]])
+        ([{'type': 'array', 'items': {'type': 'integer'}}], {})
     """
-    found = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")[1]
-    for own in found.values():
-        if "description" in own:
-            own["description"] = cleandoc(own["description"])
-    return found
+    own, named = msgspec.json.schema_components(kinds, ref_template=SCHEMA_REFERENCE)
+    for schema in named.values():
+        if "description" in schema:
+            schema["description"] = cleandoc(schema["description"])
+    return list(own), named

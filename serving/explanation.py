@@ -34,6 +34,8 @@ from .product_prices import ORDERS, Change, ProductPrice
 
 Array = NDArray[np.float64]
 GRID, MOST_PRICES = 25, 200
+LEAST_PRICE, MOST_PRICE = 1e-6, 1e9
+"""Prices that may be tried, currency per unit."""
 COVERED = "One period, with the fitted market taken as true: intervals cover sampling noise, not parameter uncertainty."
 NOTE = f"{COVERED} Profit is before stock costs."
 _LOW, _HIGH = 0.025, 0.975
@@ -142,8 +144,9 @@ def product_index(bundle: Bundle, product: Any) -> int:
 
 def _asked(prices: Any) -> Array:
     numbers = isinstance(prices, list) and all(isinstance(p, int | float) and not isinstance(p, bool) for p in prices)
-    if not numbers or not 0 < len(prices) <= MOST_PRICES or not all(1e-6 <= p <= 1e9 for p in prices):
-        raise StateError(f"prices must be 1 to {MOST_PRICES} numbers from 1e-6 to 1e9; got something else; fix them")
+    if not numbers or not 0 < len(prices) <= MOST_PRICES or not all(LEAST_PRICE <= p <= MOST_PRICE for p in prices):
+        allowed = f"{MOST_PRICES} numbers from {LEAST_PRICE:g} to {MOST_PRICE:g}"
+        raise StateError(f"prices must be 1 to {allowed}; got something else; fix them")
     return np.array(prices, dtype=np.float64)
 
 

@@ -143,7 +143,7 @@ def _narrowed(name: str, base: type[Struct], hints: dict[str, Any], **defaults: 
     return defstruct(name, own, bases=(base,), kw_only=True, forbid_unknown_fields=True, module=__name__, gc=False)
 
 
-class Reading(NamedTuple):
+class CheckedState(NamedTuple):
     """One market's state, checked: the number of its period from 0, and its products in the catalogue's order."""
 
     period: int
@@ -156,7 +156,7 @@ def market_view(catalogue: Catalogue, state: State) -> MarketView:
     return view_of(catalogue, [read_state(catalogue, state)])
 
 
-def read_state(catalogue: Catalogue, state: State) -> Reading:
+def read_state(catalogue: Catalogue, state: State) -> CheckedState:
     """The state of one market, with every field checked, whether or not the policy reads it.
 
     Args:
@@ -170,7 +170,7 @@ def read_state(catalogue: Catalogue, state: State) -> Reading:
     products = _in_order(catalogue, document.products)
     for item in products:
         _check_product(item)
-    return Reading(_period(catalogue, document), document, products)
+    return CheckedState(_period(catalogue, document), document, products)
 
 
 def _period(catalogue: Catalogue, document: StateDocument) -> int:
@@ -220,7 +220,7 @@ def _check_product(item: Any) -> None:
         raise StateError(f"state: {must}; got {item.prior_price!r}; leave it out where no reduction is announced")
 
 
-def view_of(catalogue: Catalogue, readings: Sequence[Reading]) -> MarketView:
+def view_of(catalogue: Catalogue, readings: Sequence[CheckedState]) -> MarketView:
     """Several markets of one catalogue as one view, in this order; together they cost less than one by one."""
     seen: dict[str, Any] = {"period": np.array([reading.period for reading in readings])}
     for name, quantity in TOLD.items():

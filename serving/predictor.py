@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal, NamedTuple
@@ -36,7 +36,7 @@ from ..pricing.law import reduction
 from ..pricing.price_rules.overrides import gave_way_by_product
 from .actions import on_sale, ordered, promoted, shown_products
 from .bundle.reading import Bundle
-from .market_state import Reading, State, StateError, read_state, view_of
+from .market_state import CheckedState, State, StateError, read_state, view_of
 from .product_prices import Change, ProductPrice
 from .recurrent_state import MEMORY, split, stacked
 
@@ -89,15 +89,15 @@ class PriceAnswer:
         """The answer as plain JSON."""
         return to_builtins(self)
 
-    def to_json(self, more: Mapping[str, Any]) -> bytes:
-        """The answer and more facts as JSON text."""
-        return encode({**vars(self), **more})
+    def to_json(self) -> bytes:
+        """The answer as JSON text."""
+        return encode(self)
 
 
 class PriceRequest(NamedTuple):
     """One checked market state, and the recurrent state of the period before (None without one)."""
 
-    reading: Reading
+    reading: CheckedState
     recurrent: RecurrentState | None
 
 

@@ -71,7 +71,7 @@ class Tuning:
 
 
 @dataclass(frozen=True)
-class _Job:
+class _StudyPlan:
     """Everything that determines a study except the number of its trials."""
 
     plan: TrainingPlan
@@ -140,7 +140,7 @@ def tune(
         if count < 1:
             raise ValueError(f"{name} must be at least 1; got {count}; ask for more")
     spec = load_scenario(scenario)
-    job = _Job(plan_for(spec, algo, steps, seed), seeds_per_trial, Path(out), storage)
+    job = _StudyPlan(plan_for(spec, algo, steps, seed), seeds_per_trial, Path(out), storage)
     job.folder.mkdir(parents=True, exist_ok=True)
     with _quiet():
         study = _open_study(job)
@@ -160,7 +160,7 @@ def _plot(study: Study, path: Path) -> None:
         pyplot.close()
 
 
-def _work(study: Study, job: _Job, trials: int, progress: TrainingProgress | None) -> None:
+def _work(study: Study, job: _StudyPlan, trials: int, progress: TrainingProgress | None) -> None:
     """Run trials until as many have ended, whoever ran them."""
     while len(over := ended(study)) < trials:
         _try_again(study)
@@ -208,7 +208,7 @@ def died(trial: FrozenTrial) -> bool:
     return trial.state is TrialState.FAIL and "reason" not in trial.user_attrs
 
 
-def _open_study(job: _Job) -> Study:
+def _open_study(job: _StudyPlan) -> Study:
     """The study of the folder or the database, new or as it was left.
 
     Raises:
@@ -265,7 +265,7 @@ def open_database(url: str, name: str, evaluations: int) -> Study:
         ) from error
 
 
-def _objective(trial: Trial, job: _Job, progress: TrainingProgress) -> float:
+def _objective(trial: Trial, job: _StudyPlan, progress: TrainingProgress) -> float:
     """The gain of a trial, which keeps its settings and figures, or the reason why there are none."""
     settings = job.space.draw(trial)
     trial.set_user_attr("settings", settings)
@@ -278,7 +278,7 @@ def _objective(trial: Trial, job: _Job, progress: TrainingProgress) -> float:
     return figures["gain"]
 
 
-def _learn(trial: Trial, settings: Mapping[str, Any], job: _Job, progress: TrainingProgress) -> dict[str, float]:
+def _learn(trial: Trial, settings: Mapping[str, Any], job: _StudyPlan, progress: TrainingProgress) -> dict[str, float]:
     """Mean gain, mean best fixed objective and total seconds of a trial's runs."""
     plan, kept, home = job.plan, [], job.home(_stored(trial))
     for index in range(job.seeds):
@@ -300,7 +300,7 @@ def _stored(trial: Trial) -> FrozenTrial:
     return trial.study.get_trials(deepcopy=False)[trial.number]
 
 
-def _watch(trial: Trial, job: _Job, before: list[float], progress: TrainingProgress) -> TrainingProgress:
+def _watch(trial: Trial, job: _StudyPlan, before: list[float], progress: TrainingProgress) -> TrainingProgress:
     """Report every validation of a run once, and stop a trial that the pruner rejects.
 
     Args:
@@ -322,7 +322,7 @@ def _watch(trial: Trial, job: _Job, before: list[float], progress: TrainingProgr
     return watch
 
 
-def _overall(study: Study, job: _Job, trials: int, progress: TrainingProgress | None) -> TrainingProgress:
+def _overall(study: Study, job: _StudyPlan, trials: int, progress: TrainingProgress | None) -> TrainingProgress:
     """The caller's progress callback, with steps over all trials and the best gain so far."""
     over = ended(study)
     gains = [trial.user_attrs["figures"]["gain"] for trial in over if trial.state is TrialState.COMPLETE]
@@ -335,7 +335,7 @@ def _overall(study: Study, job: _Job, trials: int, progress: TrainingProgress | 
     return report
 
 
-def _write(study: Study, job: _Job) -> None:
+def _write(study: Study, job: _StudyPlan) -> None:
     """Write the table of trials and the best settings so far to the folder, and clear what only trials that run need."""
     for trial in ended(study):
         shutil.rmtree(job.home(trial), ignore_errors=True)
@@ -388,7 +388,7 @@ def _importances(study: Study) -> dict[str, float]:
     return {name: float(share) for name, share in shares.items()}
 
 
-def _preset_text(found: Tuning, job: _Job) -> str:
+def _preset_text(found: Tuning, job: _StudyPlan) -> str:
     """A block for a preset file, with the command that found it."""
     plan, preset = job.plan, "failed" if found.preset_gain is None else f"{found.preset_gain:.6g}"
     more = f" --seeds-per-trial {job.seeds}" if job.seeds > 1 else ""

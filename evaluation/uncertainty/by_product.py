@@ -17,7 +17,7 @@ from .draws import ENDS, EPISODES, METHOD, Drawn, Floats, draw_numbers, money_of
 _MOST = 0.5
 
 
-class Range(NamedTuple):
+class OutcomeRange(NamedTuple):
     """Expected value and 90% interval of what will come, (T, N) each."""
 
     mean: Floats
@@ -44,9 +44,9 @@ class ProductFigures:
         (12, 30)
     """
 
-    units: Range
-    revenue: Range
-    profit: Range
+    units: OutcomeRange
+    revenue: OutcomeRange
+    profit: OutcomeRange
     parameter_share: Floats
     rules: NDArray[np.uint32]
     promoted: NDArray[np.bool_]
@@ -54,7 +54,7 @@ class ProductFigures:
     def bringing(self, more: Floats) -> ProductFigures:
         """The figures where each unit brings more money, currency per unit, (T, N)."""
         both = (zip(money, self.units, strict=True) for money in (self.revenue, self.profit))
-        revenue, profit = (Range(*(part + more * sold for part, sold in pairs)) for pairs in both)
+        revenue, profit = (OutcomeRange(*(part + more * sold for part, sold in pairs)) for pairs in both)
         return replace(self, revenue=revenue, profit=profit)
 
 
@@ -125,7 +125,7 @@ def _figures(seen: NDArray[np.float32], rules: NDArray[np.uint32], promoted: NDA
     expected_units = np.where(taken > 0, earned / paid, sold / units[..., 0, 0].size)
     share = _parameter_share(expected_revenue, revenue)
     parts = ((expected_units, units), (earned, revenue), (expected_profit.mean(axis=(0, 1), dtype=np.float64), profit))
-    sold, revenue, profit = (Range(mean, *_interval(came)) for mean, came in parts)
+    sold, revenue, profit = (OutcomeRange(mean, *_interval(came)) for mean, came in parts)
     return ProductFigures(sold, revenue, profit, share, rules, promoted)
 
 

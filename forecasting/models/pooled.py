@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from .base import Forecaster
-from .random_coefficients import Common, Products, estimate
+from .random_coefficients import Common, ProductEffects, estimate
 from .weekly_design import FOURIER_PAIRS, YEAR, WeeklyDesign, covariate_matrix
 
 STEPS = 12
@@ -106,7 +106,7 @@ class PooledRegression(Forecaster):
         self._past = weekly, centre, spread
         return centre.copy(), spread.copy()
 
-    def products(self, names: tuple[str, ...], *, seasonal: bool) -> Products:
+    def products(self, names: tuple[str, ...], *, seasonal: bool) -> ProductEffects:
         """Return the part of the products fitted in a regression over many shops.
 
         Args:
@@ -117,7 +117,7 @@ class PooledRegression(Forecaster):
         _, _, residual, own, count = _centred(weekly, weekly.target.shape[1], seasonal)
         x = np.zeros((*residual.shape, len(names)))
         x[:, :, [names.index(name) for name in weekly.names]] = own
-        return Products(residual, x, count)
+        return ProductEffects(residual, x, count)
 
     def _estimate(self, weekly: WeeklyDesign, weeks: int) -> _State:
         """Estimate from the first `weeks` weeks."""

@@ -40,7 +40,7 @@ class Common:
         return cls(names, np.zeros(len(names)), 0.25 * np.eye(len(names)), seasonal=seasonal)
 
     def updated(self, sums: np.ndarray) -> Common:
-        """Return the M step, from the sums of `Products.sums` over all products, wherever they are.
+        """Return the M step, from the sums of `ProductEffects.sums` over all products, wherever they are.
 
         Args:
             sums: (K + K² + 3,) their sum.
@@ -100,7 +100,7 @@ class Common:
         return found
 
 
-class Products:
+class ProductEffects:
     """N products' own part of EM, which needs their weeks only once.
 
     Args:
@@ -152,9 +152,9 @@ class Products:
             self.noise = borrowed / (self.count + _NOISE_WEIGHT) + 1e-6
 
 
-def estimate(y: np.ndarray, x: np.ndarray, count: np.ndarray, common: Common | None = None) -> Products:
+def estimate(y: np.ndarray, x: np.ndarray, count: np.ndarray, common: Common | None = None) -> ProductEffects:
     """Return the products at the end of EM, or under what is already known to be common."""
-    products, known = Products(y, x, count), common is not None
+    products, known = ProductEffects(y, x, count), common is not None
     common = common or Common.first(("",) * x.shape[2])
     for _ in range(ITERATIONS):
         products.expect(common)

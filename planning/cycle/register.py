@@ -28,7 +28,7 @@ CYCLES = "cycles.json"
 
 
 @dataclass(frozen=True)
-class Place:
+class CyclePlace:
     """Where a cycle keeps one market with its policy and its price list, or those of all parts of a catalogue.
 
     Attributes:
@@ -64,7 +64,7 @@ class Place:
         return self.home / self.stores / RUN
 
     @property
-    def markets(self) -> list[Place]:
+    def markets(self) -> list[CyclePlace]:
         """The parts of a catalogue, or the place itself where one market holds it whole."""
         return [replace(self, part=part) for part in self.parts] or [self]
 
@@ -113,12 +113,14 @@ class Entry:
     parts: list[str] = field(default_factory=list)
     shop: str = ""
 
-    def places(self, out: Path) -> list[Place]:
+    def places(self, out: Path) -> list[CyclePlace]:
         """Where the markets of its zones are: in its folder of `out`, or each zone's in a folder therein."""
         from ...fitting import Zone
 
         home, parts = out / self.folder, tuple(self.parts)
-        return [Place(home, Zone(name, self.zones), parts) for name in self.zones] or [Place(home, None, parts)]
+        return [CyclePlace(home, Zone(name, self.zones), parts) for name in self.zones] or [
+            CyclePlace(home, None, parts)
+        ]
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from ..market_folder import fit_report
 from ..progress import Facts, Stages
 from . import stages
 from .config import Cycle, CycleError
-from .register import MARKET, Entry, Place, Register, alone
+from .register import MARKET, CyclePlace, Entry, Register, alone
 from .stages import given
 
 _IMPORTING = "importing"
@@ -75,7 +75,7 @@ def _accounts(cycle: Cycle, register: Register, before: Entry, job: Stages) -> F
     return found
 
 
-def _zone(cycle: Cycle, entry: Entry, zone: Place, before: Entry | None, job: Stages) -> dict[str, Facts]:
+def _zone(cycle: Cycle, entry: Entry, zone: CyclePlace, before: Entry | None, job: Stages) -> dict[str, Facts]:
     """The markets of one zone, from their fit or refresh to their price lists, by name."""
     if zone.stores:
         job.tell("")
@@ -92,13 +92,13 @@ def _zone(cycle: Cycle, entry: Entry, zone: Place, before: Entry | None, job: St
 
 
 def _each(
-    markets: list[tuple[Place, Stages]], name: str, title: str, work: Callable[[Place, Stages], Facts]
+    markets: list[tuple[CyclePlace, Stages]], name: str, title: str, work: Callable[[CyclePlace, Stages], Facts]
 ) -> list[Facts]:
     """Run a stage in each market; its title names the part where there are several."""
     return [own.run(name, ", ".join(filter(None, [title, at.part])), partial(work, at, own)) for at, own in markets]
 
 
-def _facts(place: Place, job: Stages, done: Facts) -> Facts:
+def _facts(place: CyclePlace, job: Stages, done: Facts) -> Facts:
     """The lines about one market."""
     files = {name: place.folder / name for name in (*stages.LISTS, stages.BUNDLE, MARKET, stages.REPORT)}
     paths = {name: str(path) for name, path in files.items() if path.exists()}
@@ -178,7 +178,7 @@ def _reasons(cycle: Cycle, before: Entry | None, retrain: bool) -> list[str]:
     return why + before.train_again
 
 
-def _trained(cycle: Cycle, zone: Place, markets: list[tuple[Place, Stages]], job: Stages) -> list[Facts]:
+def _trained(cycle: Cycle, zone: CyclePlace, markets: list[tuple[CyclePlace, Stages]], job: Stages) -> list[Facts]:
     """Fit all markets of a zone, train one policy, and compare and export it in each."""
     fitted = _each(markets, "fit", "Fit the market of the weeks to come", lambda at, _: stages.fit_stage(cycle, at))
     job.run("train", "Learn prices", lambda: stages.train_stage(cycle, zone))
@@ -187,7 +187,7 @@ def _trained(cycle: Cycle, zone: Place, markets: list[tuple[Place, Stages]], job
         {at.name: fit["try"] for (at, _), fit in zip(markets, fitted, strict=True)},
     )
 
-    def compare(at: Place, own: Stages) -> Facts:
+    def compare(at: CyclePlace, own: Stages) -> Facts:
         return stages.compare_stage(cycle, at, own.timings, tried[at.name])
 
     done = _each(markets, "compare", "Compare on test customers", compare)

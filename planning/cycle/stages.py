@@ -15,7 +15,7 @@ from ...privacy.encryption import secret
 from ..market_folder import fit_report, spread
 from ..progress import Facts, beside_plan, show_step, training_bar
 from .config import Cycle, CycleError
-from .register import MARKET, Place
+from .register import MARKET, CyclePlace
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +42,7 @@ def import_stage(cycle: Cycle, folder: Path, key_file: Path) -> Facts:
     """
     from ...data import load_complete_journey, load_tables, sales_totals, save_tables
     from ...fitting import Zone, price_zones
-    from ..shop_files import Layout, import_files
+    from ..shop_files import FileLayout, import_files
 
     if cycle.config.tables.dataset is not None:
         tables, lines = tables_of(cycle, folder), []
@@ -55,7 +55,7 @@ def import_stage(cycle: Cycle, folder: Path, key_file: Path) -> Facts:
             tables, report = load_complete_journey(key=key)
             save_tables(tables, report, folder / TABLES, key=hidden)
         else:
-            layout = Layout(cycle.file(cycle.config.tables.mapping))
+            layout = FileLayout(cycle.file(cycle.config.tables.mapping))
             report = import_files(cycle.files, layout, key, folder / TABLES, hidden=hidden)
             tables = load_tables(folder / TABLES)
         lines = list(report.lines())
@@ -105,7 +105,7 @@ def tables_of(cycle: Cycle, home: Path) -> Tables:
     return replace(tables, experiments=load_experiments(folders)) if folders else tables
 
 
-def fit_stage(cycle: Cycle, place: Place) -> Facts:
+def fit_stage(cycle: Cycle, place: CyclePlace) -> Facts:
     """Choose the products and fit the market of the weeks to come."""
     import pandas as pd
 
@@ -135,7 +135,7 @@ def fit_stage(cycle: Cycle, place: Place) -> Facts:
     return {"lines": lines, "scores": report["scores"], "try": what_to_try(report["price_response"])}
 
 
-def train_stage(cycle: Cycle, place: Place) -> Facts:
+def train_stage(cycle: Cycle, place: CyclePlace) -> Facts:
     """Learn prices in the market, or one policy for all parts of a catalogue."""
     from ...agents import train
 
@@ -164,7 +164,7 @@ def _beside_fixed(run: Run) -> str:
     return f"kept the policy of step {best['steps']:,}: {run.spec.market.objective} {abs(gain):.2%} {than}"
 
 
-def compare_stage(cycle: Cycle, place: Place, timings: list[dict[str, Any]], tried: list[str]) -> Facts:
+def compare_stage(cycle: Cycle, place: CyclePlace, timings: list[dict[str, Any]], tried: list[str]) -> Facts:
     """Compare on test customers, write report and price list, and say the verdict."""
     from ...evaluation import Without, evaluate
     from ...evaluation.report import ReportData, verdict, write_report
@@ -205,7 +205,7 @@ def signing_key(home: Path) -> Path:
     return own_key_paths(home / BUNDLE)[0]
 
 
-def export_stage(cycle: Cycle, place: Place, key: Path) -> Facts:
+def export_stage(cycle: Cycle, place: CyclePlace, key: Path) -> Facts:
     """Export the recommended prices as a signed bundle."""
     from ...serving import export, load_bundle
     from ...serving.exporter.holding import holds_line
@@ -217,7 +217,7 @@ def export_stage(cycle: Cycle, place: Place, key: Path) -> Facts:
     return {"lines": [line, holds_line(bundle.manifest)]}
 
 
-def account_stage(cycle: Cycle, home: Path, before: Place, since: str) -> Facts:
+def account_stage(cycle: Cycle, home: Path, before: CyclePlace, since: str) -> Facts:
     """What the cycle before predicted, against the sales that came and those of a holdout arm.
 
     Args:
@@ -272,7 +272,7 @@ def _followed(before: Path, spec: MarketSpec, price: Any) -> float:
     return sum(same) / max(len(same), 1)
 
 
-def refresh_stage(cycle: Cycle, place: Place, before: Path) -> Facts:
+def refresh_stage(cycle: Cycle, place: CyclePlace, before: Path) -> Facts:
     """The bundle of the cycle before for the weeks to come, without training, and its price list."""
     from ...evaluation.uncertainty import assess, past_lines, plan_beside_past
     from ...evaluation.uncertainty.assessment import missed
@@ -311,7 +311,7 @@ def _accounted(spec: MarketSpec, folder: Path) -> MarketSpec:
     return spec.with_changes(history=account_fields(found))
 
 
-def _left_out(cycle: Cycle, place: Place, tables: Tables, spec: MarketSpec) -> list[str]:
+def _left_out(cycle: Cycle, place: CyclePlace, tables: Tables, spec: MarketSpec) -> list[str]:
     """Which products are not priced, and why; of parts of a catalogue, their fit says it of all of them."""
     import pandas as pd
 
@@ -334,7 +334,7 @@ def given(value: Any) -> Any:
 # The price list of a cycle, and which prices would teach most.
 
 
-def write_lists(cycle: Cycle, place: Place, found: Assessment) -> tuple[list[PriceRow], str]:
+def write_lists(cycle: Cycle, place: CyclePlace, found: Assessment) -> tuple[list[PriceRow], str]:
     """Write the price list of the recommended prices; the rows, and what they are in a line."""
     from ...serving.price_list.files import write_list
     from ...serving.price_list.image import write_image

@@ -89,7 +89,7 @@ class GainBounds:
 
 
 @dataclass(frozen=True)
-class Certificate(GainBounds):
+class PolicyCertificate(GainBounds):
     """Whether the prices of a policy lose at most a share of the logged money.
 
     Attributes:
@@ -104,7 +104,7 @@ class Certificate(GainBounds):
         ignored: Effects of a price on later periods that are those of the logged states.
 
     Example:
-        >>> sorted(Certificate.__dataclass_fields__)[:3]
+        >>> sorted(PolicyCertificate.__dataclass_fields__)[:3]
         ['betting', 'bias', 'cap']
     """
 
@@ -161,7 +161,7 @@ def certify(
     daily: bool = False,
     bandwidth: float | None = None,
     elasticity: float = ELASTICITY,
-) -> Certificate:
+) -> PolicyCertificate:
     """Certify from a log that a policy's prices lose at most a share of the logged money.
 
     Args:
@@ -221,7 +221,7 @@ def certify(
     found = bounds_of_gain(gain, money, loss=loss, confidence=confidence, looks=looks, bias=bias)
     facts: dict[str, Any] = {"loss": loss, "confidence": confidence, "daily": daily, "bias": bias, "ignored": ignored}
     facts |= {"policy": policy.name, "unit": unit, "units": gain.size, "effective_sample_size": size}
-    return Certificate(**vars(found), **facts)
+    return PolicyCertificate(**vars(found), **facts)
 
 
 def gain_scores(log: PriceLog, target: Array, weights: Array) -> tuple[Array, Array]:

@@ -66,7 +66,7 @@ class Reading(Struct, frozen=True, forbid_unknown_fields=True):
     power: Power
 
 
-class Plan(Struct, frozen=True, forbid_unknown_fields=True):
+class PlannedExperiment(Struct, frozen=True, forbid_unknown_fields=True):
     """What an experiment is.
 
     Attributes:
@@ -152,7 +152,7 @@ class Experiment:
         8
     """
 
-    plan: Plan
+    plan: PlannedExperiment
     calendar: pd.DataFrame
 
     @property
@@ -195,7 +195,7 @@ class Experiment:
                 (fresh / name).write_bytes(content)
 
 
-def cells_of(plan: Plan, measure: str, names: Collection[str]) -> Cells:
+def cells_of(plan: PlannedExperiment, measure: str, names: Collection[str]) -> Cells:
     """The units that a reading is of.
 
     Args:
@@ -210,7 +210,7 @@ def cells_of(plan: Plan, measure: str, names: Collection[str]) -> Cells:
 
 
 def outcomes_of(
-    plan: Plan, sold: xr.Dataset, outcome: str, measure: str, names: Collection[str]
+    plan: PlannedExperiment, sold: xr.Dataset, outcome: str, measure: str, names: Collection[str]
 ) -> NDArray[np.float64]:
     """(U, T) units or money by day of the units of `cells_of`, NaN while a store is closed.
 
@@ -280,7 +280,7 @@ def load_experiment(folder: str | Path) -> Experiment:
     try:
         facts = msgspec.json.decode(data, type=dict[str, Any])
         digest = facts.pop("sha256", None)
-        plan = msgspec.convert(facts, Plan)
+        plan = msgspec.convert(facts, PlannedExperiment)
     except msgspec.DecodeError as error:
         raise ValueError(f"{folder / PLAN} must be an experiment's plan; got: {error}; plan it anew") from None
     whole = {PLAN: digest == plan.digest, CALENDAR: hashlib.sha256(text.encode()).hexdigest() == plan.calendar}

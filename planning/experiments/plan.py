@@ -28,7 +28,7 @@ from ...scenarios import MarketSpec
 from ...scenarios.periods import planned_prices
 from .designs import DAYS, Design
 from .effects import Analysis, Cells, calibrated
-from .experiment import ARMS, Experiment, Group, Plan, Reading, calendar_digest, cells_of, outcomes_of
+from .experiment import ARMS, Experiment, Group, PlannedExperiment, Reading, calendar_digest, cells_of, outcomes_of
 from .past import Past
 from .value import DrawnOutcomes, ExperimentValue, PriceTest, drawn_outcomes, known_range, value_of_experiment
 
@@ -93,13 +93,13 @@ def plan_experiment(
     if not 0 < risk < 1 or not all(0 < abs(change) < 1 for change in changes):
         raise ValueError(f"risk and changes must be shares in (0, 1); got {risk:g} and {list(changes)}; fix them")
     past = Past(spec, sales, stores)
-    return _Planner(spec, past, weeks, seed, risk, changes, earlier).planned(
+    return _ExperimentPlanner(spec, past, weeks, seed, risk, changes, earlier).planned(
         design, choice, block_weeks, washout_days, name
     )
 
 
 @dataclass
-class _Planner:
+class _ExperimentPlanner:
     """The tests that a market and its rules allow, what they are worth, and the choice among them."""
 
     spec: MarketSpec
@@ -373,7 +373,7 @@ class _Planner:
         warnings = [f"test prices of {outside:,} product(s) lie outside what was mostly charged"] if outside else []
         if past.left_out:
             warnings.append(f"left out, as they sold in too few weeks or too little: {', '.join(past.left_out[:9])}")
-        plan = Plan(
+        plan = PlannedExperiment(
             name=name or f"{spec.name}-{first}",
             market=spec.name,
             first_day=first,
@@ -445,7 +445,7 @@ class _Planner:
             )
         )
 
-    def _readings(self, design: Design, plan: Plan) -> tuple[Reading, ...]:
+    def _readings(self, design: Design, plan: PlannedExperiment) -> tuple[Reading, ...]:
         """What will be read: the boundaries and the power, from experiments in the past."""
         random, every = np.random.default_rng((self.seed, 3)), tuple(group.name for group in plan.groups)
         asked = [("all tested products", "units", "elasticity", every)]

@@ -34,7 +34,7 @@ _SUSPECT = 0.001
 
 
 @dataclass(frozen=True)
-class Effect:
+class MeasuredEffect:
     """An effect as it is known on the last day read.
 
     Attributes:
@@ -59,7 +59,7 @@ class Effect:
 
 
 @dataclass(frozen=True)
-class Check:
+class ReadingCheck:
     """Whether something speaks against a reading, in one sentence."""
 
     name: str
@@ -93,8 +93,8 @@ class ExperimentReading:
     planned: int
     last: str
     stopped: bool
-    effects: tuple[Effect, ...]
-    checks: tuple[Check, ...]
+    effects: tuple[MeasuredEffect, ...]
+    checks: tuple[ReadingCheck, ...]
     lost: tuple[str, ...]
     looks: tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]
     loss: tuple[float, float, float] | None
@@ -214,12 +214,12 @@ class _Reader:
             *seen, tuple(effects), checks, tuple(self.lost), looks, self._loss(), self.plan.loss_limit
         )
 
-    def _effect(self, reading: Reading, name: str) -> Effect:
+    def _effect(self, reading: Reading, name: str) -> MeasuredEffect:
         effect, low, high = self._looks(reading)
         away = np.flatnonzero((low > 0) | (high < 0))
         since = f"{self.plan.first_day + timedelta(days=int(away[0]))}" if len(away) else None
         at = (float(effect[-1]), float(low[-1]), float(high[-1]))
-        return Effect(name, reading.outcome, reading.measure, *at, since, reading.power.planning)
+        return MeasuredEffect(name, reading.outcome, reading.measure, *at, since, reading.power.planning)
 
     def _looks(self, reading: Reading) -> tuple[Array, ...]:
         """Estimate and interval of each day, in the unit of the measure."""
@@ -332,7 +332,7 @@ class _Reader:
 
     # What may speak against them.
 
-    def _sample_ratio(self) -> Check:
+    def _sample_ratio(self) -> ReadingCheck:
         """Whether as many planned store-days of each arm sold as the other's: Fisher's exact test."""
         tested = self.design.by_day(np.maximum(self.arms, 0).astype(np.int8))[0][..., : self.days] > 0
         open_ = np.isfinite(self.sold["units"].to_numpy()[..., -self.days :]).max(axis=1)
@@ -342,19 +342,19 @@ class _Reader:
         text = f"stores were open on {shares[0]:.1%} of the days of the test arm, {shares[1]:.1%} of the control arm's"
         return _by_chance("sample ratio", p, text)
 
-    def _placebo(self) -> Check:
+    def _placebo(self) -> ReadingCheck:
         """The same arms in the weeks before, where nothing was tested."""
         reading = self.plan.readings[0]
         if self.days < reading.analysis.first_look:
-            return Check("placebo weeks", True, "they are tried from the first look on")
+            return ReadingCheck("placebo weeks", True, "they are tried from the first look on")
         if self.sold.sizes["day"] - 2 * self.days < DAYS:
-            return Check("placebo weeks", True, "there are too few weeks before the experiment to try it there")
+            return ReadingCheck("placebo weeks", True, "there are too few weeks before the experiment to try it there")
         path = self._path(reading, before=self.days)
         low, high = (float(ends[-1]) for ends in reading.analysis.interval(path))
         text = f"the same arms in the {self.days} days before read {path.effect[-1]:+.3g} ({low:+.3g} to {high:+.3g})"
-        return Check("placebo weeks", not (low > 0 or high < 0), text)
+        return ReadingCheck("placebo weeks", not (low > 0 or high < 0), text)
 
-    def _carry_over(self) -> list[Check]:
+    def _carry_over(self) -> list[ReadingCheck]:
         """The effect in the first and the second half of the days that are read in a block."""
         length = self.plan.block_weeks * DAYS
         if self.days < length:
@@ -366,7 +366,7 @@ class _Reader:
         text = f"late in a block the effect is {apart:+.3g} from what it is early"
         return [_by_chance("carry-over", p, text, ": plan longer blocks")]
 
-    def _interference(self, regions: Mapping[str, str]) -> Check:
+    def _interference(self, regions: Mapping[str, str]) -> ReadingCheck:
         """Whether stores at planned prices sell more or less where other stores of their region test."""
         region = np.array([regions.get(store, "") for store in self.plan.stores])
         near = (region[:, None] == region) & ~np.eye(len(region), dtype=bool) & (region != "")[:, None]
@@ -379,11 +379,13 @@ class _Reader:
         path = self._path(reading, days=z == 0, beside=beside)
         slope = float(path.effect[-1])
         if not beside.any() or not np.isfinite(slope):
-            return Check("interference", True, f"too few stores test beside others of their region to tell{unknown}")
+            return ReadingCheck(
+                "interference", True, f"too few stores test beside others of their region to tell{unknown}"
+            )
         text = f"stores at planned prices sell {slope:+.1%} where all others of their region test{unknown}"
         return _by_chance("interference", _chance(slope, float(path.error[-1])), text)
 
-    def _contamination(self, others: Sequence[Experiment]) -> Check:
+    def _contamination(self, others: Sequence[Experiment]) -> ReadingCheck:
         """Other experiments with the same stores, weeks and products."""
         own = self.experiment.calendar
         for other in others:
@@ -391,8 +393,10 @@ class _Reader:
             if len(same):
                 stores, products = (same[name].nunique() for name in ("store", "product"))
                 text = f"{other.plan.name} tested {products} of its products in {stores} of its stores at the same time"
-                return Check("contamination", False, text)
-        return Check("contamination", True, f"none of {len(others)} other experiments touched its stores and weeks")
+                return ReadingCheck("contamination", False, text)
+        return ReadingCheck(
+            "contamination", True, f"none of {len(others)} other experiments touched its stores and weeks"
+        )
 
 
 def _chance(effect: float, error: float) -> float:
@@ -400,9 +404,9 @@ def _chance(effect: float, error: float) -> float:
     return 2 * float(stats.norm.sf(abs(effect) / error)) if error > 0 else 1.0
 
 
-def _by_chance(name: str, p: float, text: str, fix: str = "") -> Check:
+def _by_chance(name: str, p: float, text: str, fix: str = "") -> ReadingCheck:
     """A check of a finding that chance makes with probability p, and what to do where it is small."""
-    return Check(name, p >= _SUSPECT, f"{text} (p = {p:.2g}){fix * (p < _SUSPECT)}")
+    return ReadingCheck(name, p >= _SUSPECT, f"{text} (p = {p:.2g}){fix * (p < _SUSPECT)}")
 
 
 def _few(names: Sequence[str], most: int = 4) -> str:

@@ -235,7 +235,7 @@ def drawn_outcomes(
     if not 1 <= weeks <= spec.market.horizon_periods:
         must = f"weeks must lie in 1 to {spec.market.horizon_periods}, those of {spec.name}"
         raise ValueError(f"{must}; got {weeks}; run it shorter, or fit a market of more weeks")
-    shop, numbers = _Shop(spec), draw_numbers(spec)
+    shop, numbers = _CourseMoney(spec), draw_numbers(spec)
     searched = [numbers[i] for i in np.unique(np.linspace(0, len(numbers) - 1, _SEARCHED).astype(int))]
     best = {shop.best(market).tobytes(): 0 for market in (spec, *map(spec.draw, searched))}
     factors = np.stack([np.ones(shop.planned.shape[1]), *map(np.frombuffer, best)])
@@ -279,7 +279,7 @@ def known_range(spec: MarketSpec) -> tuple[Array, Array] | None:
     return None if charged is None else (np.minimum(charged.low, planned), np.maximum(charged.high, planned))
 
 
-class _Shop:
+class _CourseMoney:
     """Units and money of courses of prices in a market."""
 
     def __init__(self, spec: MarketSpec) -> None:

@@ -19,10 +19,20 @@ from ..decision_log.log import DecisionLog
 from .batching import committed
 from .bodies import CanaryShare, Certificate, HoldoutShare, Promotion, Rollback, Switch, Throw, read_body
 from .deployment import Deployment
-from .gate import Call, Routes, problem
+from .gate import Answer, Call, Endpoint, Operation, Routes, docstring, problem
 
 FRESH_SECONDS = 1.0
 """Seconds for which what was written says that decisions can be recorded."""
+
+
+def status_route(answer: Answer, *refusals: int) -> Endpoint:
+    """A route that says how the service is, as its docstring describes it."""
+    return Endpoint(answer, Operation(tag="status", text=docstring(answer), refusals=refusals))
+
+
+def metrics_route(answer: Answer) -> Endpoint:
+    """A route for Prometheus, which reads text."""
+    return Endpoint(answer, Operation(tag="status", text=docstring(answer), answer=None, media_type="text/plain"))
 
 
 class Status:
@@ -43,8 +53,13 @@ class Status:
 
     def routes(self) -> Routes:
         """The routes."""
-        paths = ("healthz", "readyz", "metrics", "v1/policy", "v1/operation")
-        return {f"GET /{path}": getattr(self, path.rpartition("/")[2]) for path in paths}
+        return {
+            "GET /healthz": status_route(self.healthz),
+            "GET /readyz": status_route(self.readyz, 503),
+            "GET /metrics": metrics_route(self.metrics),
+            "GET /v1/policy": status_route(self.policy),
+            "GET /v1/operation": status_route(self.operation),
+        }
 
     async def healthz(self, _: Call) -> Response:
         """The process is running."""
@@ -86,6 +101,62 @@ def _facts(body: Certificate) -> dict[str, Any]:
     return {name: value for name, value in msgspec.to_builtins(body).items() if name not in Throw.__struct_fields__}
 
 
+_switch = partial(Operation, tag="admin", refusals=(409, 503))
+_WHY = {"reason": {"by": "Ann", "reason": "the weekly bundle"}}
+_SHARES = {"tenth": {"share": 0.1}, "none": {"share": 0}}
+_CERTIFIED = {
+    "state": "certified",
+    "loss": 0.02,
+    "confidence": 0.95,
+    "policy_share": 0.75,
+    "date": "2026-03-01",
+    "analysis": "0" * 64,
+    "lower_bound": -0.013,
+    "estimate": 0.031,
+    "by": "repricer certify",
+}
+RELOAD = _switch(
+    text="Reload the bundle from its path: verify it, check its golden vectors, activate it, and keep the former one. "
+    "With a share for canaries, it prices these markets first.",
+    body=Throw,
+    needs_body=False,
+    examples=lambda _: _WHY,
+)
+ROLLBACK = _switch(
+    text="Activate an earlier bundle again: by default the one that was active before; the one that it leaves is taken "
+    "back. A second rollback must name its bundle.",
+    body=Rollback,
+    needs_body=False,
+    examples=lambda _: _WHY,
+)
+PROMOTE = _switch(
+    text="Activate the canary, and keep the former bundle.",
+    body=Promotion,
+    needs_body=False,
+    examples=lambda _: _WHY,
+)
+KILL_SWITCH = _switch(
+    text="Turn the kill switch on or off: while it is on, the fallback prices every market.",
+    body=Switch,
+    examples=lambda _: {"on": {"on": True, "reason": "prices look wrong"}, "off": {"on": False}},
+)
+HOLDOUT = _switch(
+    text="Set the share of markets that the fallback prices, so that the gain of the policy can be measured.",
+    body=HoldoutShare,
+    examples=lambda _: _SHARES,
+)
+CANARY = _switch(
+    text="Let the bundle at the path, which must be newer, price a share of the markets; with 0, take it back.",
+    body=CanaryShare,
+    examples=lambda _: _SHARES,
+)
+CERTIFICATE = _switch(
+    text="Record what is certified of the policy's prices; switches nothing by itself.",
+    body=Certificate,
+    examples=lambda _: {"certified": _CERTIFIED},
+)
+
+
 def switch_routes(deployment: Deployment, operator: Executor) -> Routes:
     """The routes of the switches; each answers with the position of all switches afterwards.
 
@@ -94,19 +165,22 @@ def switch_routes(deployment: Deployment, operator: Executor) -> Routes:
         operator: Where they are thrown: as a bundle takes a while to verify, and uploads never hold a kill switch up.
     """
 
-    async def thrown(kind: type[Any], throw: Callable[..., Any], call: Call) -> Response:
-        body = kind() if kind in (Throw, Promotion, Rollback) and not call.body else read_body(call.body, kind)
+    async def thrown(operation: Operation, throw: Callable[..., Any], call: Call) -> Response:
+        may_be_empty = not operation.needs_body
+        body = operation.body() if may_be_empty and not call.body else read_body(call.body, operation.body)
         by = call.caller or body.by or "unnamed"
         await asyncio.get_running_loop().run_in_executor(operator, throw, body, by, body.reason)
         return JSONResponse(deployment.status())
 
-    switches: dict[str, tuple[type[Any], Callable[..., Any]]] = {
-        "POST /v1/admin/reload": (Throw, lambda _, *by: deployment.reload(*by)),
-        "POST /v1/admin/rollback": (Rollback, lambda body, *by: deployment.rollback(*by, to=body.bundle)),
-        "POST /v1/admin/promote": (Promotion, lambda body, *by: deployment.promote(*by, unjudged=body.unjudged)),
-        "PUT /v1/admin/kill-switch": (Switch, lambda body, *by: deployment.kill(body.on, *by)),
-        "PUT /v1/admin/holdout": (HoldoutShare, lambda body, *by: deployment.hold_out(body.share, *by)),
-        "PUT /v1/admin/canary": (CanaryShare, lambda body, *by: deployment.try_newer(body.share, *by)),
-        "PUT /v1/admin/certificate": (Certificate, lambda body, *by: deployment.certify(_facts(body), *by)),
+    def switch(throw: Callable[..., Any], operation: Operation) -> Endpoint:
+        return Endpoint(partial(thrown, operation, throw), operation)
+
+    return {
+        "POST /v1/admin/reload": switch(lambda _, *by: deployment.reload(*by), RELOAD),
+        "POST /v1/admin/rollback": switch(lambda body, *by: deployment.rollback(*by, to=body.bundle), ROLLBACK),
+        "POST /v1/admin/promote": switch(lambda body, *by: deployment.promote(*by, unjudged=body.unjudged), PROMOTE),
+        "PUT /v1/admin/kill-switch": switch(lambda body, *by: deployment.kill(body.on, *by), KILL_SWITCH),
+        "PUT /v1/admin/holdout": switch(lambda body, *by: deployment.hold_out(body.share, *by), HOLDOUT),
+        "PUT /v1/admin/canary": switch(lambda body, *by: deployment.try_newer(body.share, *by), CANARY),
+        "PUT /v1/admin/certificate": switch(lambda body, *by: deployment.certify(_facts(body), *by), CERTIFICATE),
     }
-    return {route: partial(thrown, *how) for route, how in switches.items()}

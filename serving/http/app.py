@@ -32,7 +32,7 @@ from .gate.checks import MAX_BODY
 from .page.assets import asset_routes
 from .page.current_prices import current_price_routes
 from .page.price_list import price_list_routes
-from .prices import Prices, Recent
+from .prices import PriceRoutes, Recent
 from .questions import question_routes
 from .settings import ServiceSettings
 from .switchboard import DeploymentError
@@ -84,13 +84,13 @@ def create_app(
             pool.shutdown(wait=False, cancel_futures=True)
         _log.info("stopped")
 
-    routes = {**Prices(deployment, decisions, recent, aside).routes(), **status.routes()}
+    routes = {**PriceRoutes(deployment, decisions, recent, aside).routes(), **status.routes()}
     routes |= switch_routes(deployment, operator)
     routes |= question_routes(deployment, decisions, aside)
     has_list = settings.price_list is not None
     if settings.price_list is not None:
         routes |= desk_routes(Desk(settings.price_list, lambda: deployment.bundle, decisions))
-    routes |= asset_routes(lambda: deployment.bundle, {route.split()[1] for route in routes})
+    routes |= asset_routes(lambda: deployment.bundle, routes)
     routes |= current_price_routes(deployment, recent, decisions, has_price_list=has_list)
     if has_list:
         routes |= price_list_routes(lambda: deployment.bundle, alone=False)

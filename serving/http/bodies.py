@@ -8,8 +8,10 @@ from typing import Annotated, Any, Literal, TypeVar
 import orjson
 from msgspec import Meta, Struct
 
+from ..answers.answer import LONGEST
 from ..decision_log.outcomes import ReportedOutcome
-from ..documents import Document, Name, from_json, read
+from ..documents import SCHEMA_REFERENCE, Document, Name, from_json, read
+from ..explanation import LEAST_PRICE, MOST_PRICE, MOST_PRICES
 from ..price_list.image import Standing
 from ..price_list.rows import Price, Status, Text
 from .settings import Share
@@ -24,6 +26,60 @@ MOST_OUTCOMES = 10_000
 
 class BodyError(ValueError):
     """The body of a request that cannot be read; the message is one line."""
+
+
+def _of_bundle(name: str) -> Meta:
+    """What is checked later, by the bundle that prices: the API's description names its schema."""
+    return Meta(extra_json_schema={"$ref": SCHEMA_REFERENCE.format(name=name)})
+
+
+State = Annotated[Any, _of_bundle("MarketState")]
+Product = Annotated[Any, _of_bundle("Product")]
+States = Annotated[
+    State | Annotated[list[State], Meta(min_length=1, max_length=MOST_STATES)],
+    Meta(description="One state, or several in 4 MiB."),
+]
+_TRIED_PRICE = Annotated[float, Meta(ge=LEAST_PRICE, le=MOST_PRICE)]
+_TRIED = Meta(min_length=1, max_length=MOST_PRICES)
+
+
+class Question(Struct, forbid_unknown_fields=True):
+    """Which price is to be explained."""
+
+    state: State
+    product: Product
+
+
+class WhatIfQuestion(Question, forbid_unknown_fields=True):
+    """At which prices a product's sales are asked."""
+
+    prices: Annotated[
+        Annotated[list[_TRIED_PRICE], _TRIED] | None,
+        Meta(description="prices to try, currency per unit; a grid of allowed ones if left out"),
+    ] = None
+
+
+class CustomerQuestion(Struct, forbid_unknown_fields=True):
+    """What a customer asks about a price."""
+
+    question: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=LONGEST,
+            description="what the customer asks, in their words",
+            extra={"allowed": f"text of 1 to {LONGEST} characters", "fix": "shorten or fill it"},
+        ),
+    ]
+    state: State
+    product: Annotated[Product | None, Meta(description="the product, where the question need not name it")] = None
+
+
+class Receipt(Struct):
+    """How many outcomes are in the log, and how many of them were new."""
+
+    accepted: int
+    new: int
 
 
 class Throw(Struct, kw_only=True, forbid_unknown_fields=True):

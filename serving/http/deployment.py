@@ -28,7 +28,7 @@ from .canary.money import LEAST_MARKETS, confidence_of_loss
 from .canary.trial import Trial
 from .metrics import Metrics
 from .settings import ServiceSettings
-from .slots import Draws, Slots, answered
+from .slots import ArmAssignment, Slots, answered
 from .switchboard import DeploymentError, Positions, Transitions
 
 _SECONDS = 0.5
@@ -71,7 +71,7 @@ class Deployment:
         settings = settings or ServiceSettings()
         self.log = log or temporary_log()
         self._bundles = Bundles(path, public_key, self.log, settings.jurisdictions)
-        self._fallback, self._draws, self._share = settings.fallback, Draws(settings.seed), settings.canary
+        self._fallback, self._draws, self._share = settings.fallback, ArmAssignment(settings.seed), settings.canary
         self.metrics, self._switching = Metrics(), threading.RLock()
         self._counted, self._complaints = -math.inf, list[str]()
         self.positions, self._tail = Positions(), EMPTY

@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from ..decision_log.log import DecisionLog
 from ..documents import FilePath
 from ..sample_states import example_state
-from .admin import FRESH_SECONDS
+from .admin import FRESH_SECONDS, metrics_route, status_route
 from .batching import committed
 from .bundle_at_path import BundleAtPath
 from .closing import is_closed
@@ -70,7 +70,7 @@ def create_desk(
         _log.info("stopped")
 
     routes = {**desk_routes(desk), **status.routes()}
-    routes |= asset_routes(bundle, {route.split()[1] for route in routes})
+    routes |= asset_routes(bundle, routes)
     routes |= price_list_routes(bundle, alone=True)
     state_bytes = 2 * len(orjson.dumps(example_state(bundle().catalogue)))
     app = guarded(routes, settings or AccessSettings(), state_bytes, RequestCounts(registry), lifespan)
@@ -97,7 +97,11 @@ class DeskStatus:
 
     def routes(self) -> Routes:
         """The routes."""
-        return {"GET /healthz": self.healthz, "GET /readyz": self.readyz, "GET /metrics": self.metrics}
+        return {
+            "GET /healthz": status_route(self.healthz),
+            "GET /readyz": status_route(self.readyz, 409, 503),
+            "GET /metrics": metrics_route(self.metrics),
+        }
 
     async def healthz(self, _: Call) -> Response:
         """The process is running."""

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from ..price_list.rows import ListError, PriceRow, Status
 from .bodies import BodyError, ItemDecisions, ListApproval, ListDecisions, OverridePrice, read_body
 from .desk import Desk, shown_product, shown_row
-from .gate import Call, Routes
+from .gate import Call, Endpoint, Operation, Routes, docstring
 
 _MOST = 1000
 
@@ -47,6 +47,12 @@ def desk_routes(desk: Desk) -> Routes:
     """`GET /v1/price-list` and the admin's routes for decisions about a price list; each works in a thread."""
 
     def listed(call: Call) -> dict[str, Any]:
+        """The price list by week or by product: rows of the list, those of a week, a status, with a text in zone, id, name
+        or category, or outside what was mostly charged. With by=product, products that have such a row, each with all its
+        rows, its regular price old and new, what becomes of its deals, what it changes and what leaving it costs; with the
+        first ones, the summary of the list from LIST.summary.json. With the first rows or products comes what each price
+        rule costs, where LIST.rules.json lies beside the list.
+        """
         given = dict(Request(call.scope).query_params)
         try:
             wanted = msgspec.convert(given, Wanted, strict=False)
@@ -59,6 +65,10 @@ def desk_routes(desk: Desk) -> Routes:
         return find(wanted, wanted.offset, wanted.limit)
 
     def decided(call: Call) -> dict[str, Any]:
+        """Decide on rows or products: all decisions of the request, or none where one leaves a hard price rule. A decision
+        about a product is for the weeks that it names; an overridden price then holds in those without a deal, and those
+        with one are approved.
+        """
         body = read_body(call.body, ListDecisions)
         if not body.decisions and not body.products:
             raise BodyError(
@@ -69,16 +79,26 @@ def desk_routes(desk: Desk) -> Routes:
         return {"rows": list(map(shown_row, found.rows)), "products": products, "warnings": found.warnings}
 
     def priced(call: Call) -> Any:
+        """What a typed price costs: what one that is typed for a row, or for the weeks of a product without a deal, is
+        expected to cost against the proposed one, and the price rules that it leaves; nothing is decided.
+        """
         return desk.priced(read_body(call.body, OverridePrice))
 
     def image(_: Call) -> dict[str, Any]:
+        """Key-value items and price index of the list: the items with their reasons and decisions, and the path of the
+        basket index by zone and reference.
+        """
         return msgspec.structs.asdict(desk.image())
 
     def items_decided(call: Call) -> dict[str, Any]:
+        """Confirm or reject key-value items of the list: all decisions of the request or none; who decided is recorded when
+        the list becomes live.
+        """
         body = read_body(call.body, ItemDecisions)
         return {"key_items": desk.decide_items(body.items, _caller(call, body.by))}
 
     def live(call: Call) -> dict[str, Any]:
+        """Record all decisions and write the live prices; every row must be decided and allowed."""
         by = _caller(call, read_body(call.body, ListApproval).by)
         found = desk.make_live(by, is_known=call.caller is not None)
         return {"rows": len(found.rows), "new": found.new, "counts": Counter(row.status for row in found.rows)}
@@ -87,11 +107,19 @@ def desk_routes(desk: Desk) -> Routes:
         found = await asyncio.to_thread(work, call)
         return Response(msgspec.json.encode(found), media_type="application/json")
 
+    def route(work: Callable[[Call], Any], *refusals: int, **takes: Any) -> Endpoint:
+        operation = Operation(tag="price list", text=docstring(work), refusals=refusals, **takes)
+        return Endpoint(partial(aside, work), operation)
+
     admin = "POST /v1/admin/price-list"
-    routes = {"GET /v1/price-list": listed, f"{admin}/decisions": decided, f"{admin}/live": live}
-    routes[f"{admin}/cost"] = priced
-    routes |= {"GET /v1/price-list/image": image, f"{admin}/key-items": items_decided}
-    return {route: partial(aside, work) for route, work in routes.items()}
+    return {
+        "GET /v1/price-list": route(listed, 409, query=Wanted),
+        "GET /v1/price-list/image": route(image, 409),
+        f"{admin}/decisions": route(decided, 409, body=ListDecisions),
+        f"{admin}/live": route(live, 409, 503, body=ListApproval),
+        f"{admin}/cost": route(priced, 409, body=OverridePrice),
+        f"{admin}/key-items": route(items_decided, 409, body=ItemDecisions),
+    }
 
 
 def _caller(call: Call, by: str | None) -> str:

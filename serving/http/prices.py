@@ -10,18 +10,21 @@ from collections.abc import Collection
 from concurrent.futures import Executor, Future
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
-from starlette.responses import JSONResponse, Response
+import msgspec
+from starlette.responses import Response
 
-from ..decision import Decision
+from ..decision import Decision, Priced
 from ..decision_log.log import DecisionLog, Named
 from ..decision_log.outcomes import OutcomeError, outcome_of
 from ..decision_log.replies import Reply, kept
 from ..market_state import MARKET, State, StateError
 from .batching import Batcher, committed
-from .bodies import MOST_OUTCOMES, MOST_STATES, BodyError, parsed
+from .bodies import MOST_OUTCOMES, MOST_STATES, BodyError, Outcomes, Receipt, States, parsed
 from .deployment import Deployment
-from .gate import IDEMPOTENCY_KEY, Call, Routes
+from .gate import IDEMPOTENCY_KEY, BundleExample, Call, Endpoint, Operation, Routes, docstring, operation_id
+from .gate.paths import OUTCOMES
 
 _INLINE_BYTES = 64 << 10
 """Up to this size, some 600 products, a state is priced faster than a thread takes over."""
@@ -64,7 +67,7 @@ class Recent:
             return dict(reversed(self._seen.items()))
 
 
-class Prices:
+class PriceRoutes:
     """Makes decisions and records them before they are returned.
 
     Args:
@@ -80,7 +83,27 @@ class Prices:
 
     def routes(self) -> Routes:
         """The routes."""
-        return {"POST /v1/prices": self.prices, "POST /v1/outcomes": self.outcomes}
+        prices = Operation(
+            tag="prices",
+            text=docstring(self.prices),
+            body=States,
+            answer=Priced | list[Priced],
+            refusals=(503,),
+            examples=lambda of: {"initial": of.state, "several": [of.state, of.state]},
+            links=_what_it_sold,
+        )
+        outcomes = Operation(
+            tag="prices",
+            text=docstring(self.outcomes),
+            body=Outcomes,
+            answer=Receipt,
+            refusals=(409, 503),
+            examples=_example_outcomes,
+        )
+        return {
+            "POST /v1/prices": Endpoint(self.prices, prices),
+            "POST /v1/outcomes": Endpoint(self.outcomes, outcomes),
+        }
 
     async def prices(self, call: Call) -> Response:
         """Allowed prices for one market state or several, with the changes that the price rules
@@ -105,7 +128,8 @@ class Prices:
         """Report what sold. A repeated report counts once; one that contradicts an earlier report
         is refused.
         """
-        return JSONResponse(await asyncio.to_thread(self._reported, call.body))
+        receipt = await asyncio.to_thread(self._reported, call.body)
+        return Response(msgspec.json.encode(receipt), media_type="application/json")
 
     def _is_large(self, body: bytes) -> bool:
         """Whether a request has several states, or takes long in another way."""
@@ -152,14 +176,24 @@ class Prices:
                 found.append(one)
         return found
 
-    def _reported(self, body: bytes) -> dict[str, int]:
+    def _reported(self, body: bytes) -> Receipt:
         """How many outcomes a body holds, and how many of them are new. Raises BodyError, OutcomeError, LogError."""
         data = parsed(body)
         found = data.get("outcomes") if isinstance(data, dict) and len(data) == 1 else None
         if not isinstance(found, list) or not 0 < len(found) <= MOST_OUTCOMES:
             form = f'{{"outcomes": [1 to {MOST_OUTCOMES} objects]}}'
             raise OutcomeError(f"outcomes must be {form}; got something else; see /docs for an example")
-        return {"accepted": len(found), "new": self._log.record_outcomes([outcome_of(item) for item in found])}
+        return Receipt(len(found), self._log.record_outcomes([outcome_of(item) for item in found]))
+
+
+def _what_it_sold(of: BundleExample) -> dict[str, Any]:
+    sold = {"request_id": "$response.header.X-Request-Id", "product": of.product, "units": 3}
+    return {"sold": {"operationId": operation_id("POST", OUTCOMES), "requestBody": {"outcomes": [sold]}}}
+
+
+def _example_outcomes(of: BundleExample) -> dict[str, Any]:
+    sold = {"period": 0, "product": of.product, "units": 12, "price_paid": 1.95, "date": "2024-03-04"}
+    return {"period": {"outcomes": [sold]}}
 
 
 def _name_by_key(call: Call) -> None:

@@ -9,15 +9,15 @@ from functools import partial
 from typing import Any
 
 import orjson
+from msgspec import Struct
 from starlette.responses import Response
 
-from ..answers.answer import RECENT, answer_question
+from ..answers.answer import RECENT, Answer, answer_question
 from ..decision_log.log import DecisionLog
-from ..documents import keys_mistake
-from ..explanation import explain_decision, what_if
-from .bodies import BodyError, parsed
+from ..explanation import Explanation, WhatIf, explain_decision, what_if
+from .bodies import CustomerQuestion, Question, WhatIfQuestion, read_body
 from .deployment import Deployment
-from .gate import Call, Routes
+from .gate import BundleExample, Call, Endpoint, Examples, Operation, Routes, docstring
 
 
 def question_routes(deployment: Deployment, log: DecisionLog, aside: ThreadPoolExecutor) -> Routes:
@@ -30,34 +30,49 @@ def question_routes(deployment: Deployment, log: DecisionLog, aside: ThreadPoolE
     """
     history = partial(log.recent, count=RECENT)
 
-    def explain(state: Any, product: Any) -> Any:
-        predictor, seen, decision = deployment.preview(state)
-        return explain_decision(predictor.bundle, predictor.at_state(seen), seen.view, decision, product)
+    def explained(asked: Question) -> Any:
+        """Explain a product's price: sentences to read out, and the parts that add up to it. Nothing is recorded."""
+        predictor, seen, decision = deployment.preview(asked.state)
+        return explain_decision(predictor.bundle, predictor.at_state(seen), seen.view, decision, asked.product)
 
-    def curve(state: Any, product: Any, prices: Any) -> Any:
-        predictor, seen, decision = deployment.preview(state)
-        return what_if(predictor.bundle, seen.view, decision.answer, product, prices)
+    def tried(asked: WhatIfQuestion) -> Any:
+        """Expected sales, revenue and profit of a product at other prices in this period. Nothing is recorded."""
+        predictor, seen, decision = deployment.preview(asked.state)
+        return what_if(predictor.bundle, seen.view, decision.answer, asked.product, asked.prices)
 
-    def answer(question: Any, state: Any, product: Any) -> Any:
-        return answer_question(question, *deployment.preview(state), history=history, product=product)
+    def replied(asked: CustomerQuestion) -> Any:
+        """What customer service may say to a question in English, German, French or Spanish; the answer is in English.
+        Nothing is recorded.
+        """
+        market = deployment.preview(asked.state)
+        return answer_question(asked.question, *market, history=history, product=asked.product)
 
-    async def answered(reply: Callable[..., Any], needed: tuple[str, ...], more: tuple[str, ...], call: Call) -> Any:
+    async def answered(kind: type[Struct], reply: Callable[[Any], Any], call: Call) -> Response:
         def work() -> bytes:
-            return orjson.dumps(reply(*_fields(call, needed, more)))
+            return orjson.dumps(reply(read_body(call.body, kind)))
 
         text = await asyncio.get_running_loop().run_in_executor(aside, work)
         return Response(text, media_type="application/json")
 
+    def question(
+        body: type[Struct], reply: Callable[[Any], Any], answer: Any, examples: Examples, *refusals: int
+    ) -> Endpoint:
+        operation = Operation(
+            tag="questions",
+            text=docstring(reply),
+            body=body,
+            answer=answer,
+            refusals=(*refusals, 503),
+            examples=examples,
+        )
+        return Endpoint(partial(answered, body, reply), operation)
+
     return {
-        "POST /v1/explain": partial(answered, explain, ("state", "product"), ()),
-        "POST /v1/what-if": partial(answered, curve, ("state", "product"), ("prices",)),
-        "POST /v1/answer": partial(answered, answer, ("question", "state"), ("product",)),
+        "POST /v1/explain": question(Question, explained, Explanation, lambda of: {"initial": of._asdict()}),
+        "POST /v1/what-if": question(WhatIfQuestion, tried, WhatIf, lambda of: {"grid": of._asdict()}, 409),
+        "POST /v1/answer": question(CustomerQuestion, replied, Answer, _example_question),
     }
 
 
-def _fields(call: Call, needed: tuple[str, ...], optional: tuple[str, ...]) -> list[Any]:
-    """The fields of a body. Raises BodyError where others are there, or a needed one is not."""
-    body, known = parsed(call.body), (*needed, *optional)
-    if problem := keys_mistake(body, known, needed, "request"):
-        raise BodyError(problem)
-    return [body.get(key) for key in known]
+def _example_question(of: BundleExample) -> dict[str, Any]:
+    return {"initial": {"question": "Why did it get dearer?"} | of._asdict()}

@@ -55,7 +55,7 @@ class Slots:
         return {arm: chance for arm, chance in found.items() if chance}
 
 
-class Draws:
+class ArmAssignment:
     """Assigns markets to arms.
 
     Args:
@@ -85,7 +85,9 @@ class Draws:
         return int.from_bytes(digest, "big") / 2**64
 
 
-def answered(slots: Slots, draws: Draws, states: Sequence[State]) -> tuple[list[Decision | StateError], NDArray]:
+def answered(
+    slots: Slots, draws: ArmAssignment, states: Sequence[State]
+) -> tuple[list[Decision | StateError], NDArray]:
     """Price several states together; the alarm and the guards of a trial see them.
 
     Returns:

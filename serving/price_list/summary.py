@@ -17,11 +17,11 @@ from ...atomic import write_whole
 from .rows import ListError, PriceRow
 
 
-class Estimate(Struct, frozen=True):
+class PosteriorEstimate(Struct, frozen=True):
     """An expected value and both ends of its 90% interval over the posterior draws.
 
     Example:
-        >>> Estimate(0.03, 0.01, 0.05).low
+        >>> PosteriorEstimate(0.03, 0.01, 0.05).low
         0.01
     """
 
@@ -70,8 +70,8 @@ class ZoneSummary(Struct, frozen=True, kw_only=True):
     zone: str
     verdict: str
     metric: str
-    gain: Estimate | None = None
-    amount: Estimate | None = None
+    gain: PosteriorEstimate | None = None
+    amount: PosteriorEstimate | None = None
     changed: int = 0
     at_bound: int = 0
     bounds: dict[str, int] = {}
@@ -98,7 +98,7 @@ class ZoneSummary(Struct, frozen=True, kw_only=True):
         return [*found, f"{bound}: {each}." if each else f"{bound}."]
 
 
-def _with_unit(amount: Estimate, currency: str) -> tuple[float, str, float, float]:
+def _with_unit(amount: PosteriorEstimate, currency: str) -> tuple[float, str, float, float]:
     return amount.mean, currency, amount.low, amount.high
 
 
@@ -121,10 +121,10 @@ class ProductSummary(Struct, frozen=True, kw_only=True):
     product_id: str
     regular_price: float
     planned_deals: tuple[dt.date, ...] = ()
-    units: Estimate | None = None
-    revenue: Estimate | None = None
-    profit: Estimate | None = None
-    cost_of_leaving: Estimate | None = None
+    units: PosteriorEstimate | None = None
+    revenue: PosteriorEstimate | None = None
+    profit: PosteriorEstimate | None = None
+    cost_of_leaving: PosteriorEstimate | None = None
 
 
 class ListSummary(Struct, frozen=True, kw_only=True):

@@ -17,8 +17,8 @@ from pathlib import Path
 import pandas as pd
 from repricer.data import Tables
 from repricer.planning.experiments.effects import Analysis, Power
-from repricer.planning.experiments.experiment import Experiment, Group, Plan, Reading
-from repricer.planning.experiments.reading import Effect, read_experiment
+from repricer.planning.experiments.experiment import Experiment, Group, PlannedExperiment, Reading
+from repricer.planning.experiments.reading import MeasuredEffect, read_experiment
 
 from .checks import Skip, check
 
@@ -41,7 +41,7 @@ def published() -> pd.DataFrame:
 
 
 @functools.cache
-def read() -> Effect:
+def read() -> MeasuredEffect:
     """The effect on the last day."""
     table = published()
     dates = pd.to_datetime(table["date"])
@@ -59,7 +59,7 @@ def read() -> Effect:
     reading = Reading("Y", "units", "arm", ("Y",), analysis, Power(0.1, 0.1))
     begin = first.date()
     facts = ("geolift", "", begin, "stores", 1, 3, 0, 0, stores, (group,), (reading,), {}, "", {}, "", begin, 0.0, {})
-    experiment = Experiment(Plan(*facts), pd.DataFrame(rows, columns=columns))
+    experiment = Experiment(PlannedExperiment(*facts), pd.DataFrame(rows, columns=columns))
     tables = Tables(pd.DataFrame(sales).assign(price_paid=1.0))
     return read_experiment(experiment, tables, until=begin + timedelta(days=DAYS - 1)).effects[0]
 

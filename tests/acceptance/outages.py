@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 from repricer.benchmarks.loopback import free_port, serve_command
-from repricer.client import PriceClient, Priced, UnansweredError
+from repricer.client import AnsweredPrices, PriceClient, UnansweredError
 from repricer.serving import Bundle, DecisionLog, example_state, load_bundle
 
 _CALLERS, _PAUSE = 4, 0.01
@@ -86,7 +86,7 @@ class Caller(threading.Thread):
         super().__init__()
         self._client, self._state = client, example_state(bundle.catalogue) | {"market": market}
         self.over = threading.Event()
-        self.seconds, self.found, self.failed = list[float](), list[Priced](), list[str]()
+        self.seconds, self.found, self.failed = list[float](), list[AnsweredPrices](), list[str]()
 
     def run(self) -> None:
         while not self.over.wait(_PAUSE):
@@ -164,7 +164,7 @@ def counted(callers: list[Caller], bundle: Bundle, log: Path) -> Outage:
     return result
 
 
-def _outside(priced: Priced, bundle: Bundle) -> int:
+def _outside(priced: AnsweredPrices, bundle: Bundle) -> int:
     """Prices below or above the bounds of the price rules."""
     prices = np.array([priced.prices[name] for name in bundle.catalogue.products], np.float32)
     rules = bundle.guardrails

@@ -155,7 +155,7 @@ def answers() -> Counter[str]:
         for item in state["products"]:
             low = item["list_price"] = round(item["list_price"] * float(rng.uniform(0.7, 1.3)), 2)
             item["lowest_price_30_days"] = round(low * float(rng.choice([0.8, 0.95, 1.0])), 2)
-        answer = json.loads(predictor.price(state | ({"jurisdiction": str(named)} if named else {})).to_json({}))
+        answer = json.loads(predictor.price(state | ({"jurisdiction": str(named)} if named else {})).to_json())
         for item, asked in zip(answer["prices"], state["products"], strict=True):
             found["decisions"] += 1
             differs, notices = any(share > 0 for share in item["discounts"].values()), item["notices"]

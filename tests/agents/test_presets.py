@@ -15,7 +15,7 @@ from repricer.agents.settings import settings_for
 from repricer.agents.training import teacher_of
 from repricer.envs import Market, rollout
 from repricer.optimum import exact_value, solve
-from repricer.pricing.rival_policies import Cycle
+from repricer.pricing.rival_policies import EdgeworthCycle
 from repricer.scenarios import registered
 
 
@@ -119,7 +119,7 @@ def test_against_a_rival_that_answers_late_the_rule_follows_from_the_shops_own_l
     )
     settings = settings_for(late, algo, options=ALGORITHMS[algo].options)
     rule = base_of(late, settings.base_price)[1]
-    assert isinstance(rule, Cycle)
+    assert isinstance(rule, EdgeworthCycle)
     assert rule.step == 4
     assert exact_value(late, rule) > 0.99 * solve(late).value
     # A raw action of zero is the rule's price: there is nothing to imitate.

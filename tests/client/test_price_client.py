@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from repricer.benchmarks.loopback import free_port
-from repricer.client import PriceClient, Priced, RefusedError, UnansweredError
+from repricer.client import AnsweredPrices, PriceClient, RefusedError, UnansweredError
 from repricer.serving import Bundle, DecisionLog, example_state, export
 from repricer.serving.bundle.files import own_key_paths
 from repricer.serving.http.app import ServiceSettings, create_app
@@ -44,7 +44,7 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def shown(priced: Priced) -> dict[str, Any]:
+def shown(priced: AnsweredPrices) -> dict[str, Any]:
     """An answer without what differs from one to the next."""
     return {key: value for key, value in priced.answer.items() if key not in ("request_id", "milliseconds")}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 from repricer.data import DataError, import_folder, import_tables, load_tables, mapping_template
-from repricer.data.sources import _Blocks, parts_of
+from repricer.data.sources import _BlockStream, parts_of
 
 TEXT = "product,units,price_paid,customer\nA,1,0.5,1001\nB,two,1,1002\nB,2,1,1002\n"
 KEY = b"a key for tests only"
@@ -98,6 +98,6 @@ def test_a_password_is_in_no_message():
 
 
 def test_blocks_are_read_as_one_stream():
-    blocks = _Blocks(iter([b"ab", memoryview(b"cdefg"), b"", b"h"]))
+    blocks = _BlockStream(iter([b"ab", memoryview(b"cdefg"), b"", b"h"]))
     found = [blocks.read(3) for _ in range(6)]
     assert b"".join(found) == b"abcdefgh"

@@ -8,7 +8,16 @@ from itertools import product
 import numpy as np
 import pytest
 from repricer.agents.posterior import PosteriorMoney, draws_of
-from repricer.evaluation.rule_costs import ALL, FROM_SALES, RuleCost, RuleCosts, _Shop, rule_costs, rules_of, without
+from repricer.evaluation.rule_costs import (
+    ALL,
+    FROM_SALES,
+    RuleCost,
+    RuleCosts,
+    _RuledMarket,
+    rule_costs,
+    rules_of,
+    without,
+)
 from repricer.scenarios import MarketSpec
 from repricer.scenarios.price_section import HistorySection
 from repricer.scenarios.sections import Fairness, Posterior
@@ -78,7 +87,7 @@ def test_fewer_rules_never_cost_more(found: RuleCosts) -> None:
 
 
 def test_its_money_is_that_of_the_posterior(market: MarketSpec) -> None:
-    shop = _Shop(market, range(DRAWS))
+    shop = _RuledMarket(market, range(DRAWS))
     best = shop.best_without([frozenset()])[frozenset()]
     fixed = without(market, frozenset({"max_change"}))
     price = best.price[-1]
@@ -133,7 +142,7 @@ def test_a_frozen_product_that_moves_takes_its_plan_along(market: MarketSpec) ->
     spec = replace(
         market.with_changes(prices={"frozen": ("b",), "max_change": None}), history=HistorySection(price=planned)
     )
-    shop = _Shop(spec, range(DRAWS))
+    shop = _RuledMarket(spec, range(DRAWS))
     best = shop.best_without([frozenset(), frozenset({"frozen"})])
     assert np.array_equal(best[frozenset()].price[:, 1], planned[:, 1])
     moved = best[frozenset({"frozen"})].price[:, 1] - planned[:, 1]
@@ -145,7 +154,7 @@ def test_discounts_are_part_of_the_best_prices(market: MarketSpec) -> None:
     spec = market.with_changes(prices={"max_discount": 0.1, "max_segment_spread": 0.05})
     found = rule_costs(spec)
     assert {"max_discount", "segment_spread", "paid_floor"} <= set(of(found, "discounts").rules)
-    shop = _Shop(spec, range(DRAWS))
+    shop = _RuledMarket(spec, range(DRAWS))
     best = shop.best_without([frozenset()])[frozenset()]
     assert best.discount.max() <= 0.1
     assert np.ptp(best.discount, axis=1).max() <= 0.05 + 1e-9
@@ -159,13 +168,13 @@ def test_a_cap_between_protected_groups_is_a_rule(market: MarketSpec) -> None:
     found = rule_costs(spec, draws=4)
     assert of(found, "group_spread").cost > 0
     assert of(found, "group_spread").cost <= of(found, "discounts").cost
-    best = _Shop(spec, range(4)).best_without([frozenset()])[frozenset()]
+    best = _RuledMarket(spec, range(4)).best_without([frozenset()])[frozenset()]
     assert abs(best.discount @ spec.guardrails.contrasts.T).max() <= 0.05 + 1e-6
 
 
 def test_a_direction_and_a_rival_are_rules(market: MarketSpec, make_shop) -> None:
     rising = market.with_changes(prices={"direction": "falling", "max_change": None})
-    shop = _Shop(rising, range(DRAWS))
+    shop = _RuledMarket(rising, range(DRAWS))
     best = shop.best_without([frozenset(), frozenset({"direction"})])
     assert (best[frozenset()].price <= market.products.regular_price + 1e-6).all()
     assert (best[frozenset({"direction"})].price > market.products.regular_price + 0.01).any()
@@ -196,7 +205,7 @@ def test_packs_and_baskets_are_rules(market: MarketSpec) -> None:
         }
     )
     assert {"pack_price", "price_index"} <= set(rules_of(spec))
-    shop = _Shop(spec, range(DRAWS))
+    shop = _RuledMarket(spec, range(DRAWS))
     assert shop.component.max() == 0
     price = shop.best_without([frozenset()])[frozenset()].price
     assert (price.sum(axis=1) / 12 <= 0.85 + 1e-6).all()

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import repricer
 from repricer.envs import expected_units
-from repricer.evaluation import WhatIf
+from repricer.evaluation import TriedPrices
 from repricer.scenarios import MarketSpec
 from repricer.scenarios.periods import planned_prices
 from repricer.scenarios.price_section import HistorySection
@@ -247,7 +247,7 @@ def test_what_is_not_priced_can_be_asked(market: MarketSpec) -> None:
 
 
 def test_intervals_shrink_with_the_posterior(market: MarketSpec) -> None:
-    def width(found: WhatIf) -> float:
+    def width(found: TriedPrices) -> float:
         return found.total["profit_change_high"] - found.total["profit_change_low"]
 
     assert market.posterior is not None

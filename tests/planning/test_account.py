@@ -9,8 +9,7 @@ from repricer.data import Tables
 from repricer.planning.account import account, account_lines, sales_since
 from repricer.scenarios import spec_from_table
 from repricer.scenarios.price_section import HistorySection
-from repricer.scenarios.sections import Posterior
-from repricer.scenarios.sections import Promotion as PromotionSection
+from repricer.scenarios.sections import Posterior, PromotionSection
 from repricer.scenarios.sections import RecommendationSection as Recommendation
 
 PRICE = np.array([[2.0, 2.4], [1.6, 2.0]])

@@ -16,7 +16,7 @@ from repricer.pricing.price_rules.overrides import allowed_path
 from repricer.scenarios import MarketSpec
 from repricer.scenarios.periods import planned_prices
 from repricer.scenarios.price_section import LawSection
-from repricer.scenarios.sections import Halves, Promotion
+from repricer.scenarios.sections import Halves, PromotionSection
 from repricer.serving.price_list.rows import ListError, PriceRow
 
 
@@ -173,7 +173,7 @@ def test_a_frozen_product_sells_what_is_planned_at_its_planned_price(
 
 
 def test_products_that_the_policy_promotes_are_named_as_the_figures_hold_them(dated_market: MarketSpec) -> None:
-    spec = replace(dated_market, promotion=Promotion(lift=np.full((2, 3), 0.8), cost=np.zeros(3)))
+    spec = replace(dated_market, promotion=PromotionSection(lift=np.full((2, 3), 0.8), cost=np.zeros(3)))
     price = np.tile([2.1, 2.9, 5.5], (8, 1))
     shown = np.zeros((8, 3), np.float32)
     shown[2, 0] = shown[5, 2] = 1.0

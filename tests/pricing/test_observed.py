@@ -24,8 +24,10 @@ def imported(module, source):
         pytest.param(features, '    "log_price": Feature(', '    "price": Feature(', id="another's"),
         pytest.param(learner, '@fills("since_change")', "", id="its compiled loop"),
         pytest.param(learner, '@fills("regime", "log_loyalty")', '@fills("regime")', id="one of a loop's two"),
-        pytest.param(observation, '"periods_since_change": Place(', '"since": Place(', id="a quantity's place"),
-        pytest.param(observation, '"due": Place(', '"overdue": Place(', id="another's"),
+        pytest.param(
+            observation, '"periods_since_change": StatePlace(', '"since": StatePlace(', id="a quantity's place"
+        ),
+        pytest.param(observation, '"due": StatePlace(', '"overdue": StatePlace(', id="another's"),
         pytest.param(codec, '"forecast_units": "TN", ', "", id="the shape of a catalogue's array"),
         pytest.param(shapley, '"past changes": "', '"changes": "', id="the words of an explanation"),
         pytest.param(market_state, '{"memory", "capacity"}', '{"memory"}', id="what a service is not told"),

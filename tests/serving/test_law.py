@@ -74,7 +74,7 @@ def test_a_personal_price_carries_its_notices(lawful: Bundle, named: str | None)
         assert set(item.notices) == ({"EU", "NY"} if named is None else {named})
         if named != "EU":
             assert item.notices["NY"] == NEW_YORK
-    text = json.loads(answer.to_json({}))
+    text = json.loads(answer.to_json())
     assert text["prices"][0]["notices"] == answer.prices[0].notices
     # Where all pay the list price, no price is personal.
     assert all(item.notices == {} for item in with_forward(lawful, 1.0, discount=0.0).price(state).prices)

@@ -12,7 +12,7 @@ from ..api_keys import KeyRing
 from ..metrics import RequestCounts
 from ..settings import AccessSettings
 from .calls import RequestRecorder, Routes, starlette_routes
-from .checks import Access, KnownHost, OneReading, OwnBodies, RateLimit, ShortHeaders
+from .checks import KnownCaller, KnownHost, OneReading, OwnBodies, RateLimit, ShortHeaders
 from .problems import handlers
 
 
@@ -40,7 +40,7 @@ def guarded(
         Middleware(OneReading),
         Middleware(KnownHost, hosts=settings.hosts),
         Middleware(ShortHeaders),
-        Middleware(Access, keys=keys, limit=limit, state_bytes=state_bytes),
+        Middleware(KnownCaller, keys=keys, limit=limit, state_bytes=state_bytes),
         Middleware(OwnBodies),
     ]
     app = Starlette(routes=found, middleware=middleware, exception_handlers=handlers(), lifespan=lifespan)

@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from starlette.requests import Request
@@ -14,6 +15,7 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..metrics import RequestCounts
+from .operation import Operation
 from .problems import problem
 
 IDEMPOTENCY_KEY = b"idempotency-key"
@@ -43,19 +45,34 @@ class Call(NamedTuple):
 
 
 Answer = Callable[[Call], Awaitable[Response]]
-Routes = Mapping[str, Answer]
-"""What answers, by method and path, such as "POST /v1/prices"; GET answers HEAD too."""
 
 
-class _Endpoint:
-    """Reads the body of a request and answers it."""
+@dataclass(frozen=True)
+class Endpoint:
+    """Reads the body of a request and answers it.
 
-    def __init__(self, answer: Answer) -> None:
-        self._answer = answer
+    Attributes:
+        answer: Answers a request.
+        operation: What `/openapi.json` says of it; None for pages and their files, which it leaves out.
+
+    Example:
+        >>> async def answer(_: Call) -> Response:
+        ...     return Response("ok")
+        >>> Endpoint(answer).operation is None
+        True
+    """
+
+    answer: Answer
+    operation: Operation | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        answer = await self._answer(Call(scope, await Request(scope, receive).body()))
+        """Answer one request."""
+        answer = await self.answer(Call(scope, await Request(scope, receive).body()))
         await answer(scope, receive, send)
+
+
+Routes = Mapping[str, Endpoint]
+"""What answers, by method and path, such as "POST /v1/prices"; GET answers HEAD too."""
 
 
 class _ExactRoute(Route):
@@ -71,9 +88,9 @@ class _ExactRoute(Route):
 def starlette_routes(routes: Routes) -> list[Route]:
     """The routes for Starlette's router, in their order."""
     found = list[Route]()
-    for name, answer in routes.items():
+    for name, endpoint in routes.items():
         method, _, path = name.partition(" ")
-        found.append(_ExactRoute(path, _Endpoint(answer), methods=[method]))
+        found.append(_ExactRoute(path, endpoint, methods=[method]))
     return found
 
 

@@ -206,7 +206,7 @@ def role_for(path: str) -> str:
     return "price" if path.startswith((PRICES, OUTCOMES)) else "read"
 
 
-class Access(Check):
+class KnownCaller(Check):
     """Refuses callers without a key that may do this, and those who ask too often; notes the name of the key.
 
     Args:

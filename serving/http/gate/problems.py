@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.types import ExceptionHandler
 
 from ...bundle.files import BundleError
@@ -31,14 +32,21 @@ _REFUSALS: dict[type[Exception], int] = {
 _AGAIN = "try again with the same Idempotency-Key, as the decision may be recorded later"
 
 
-def problem(status: int, line: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """What is wrong, in one line.
+class Problem(msgspec.Struct):
+    """What is wrong, in one line."""
+
+    detail: str
+
+
+def problem(status: int, line: str, headers: Mapping[str, str] | None = None) -> Response:
+    """The answer that says what is wrong, in one line.
 
     Example:
         >>> problem(404, "there is no such path").body
         b'{"detail":"there is no such path"}'
     """
-    return JSONResponse({"detail": line}, status_code=status, headers=headers)
+    text = msgspec.json.encode(Problem(line))
+    return Response(text, status, headers, media_type="application/json")
 
 
 def handlers() -> dict[type[Exception], ExceptionHandler]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from importlib.resources import files
 
 from starlette.responses import Response
 
 from ...bundle.reading import Bundle
-from ..gate import Call, Routes
-from ..gate.calls import Answer
+from ..gate import Call, Endpoint, Routes
 from ..openapi import openapi
 from .templates import CONTENT_POLICY, FOLDER, HEADERS, NO_SNIFFING
 
@@ -24,17 +24,21 @@ _SWAGGER = files("fastapi_offline") / "static"
 _SWAGGER_ASSETS = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript"}
 
 
-def asset_routes(bundle: Callable[[], Bundle], paths: Collection[str]) -> Routes:
+def asset_routes(bundle: Callable[[], Bundle], routes: Routes) -> Routes:
     """`GET /docs`, `GET /openapi.json`, and the files that the pages load.
 
     Args:
         bundle: Gives the bundle whose examples are shown.
-        paths: Those that `/openapi.json` describes.
+        routes: Those that `/openapi.json` describes.
     """
-    described = frozenset(paths)
+    described = dict(routes)
+
+    @lru_cache(maxsize=1)
+    def of_bundle(found: Bundle) -> bytes:
+        return openapi(found, described)
 
     async def document(_: Call) -> Response:
-        text = await asyncio.to_thread(openapi, bundle(), described)
+        text = await asyncio.to_thread(of_bundle, bundle())
         return Response(text, media_type="application/json")
 
     assets = {FOLDER / name: kind for name, kind in _ASSETS.items()}
@@ -42,11 +46,11 @@ def asset_routes(bundle: Callable[[], Bundle], paths: Collection[str]) -> Routes
     found = {f"GET /page/{file.name}": _static(file.read_bytes(), kind) for file, kind in assets.items()}
     docs = HEADERS | {"Content-Security-Policy": CONTENT_POLICY.replace("img-src 'self'", "img-src 'self' data:")}
     found["GET /docs"] = _static((FOLDER / "docs.html").read_bytes(), "text/html", docs)
-    return {**found, "GET /openapi.json": document}
+    return {**found, "GET /openapi.json": Endpoint(document)}
 
 
-def _static(content: bytes, kind: str, headers: Mapping[str, str] = NO_SNIFFING) -> Answer:
+def _static(content: bytes, kind: str, headers: Mapping[str, str] = NO_SNIFFING) -> Endpoint:
     async def answer(_: Call) -> Response:
         return Response(content, media_type=kind, headers=headers)
 
-    return answer
+    return Endpoint(answer)

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from ...decision_log.log import DecisionLog
 from ..deployment import Deployment
-from ..gate import Call, Routes
+from ..gate import Call, Endpoint, Routes
 from ..prices import Recent
 from .templates import page, rendered
 
@@ -35,7 +35,7 @@ def current_price_routes(deployment: Deployment, recent: Recent, log: DecisionLo
 
         return page(await asyncio.to_thread(work))
 
-    return {"GET /": manager}
+    return {"GET /": Endpoint(manager)}
 
 
 def _text(deployment: Deployment, recent: Recent, market: str | None, *, has_price_list: bool) -> str:

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from ...bundle.reading import Bundle
 from ...price_list.rows import STATUSES
-from ..gate import Call, Routes
+from ..gate import Call, Endpoint, Routes
 from .templates import page, rendered
 
 
@@ -31,4 +31,4 @@ def price_list_routes(bundle: Callable[[], Bundle], *, alone: bool) -> Routes:
         return page(await asyncio.to_thread(work))
 
     paths = ("/price-list", "/") if alone else ("/price-list",)
-    return {f"GET {path}": price_list for path in paths}
+    return {f"GET {path}": Endpoint(price_list) for path in paths}

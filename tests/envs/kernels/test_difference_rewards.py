@@ -7,7 +7,7 @@ import pytest
 from repricer.envs import Market, expected_units
 from repricer.pricing import Action
 from repricer.scenarios import MarketSpec, load_scenario
-from repricer.scenarios.sections import Promotion
+from repricer.scenarios.sections import PromotionSection
 
 
 def test_a_slot_is_charged_what_it_takes_from_the_others(shop):
@@ -75,7 +75,7 @@ def test_nested_products_are_charged_what_they_take_from_their_nest(make_shop):
 
 def test_products_of_several_nests_are_charged_what_they_take_from_the_category():
     lift = np.linspace(0.2, 0.9, 8)
-    spec = replace(load_scenario("three-nests"), promotion=Promotion(lift=lift, max_products=1))
+    spec = replace(load_scenario("three-nests"), promotion=PromotionSection(lift=lift, max_products=1))
     price, usual = np.array([14.0, 18.5, 11.0, 16.0, 12.5, 9.0, 6.5, 10.0]), spec.products.regular_price
     score = np.float32([[0.1, 0.2, 0.9, 0.3, 0.4, 0.8, 0.5, 0.6]])  # of them 2 is promoted, and 5 would be next
     action = Action(price[None].astype(np.float32), promotion=score)

@@ -12,7 +12,7 @@ from repricer.planning.experiments.effects import Analysis, Power
 from repricer.planning.experiments.experiment import (
     Experiment,
     Group,
-    Plan,
+    PlannedExperiment,
     Reading,
     calendar_digest,
     cells_of,
@@ -50,7 +50,7 @@ def build(worth=None):
         Reading(name, "units", measure, ("tea", "coffee"), analysis, Power(0.05, 0.04))
         for name, measure in (("drinks", "elasticity"), ("all", "all"))
     )
-    plan = Plan(
+    plan = PlannedExperiment(
         "autumn",
         "shop",
         date(2024, 1, 1),

@@ -11,7 +11,14 @@ from repricer.data.storage import save_tables
 from repricer.data.tables import ImportReport
 from repricer.planning.experiments.designs import Design
 from repricer.planning.experiments.effects import calibrated
-from repricer.planning.experiments.experiment import Experiment, Group, Plan, Reading, calendar_digest, cells_of
+from repricer.planning.experiments.experiment import (
+    Experiment,
+    Group,
+    PlannedExperiment,
+    Reading,
+    calendar_digest,
+    cells_of,
+)
 from repricer.planning.experiments.reading import read_experiment
 from repricer.planning.experiments.store_days import store_days
 
@@ -47,7 +54,7 @@ def planned(shop, kind="both", seed=0, groups=6):
         "readings": (), "unit_cost": {}, "calendar": calendar_digest(calendar), "worth": {}, "stopping": "at its end",
         "first_look": shop.first.date(), "loss_limit": 0.0, "left_out": {},
     }  # fmt: skip
-    plan = Plan(**facts)
+    plan = PlannedExperiment(**facts)
     cells = cells_of(plan, "elasticity", names)
     analysis, power = calibrated(cells, units.reshape(-1, units.shape[-1]), design, random)
     readings = tuple(

@@ -147,7 +147,11 @@ def test_the_service_and_the_command_answer_from_the_log(one_path: Path, one: Bu
         body = {"question": "What were the past prices of cider?", "state": state}
         served = client.post("/v1/answer", json=body).json()
         assert client.post("/v1/answer", json=body | {"state": {}}).status_code == 422
-        assert client.post("/v1/answer", json=body | {"question": ""}).json()["detail"].startswith("question must be")
+        assert (
+            client.post("/v1/answer", json=body | {"question": ""})
+            .json()["detail"]
+            .startswith("request: question must be")
+        )
         assert "/v1/answer" in client.get("/openapi.json").json()["paths"]
     assert (served["answered"], served["figures"]) == (True, {"period 0": given})
     (tmp_path / "state.json").write_text(json.dumps(state))

@@ -18,13 +18,13 @@ from repricer.scenarios import MarketSpec, save_scenario
 from repricer.serving import Bundle, DecisionLog, Predictor, example_state
 from repricer.serving.http.api_keys import add_key
 from repricer.serving.http.app import ServiceSettings, create_app
-from repricer.serving.http.slots import Draws
+from repricer.serving.http.slots import ArmAssignment
 
 from .conftest import serving
 
 FIRST, PAST, STORES = pd.Timestamp("2025-01-06"), 224, 24
 NAMES = [f"store {n}" for n in range(STORES)]
-HELD = np.array([Draws(0).number(name) < 0.5 for name in NAMES])
+HELD = np.array([ArmAssignment(0).number(name) < 0.5 for name in NAMES])
 
 
 def sales(gain: float, days: int, cost: float = 1.0) -> pd.DataFrame:

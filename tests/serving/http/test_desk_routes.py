@@ -17,8 +17,8 @@ from repricer.serving.price_list.files import read_list, write_list
 from repricer.serving.price_list.image import KeyItem, PriceImage, read_image, write_image
 from repricer.serving.price_list.rows import PriceRow, sealed
 from repricer.serving.price_list.summary import (
-    Estimate,
     ListSummary,
+    PosteriorEstimate,
     ProductSummary,
     ZoneSummary,
     proposal_of,
@@ -356,9 +356,9 @@ def test_the_summary_comes_with_the_first_products(
 ) -> None:
     client = service(dated_bundle, listed)
     zone = ZoneSummary(
-        zone="all stores", verdict="Recommended: deals.", metric="profit", gain=Estimate(0.03, 0.01, 0.05)
+        zone="all stores", verdict="Recommended: deals.", metric="profit", gain=PosteriorEstimate(0.03, 0.01, 0.05)
     )
-    change = Estimate(4.0, -2.0, 9.0)
+    change = PosteriorEstimate(4.0, -2.0, 9.0)
     own = ProductSummary(zone="all stores", product_id="007", regular_price=2.1, units=change, cost_of_leaving=change)
     summary = ListSummary(
         proposal=proposal_of(price_rows), currency="EUR", objective="profit", zones=(zone,), products=(own,)

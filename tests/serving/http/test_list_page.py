@@ -16,9 +16,9 @@ from repricer.serving.price_list.files import read_list, write_list
 from repricer.serving.price_list.products import by_product
 from repricer.serving.price_list.rows import PriceRow, sealed
 from repricer.serving.price_list.summary import (
-    Estimate,
     ListSummary,
     PastRow,
+    PosteriorEstimate,
     ProductSummary,
     ZoneSummary,
     proposal_of,
@@ -56,8 +56,8 @@ def summary(listed: Path) -> ListSummary:
         zone=NASTY,
         verdict="Recommended: other regular prices.",
         metric="profit",
-        gain=Estimate(0.031, 0.01, 0.052),
-        amount=Estimate(1234.0, -400.0, 2100.0),
+        gain=PosteriorEstimate(0.031, 0.01, 0.052),
+        amount=PosteriorEstimate(1234.0, -400.0, 2100.0),
         changed=16,
         at_bound=5,
         bounds={"ceiling": 4, "largest change": 1},
@@ -68,8 +68,8 @@ def summary(listed: Path) -> ListSummary:
         product_id="007",
         regular_price=2.1,
         planned_deals=(rows[1].week,),
-        units=Estimate(4.0, -2.0, 9.0),
-        cost_of_leaving=Estimate(12.5, 3.0, 20.0),
+        units=PosteriorEstimate(4.0, -2.0, 9.0),
+        cost_of_leaving=PosteriorEstimate(12.5, 3.0, 20.0),
     )
     found = ListSummary(
         proposal=proposal_of(rows), currency="currency", objective="profit", zones=(zone,), products=(own,)

@@ -16,7 +16,7 @@ import pytest
 from repricer.serving import Bundle, DecisionLog, example_state
 from repricer.serving.http.api_keys import add_key
 from repricer.serving.http.app import ServiceSettings, create_app
-from repricer.serving.http.prices import Prices
+from repricer.serving.http.prices import PriceRoutes
 from repricer.serving.http.processes.json_logging import JsonFormatter
 
 with warnings.catch_warnings():
@@ -201,14 +201,14 @@ def test_a_price_does_not_wait_for_a_batch(
     one_path: Path, one: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app, state, busy, free = create_app(one_path), example_state(one.catalogue), threading.Event(), threading.Event()
-    answered = Prices._many
+    answered = PriceRoutes._many
 
     def waiting(*given: Any) -> Any:
         busy.set()
         assert free.wait(20)
         return answered(*given)
 
-    monkeypatch.setattr(Prices, "_many", waiting)
+    monkeypatch.setattr(PriceRoutes, "_many", waiting)
     with TestClient(app) as client, ThreadPoolExecutor() as pool:
         batches = [pool.submit(client.post, "/v1/prices", json=[state] * 3) for _ in range(60)]
         assert busy.wait(20)

@@ -13,7 +13,14 @@ from repricer.serving.price_list.files import read_list, write_list
 from repricer.serving.price_list.product_sheet import DECISIONS
 from repricer.serving.price_list.products import by_product
 from repricer.serving.price_list.rows import COLUMNS, ListError, PriceRow
-from repricer.serving.price_list.summary import Estimate, ListSummary, PastRow, ProductSummary, ZoneSummary, proposal_of
+from repricer.serving.price_list.summary import (
+    ListSummary,
+    PastRow,
+    PosteriorEstimate,
+    ProductSummary,
+    ZoneSummary,
+    proposal_of,
+)
 
 from .conftest import make_row
 
@@ -47,8 +54,8 @@ def summary() -> ListSummary:
         zone="all stores",
         verdict="Recommended: regular prices.",
         metric="profit",
-        gain=Estimate(0.031, 0.01, 0.052),
-        amount=Estimate(1234.0, -400.0, 2100.0),
+        gain=PosteriorEstimate(0.031, 0.01, 0.052),
+        amount=PosteriorEstimate(1234.0, -400.0, 2100.0),
         changed=6,
         at_bound=2,
         bounds={"ceiling": 2},
@@ -59,9 +66,9 @@ def summary() -> ListSummary:
         product_id="007",
         regular_price=2.0,
         planned_deals=WEEKS[1:2],
-        units=Estimate(-4.0, -9.0, 1.0),
-        profit=Estimate(3.0, 1.0, 5.0),
-        cost_of_leaving=Estimate(2.5, 1.0, 4.0),
+        units=PosteriorEstimate(-4.0, -9.0, 1.0),
+        profit=PosteriorEstimate(3.0, 1.0, 5.0),
+        cost_of_leaving=PosteriorEstimate(2.5, 1.0, 4.0),
     )
     rows = listed()
     return ListSummary(proposal=proposal_of(rows), currency="EUR", objective="profit", zones=(zone,), products=(own,))
