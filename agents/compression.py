@@ -26,7 +26,7 @@ METHODS: tuple[str, ...] = get_args(Method)
 """A smaller network, a decision tree, or the same network without its weakest units."""
 
 _DISTURBANCE = 0.1  # of raw actions, whose range is 2
-_EPOCHS, _ROUNDS, _EPISODES = 40, 3, 64
+_EPOCHS, _IMITATION_ROUNDS, _RECORDED_EPISODES = 40, 3, 64
 _BETWEEN = (torch.nn.ReLU, torch.nn.Tanh, torch.nn.ELU, torch.nn.LeakyReLU, torch.nn.Dropout, torch.nn.Identity)
 
 
@@ -42,7 +42,7 @@ def compressed(
     size: float = 0.1,
     leaves: int = 16,
     rows: int = 40_000,
-    rounds: int = _ROUNDS,
+    rounds: int = _IMITATION_ROUNDS,
     seed: int = 0,
     on_round: Callable[[int, int], None] = lambda *_: None,
 ) -> tuple[Run, str | None]:
@@ -138,7 +138,7 @@ def states(run: Run, visitor: Run, rows: int, seed: int) -> torch.Tensor:
 def _validated(run: Run, seed: int) -> float:
     """Mean expected money of an episode on the validation seeds."""
     seed = seed_for("validation", seed)
-    found = rollout(run.goal, run.policy, episodes=_EPISODES, seed=seed, expected=True, assumed=run.spec)
+    found = rollout(run.goal, run.policy, episodes=_RECORDED_EPISODES, seed=seed, expected=True, assumed=run.spec)
     return float(found.objective.mean())
 
 

@@ -56,7 +56,7 @@ _ONLY = {
 """Settings that are fixed in a league."""
 # Periods with a smaller weight in the discounted objective are not simulated.
 _LEAST_WEIGHT = 1e-3
-_GRID = 41
+_TUNED_STEPS = 41
 
 
 @dataclass(frozen=True)
@@ -416,15 +416,15 @@ def best_response(game: Game, seller: str, profile: Mapping[str, SellerPolicy], 
 
 def _best_constant(game: Game, seller: str, profile: Mapping[str, SellerPolicy]) -> float:
     """The best constant raw price, the same for all offers: from a grid, then from a finer one."""
-    sellers, own = game.sellers("tuning", _GRID)
+    sellers, own = game.sellers("tuning", _TUNED_STEPS)
 
     def best(low: float, high: float) -> float:
-        grid = np.linspace(low, high, _GRID)
+        grid = np.linspace(low, high, _TUNED_STEPS)
         candidates = [_constant(sellers, seller, raw) for raw in grid]
         money = seller_profits(sellers, {**profile, seller: MixedSellerPolicy(candidates, own)})[seller]
-        return float(grid[money.reshape(_GRID, -1).mean(axis=1).argmax()])
+        return float(grid[money.reshape(_TUNED_STEPS, -1).mean(axis=1).argmax()])
 
-    coarse, step = best(-1.0, 1.0), 2.0 / (_GRID - 1)
+    coarse, step = best(-1.0, 1.0), 2.0 / (_TUNED_STEPS - 1)
     return best(max(-1.0, coarse - step), min(1.0, coarse + step))
 
 

@@ -103,7 +103,7 @@ class Settings:
         for name in _COUNTS & values.keys():
             if type(values[name]) is not int:
                 raise ValueError(f"{name} must be a whole number; got {values[name]!r}; fix it")
-            if values[name] < 1 and name not in _SHARES:
+            if values[name] < 1 and name not in _HIGHEST_VALUES:
                 raise ValueError(f"{name} must be at least 1; got {values[name]}; raise it")
         if not all(type(width) is int and width > 0 for width in self.net_arch):
             raise ValueError(f"net_arch must be widths of layers, as in 64,64; got {values['net_arch']!r}; fix it")
@@ -114,7 +114,7 @@ class Settings:
             if getattr(self, name) not in get_args(kind):
                 allowed = ", ".join(get_args(kind))
                 raise ValueError(f"{name} must be one of {allowed}; got {getattr(self, name)!r}; choose one")
-        for name, high in _SHARES.items():
+        for name, high in _HIGHEST_VALUES.items():
             if not 0 <= values.get(name, 0) <= high:
                 raise ValueError(f"{name} must be between 0 and {high:g}; got {values[name]}; fix it")
         for name in _POSITIVE:
@@ -152,8 +152,8 @@ _CHOICES = {
 }
 _TEXTS = {*_CHOICES, "base_price", "risk"}
 _POSITIVE = ("learning_rate", "max_grad_norm", "clip_range", "target_kl")
-_SHARES = dict.fromkeys(("gamma", "gae_lambda", "tau", "l2"), 1.0) | {"patience": 1e6}
-_SHARES |= dict.fromkeys(("variants", "draws", "shaped_scale", "next_draws"), 1e3)
+_HIGHEST_VALUES = dict.fromkeys(("gamma", "gae_lambda", "tau", "l2"), 1.0) | {"patience": 1e6}
+_HIGHEST_VALUES |= dict.fromkeys(("variants", "draws", "shaped_scale", "next_draws"), 1e3)
 
 
 def settings_for(

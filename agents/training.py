@@ -53,7 +53,7 @@ _GPU_FROM_WEIGHTS = 1_000_000
 # Posterior draws of a validation; a tail needs more of them than a mean.
 _VALIDATION_DRAWS, _VALIDATION_DRAWS_OF_RISK = 16, 40
 # Episodes in which candidates are compared, over all posterior draws.
-_EPISODES = 128
+_CANDIDATE_EPISODES = 128
 # A teacher must earn so much more than the best fixed prices, as a share of their money, to be worth imitating.
 _LEAST_GAIN = 0.002
 # Periods up to which a path of prices is searched: what customers remember at first matters less in a longer episode, and
@@ -61,7 +61,11 @@ _LEAST_GAIN = 0.002
 _LONGEST_PATH = 26
 # Where stock is ordered, prices over the best fixed ones, safety stock in square roots of the mean demand until the
 # delivery, and by how much prices rise as the shelf empties: searched one after the other, twice.
-_PRICES, _SAFETY, _RISES = (0.88, 0.94, 1.0, 1.06), (-0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0), (0.0, 0.2, 0.4, 0.6)
+_SHELF_PRICES, _SAFETY, _RISES = (
+    (0.88, 0.94, 1.0, 1.06),
+    (-0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0),
+    (0.0, 0.2, 0.4, 0.6),
+)
 # How far variants of a market differ from it: largest relative errors of elasticity and demand, and the probability of a
 # new rival.
 _VARIED = {"elasticity": 0.3, "demand": 0.5, "rival": 0.2}
@@ -474,7 +478,7 @@ def _candidates(spec: MarketSpec, seed: int) -> list[Policy]:
 def _best_orders(spec: MarketSpec, seed: int) -> OrderAhead:
     """The best orders and prices near the best fixed ones."""
     price = np.asarray(best_fixed(spec, seed=seed).price, np.float32)
-    grids, best = (_PRICES, _SAFETY, _RISES), [1.0, 1.0, 0.0]
+    grids, best = (_SHELF_PRICES, _SAFETY, _RISES), [1.0, 1.0, 0.0]
 
     def policy(times: float, safety: float, rise: float) -> OrderAhead:
         return OrderAhead.of(spec, price * np.float32(times), safety, rise)
@@ -489,7 +493,7 @@ def _earned(spec: MarketSpec, policy: Policy, seed: int) -> float:
     """The mean expected objective of an episode, over draws of the posterior where there is one."""
     goal = goal_market(spec.searched)
     markets = truths_of(goal)
-    episodes = -(-_EPISODES // len(markets))
+    episodes = -(-_CANDIDATE_EPISODES // len(markets))
     runs = [
         rollout(market, policy, episodes=episodes, seed=seed_for("tuning", seed), expected=True, assumed=goal)
         for market in markets

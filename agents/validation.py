@@ -38,7 +38,7 @@ _REPORTS = 200
 # validations together, and at once.
 _INTEGRAL, _PROPORTIONAL = 12.0, 4.0
 # Share of a profit floor that counts as kept, and what the seed of customers differs by on which learning is confirmed.
-_SLACK, _FRESH = 1e-3, 1 << 20
+_FLOOR_SLACK, _FRESH = 1e-3, 1 << 20
 
 
 class ValidationMarket(NamedTuple):
@@ -208,7 +208,7 @@ class Validation(BaseCallback):
         return figures | {"plan_earns": float(planned.mean()), "ahead": float(ahead)}
 
     def _keeps_floor(self, profit: float) -> bool:
-        return self._floor is None or profit >= self._floor.profit - _SLACK * abs(self._floor.profit)
+        return self._floor is None or profit >= self._floor.profit - _FLOOR_SLACK * abs(self._floor.profit)
 
     @property
     def is_behind(self) -> bool:

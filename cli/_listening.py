@@ -17,7 +17,7 @@ import click
 from ._options import FILE
 
 _GRACE_SECONDS = 10
-_OBJECTS, _ROUNDS = 20_000, 1_000
+_OBJECTS, _YOUNG_ROUNDS = 20_000, 1_000
 _TURN_SECONDS = 5e-4
 _THIS_MACHINE = ("localhost", "127.0.0.1", "[::1]")
 
@@ -150,7 +150,7 @@ def run(app: Any, listening: Listening, *, log_level: str, drain: float = 0.0) -
 
     # Answers have no cycles to look for every few of them, nor have reports of outcomes: to look through all that a long
     # one holds takes longer than a price.
-    gc.set_threshold(_OBJECTS, _ROUNDS, 20)
+    gc.set_threshold(_OBJECTS, _YOUNG_ROUNDS, 20)
     # No line of the log names a thread or a process.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     # What is computed beside prices must let them have the interpreter soon.

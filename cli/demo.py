@@ -29,12 +29,12 @@ from ._options import OUT, comparison_table, count_option, emit, episodes_option
 if TYPE_CHECKING:
     from ..serving import PriceAnswer
 
-_STEPS, _DRAWS, _SHOWN = 1_200_000, 100, 3
+_TRAINING_STEPS, _DEMO_DRAWS, _PRODUCTS_SHOWN = 1_200_000, 100, 3
 
 
 @click.command(name="demo")
 @click.option("--out", type=OUT, default=Path("demo"), show_default=True, help="Folder to write to.")
-@count_option("--steps", _STEPS, "Training steps: rows that the network learns from.")
+@count_option("--steps", _TRAINING_STEPS, "Training steps: rows that the network learns from.")
 @episodes_option
 @seed_option
 @click.option("--verbose", is_flag=True, help="Show all lines of each stage, not the main ones alone.")
@@ -103,7 +103,7 @@ def _cycle(out: Path, steps: int, episodes: int, seed: int) -> Cycle:
     path = out / "cycle.toml"
     if not path.is_file():
         out.mkdir(parents=True, exist_ok=True)
-        write_whole(path, _CONFIG.format(seed=seed, steps=steps, episodes=episodes, draws=_DRAWS))
+        write_whole(path, _CONFIG.format(seed=seed, steps=steps, episodes=episodes, draws=_DEMO_DRAWS))
     return Cycle(path)
 
 
@@ -119,8 +119,8 @@ def _price(out: Path) -> Facts:
 
 
 def _answer_lines(answer: PriceAnswer) -> list[str]:
-    lines = [f"{answer.when}, answered in {answer.milliseconds:.1f} ms; the first {_SHOWN} products:"]
-    for item in answer.prices[:_SHOWN]:
+    lines = [f"{answer.when}, answered in {answer.milliseconds:.1f} ms; the first {_PRODUCTS_SHOWN} products:"]
+    for item in answer.prices[:_PRODUCTS_SHOWN]:
         discounts = ", ".join(f"{name} {share:.0%} off" for name, share in item.discounts.items() if share >= 0.005)
         lines.append(f"{item.product}: {item.price:.2f}" + (f" ({discounts})" if discounts else ""))
         # Every trail contains the rounding to the tick.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..planning.experiments.experiment import Experiment, PlannedExperiment
 
 _DESIGNS = ("stores", "switchback", "both")
-_SHOWN = 12
+_TESTS_SHOWN = 12
 _SHARE: dict[str, Any] = {"type": Number(0, 1, min_open=True), "show_default": True}
 
 
@@ -135,9 +135,9 @@ def _shown(experiment: Experiment, folder: Path) -> Iterator[Table | str]:
     for line in fixed.warnings:
         say_aside(f"warning: {line}")
     table = figures_table(["group", "category"], ["products", "change"], title=escape(fixed.name))
-    for group in fixed.groups[:_SHOWN]:
+    for group in fixed.groups[:_TESTS_SHOWN]:
         table.add_row(escape(group.name), escape(group.category), str(len(group.products)), f"{group.change:+.1%}")
-    if more := fixed.groups[_SHOWN:]:
+    if more := fixed.groups[_TESTS_SHOWN:]:
         table.add_row(f"and {len(more)} more", "", "", "")
     yield table
     yield from _summary(fixed)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..pricing import MarketView
     from ..scenarios import MarketSpec
 
-_LINES = 15
+_PRICES_LISTED = 15
 
 
 @click.command("explain")
@@ -129,7 +129,7 @@ def _curve(explanation: PriceExplanation) -> Table:
     curve, best = explanation.curve, explanation.now.price
     headings = ("price", "units demanded", "80%", "95%", explanation.spec.market.objective)
     table = figures_table((), headings, title=f"The same {explanation.spec.market.period} at other prices")
-    some = np.linspace(0, curve.price.size - 1, min(_LINES, curve.price.size)).round().astype(int)
+    some = np.linspace(0, curve.price.size - 1, min(_PRICES_LISTED, curve.price.size)).round().astype(int)
     for i in np.unique([*some.tolist(), curve.charged, int(curve.objective.argmax())]):
         mark = (" charged" if i == curve.charged else "") + (" best" if curve.price[i] == best else "")
         spans = (f"{low:.0f} to {high:.0f}" for low, high in (both[:, i] for both in curve.interval.values()))

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ..serving.decision_log.outcomes import ReportedOutcome
     from ..serving.decision_log.verification import Head
 
-_AT_ONCE = 500
+_ROWS_A_COMMIT = 500
 """Rows of a file per commit."""
 _COUNTED = ("prices", "clipped", "with_outcome", "sold_out")
 _CHAINS = {
@@ -291,7 +291,7 @@ def outcomes(log: str, file: Path, as_json: bool) -> None:
     accepted, new = 0, 0
     with closing(open_log(log)) as decisions:
         read = _read(file, refused)
-        while chunk := list(itertools.islice(read, _AT_ONCE)):
+        while chunk := list(itertools.islice(read, _ROWS_A_COMMIT)):
             before = len(refused)
             new += _recorded(decisions, chunk, refused)
             accepted += len(chunk) - (len(refused) - before)

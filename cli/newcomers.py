@@ -12,7 +12,7 @@ from ..atomic import write_table
 from ._options import FILE, OUT, check_table_path, json_option, output, say_aside, tables_options
 from ._tables import read_frame
 
-_SHOWN = 5
+_SIMILAR_SHOWN = 5
 
 
 @click.command("newcomers")
@@ -70,7 +70,9 @@ def command(tables: Path, products: Path, text: str, vectors: Path | None, out: 
         use = f"used, weight {weight:g}" if weight else "not used; they tell nothing beside category and price"
         lines.append(f"{name}: {use}")
     if text == "words" and found.weights[text] and found.unseen:
-        some = ", ".join(f"{product} ({' '.join(words)})" for product, words in [*found.unseen.items()][:_SHOWN])
+        some = ", ".join(
+            f"{product} ({' '.join(words)})" for product, words in [*found.unseen.items()][:_SIMILAR_SHOWN]
+        )
         lines.append(f"words that none of them has make the interval too narrow: {some}; try --text meaning")
     if strange:
         lines.append(f"none of them is in {', '.join(strange)}: such a forecast is of an average category")

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ..evaluation.rule_costs import BoundProduct, RuleCost, RuleCosts
     from ..serving.price_list.image import KeyItem
 
-_SHOWN = 1
+_BREACHES_SHOWN = 1
 
 
 @click.group("rules")
@@ -99,7 +99,9 @@ def _products(bound: tuple[BoundProduct, ...]) -> str:
         + f", discount {one.discount:.0%} to {one.discount_without:.0%}" * (one.discount != one.discount_without)
         for one in bound
     ]
-    return "; ".join([*shown[:_SHOWN], *[f"{len(bound) - _SHOWN} more"] * (len(bound) > _SHOWN)])
+    return "; ".join(
+        [*shown[:_BREACHES_SHOWN], *[f"{len(bound) - _BREACHES_SHOWN} more"] * (len(bound) > _BREACHES_SHOWN)]
+    )
 
 
 @command.command("items")

@@ -15,8 +15,8 @@ from ._tables import read_frame
 if TYPE_CHECKING:
     from ..evaluation import TriedPrices
 
-_GROUPS = ("category", "brand", "zone", "product", "week")
-_SHOWN = 10
+_GROUP_WORDS = ("category", "brand", "zone", "product", "week")
+_LINES_SHOWN = 10
 _MEASURES = ("units", "revenue", "profit")
 
 
@@ -25,7 +25,9 @@ _MEASURES = ("units", "revenue", "profit")
 @click.option(
     "--prices", type=FILE, required=True, help="Prices to try, .csv, .xlsx or .parquet: product, price, week, zone."
 )
-@click.option("--by", type=click.Choice(_GROUPS), default="product", show_default=True, help="What a row stands for.")
+@click.option(
+    "--by", type=click.Choice(_GROUP_WORDS), default="product", show_default=True, help="What a row stands for."
+)
 @click.option(
     "--products", type=FILE, help="The product table, .csv, .xlsx or .parquet, whose column brand --by brand reads."
 )
@@ -67,9 +69,9 @@ def command(
     output(as_json, facts, _table(found, by), None if out is None else f"by zone, product and week: {out}")
     if as_json:
         return
-    for line in found.warnings[:_SHOWN]:
+    for line in found.warnings[:_LINES_SHOWN]:
         say_aside(f"warning: {line}")
-    if more := found.warnings[_SHOWN:]:
+    if more := found.warnings[_LINES_SHOWN:]:
         say_aside(f"warning: and {len(more)} more; --json has them")
 
 

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-_MARKETS = 10_000
+_MOST_KEPT = 10_000
 
 
 class Known(NamedTuple):
@@ -30,7 +30,7 @@ class LastKnown:
         with self._lock:
             self._answers[market] = Known(answer, time.monotonic())
             self._answers.move_to_end(market)
-            if len(self._answers) > _MARKETS:
+            if len(self._answers) > _MOST_KEPT:
                 self._answers.popitem(last=False)
 
     def find(self, state: Mapping[str, Any]) -> Known | None:

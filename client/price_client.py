@@ -21,10 +21,10 @@ from .switches import Switches, switches_of
 if TYPE_CHECKING:
     from .local import LocalPrices
 
-_PRICES, _SWITCHES = "/v1/prices", "/v1/operation"
+_PRICES_PATH, _SWITCHES_PATH = "/v1/prices", "/v1/operation"
 _EACH = 0.45
 """Share of the time-out that a try has; the rest is for an answer at hand."""
-_LEAST, _MOST = 0.001, 600.0
+_LEAST_SECONDS, _MOST_SECONDS = 0.001, 600.0
 """Seconds that a time-out and a pause may have."""
 _log = logging.getLogger("repricer.client")
 
@@ -120,7 +120,7 @@ class PriceClient:
         priced = self._at_hand(state, away, key) if away else None
         if priced is None:
             try:
-                answer = self._asked(Request("POST", _PRICES, body, (("idempotency-key", key),)), deadline)
+                answer = self._asked(Request("POST", _PRICES_PATH, body, (("idempotency-key", key),)), deadline)
             except UnreachableError as error:
                 priced = self._at_hand(state, str(error), key)
                 if priced is None:
@@ -152,7 +152,7 @@ class PriceClient:
         except UnreachableError:
             left = deadline - (self._timeout - 2 * share) - time.monotonic()
         try:
-            return self._tried(request, max(left, _LEAST))
+            return self._tried(request, max(left, _LEAST_SECONDS))
         except BusyError:
             raise
         except UnreachableError as error:
@@ -214,7 +214,7 @@ class PriceClient:
     def _follow(self) -> None:
         """Hear the switches, and read the bundle again where another one is active."""
         try:
-            reply = self._connections.ask(Request("GET", _SWITCHES), self._timeout)
+            reply = self._connections.ask(Request("GET", _SWITCHES_PATH), self._timeout)
             if reply.status >= 500:
                 raise UnreachableError(f"status {reply.status}")
         except UnreachableError as error:
@@ -272,6 +272,8 @@ def _object(reply: HttpReply) -> dict[str, Any]:
 def _seconds(name: str, value: float) -> float:
     """A number of seconds. Raises ValueError."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not _LEAST <= value <= _MOST:
-        raise ValueError(f"{name} must be a number of seconds from {_LEAST:g} to {_MOST:g}; got {value!r}; change it")
+    if not is_number or not _LEAST_SECONDS <= value <= _MOST_SECONDS:
+        raise ValueError(
+            f"{name} must be a number of seconds from {_LEAST_SECONDS:g} to {_MOST_SECONDS:g}; got {value!r}; change it"
+        )
     return float(value)

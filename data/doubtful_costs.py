@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import polars as pl
 
+from .doubtful_products import NAMED
+
 _CASE = 2.0
 """A cost of so many times the usual price is that of several units, such as a case."""
-_MOST = 0.5
+_ABOVE_PRICE_SHARE = 0.5
 """A cost above the price in more than this share of a product's lines is hardly meant."""
-_SLOPE, _FIT, _LINES, _LEAST_VARIANCE = 0.6, 0.5, 30, 0.02
+_SLOPE, _FIT, _COST_LINES, _LEAST_VARIANCE = 0.6, 0.5, 30, 0.02
 """Costs follow units where their logarithms rise with this slope at least, and explain this share; with so many lines, and
 a variance of log units per line from which that can be seen.
 """
-_NAMED = 3
 
 
 def doubtful_costs(sales: pl.LazyFrame, products: pl.LazyFrame | None = None, vat: float = 0.0) -> list[str]:
@@ -41,7 +42,7 @@ def doubtful_costs(sales: pl.LazyFrame, products: pl.LazyFrame | None = None, va
         return [totals]
     ratio = pl.col("cost") / pl.col("price")
     cases = by_product.filter(ratio >= _CASE)
-    above = by_product.filter((ratio < _CASE) & (pl.col("above") > _MOST))
+    above = by_product.filter((ratio < _CASE) & (pl.col("above") > _ABOVE_PRICE_SHARE))
     notes = []
     if len(cases):
         least = cases.select(ratio.min()).item()
@@ -73,9 +74,9 @@ def missing_costs(sales: pl.LazyFrame, products: pl.LazyFrame | None = None) -> 
     without = known.filter(~pl.col("known"))["product"].to_list()
     if not without or len(without) == len(known):
         return []
-    more = f" and {len(without) - _NAMED:,} more" * (len(without) > _NAMED)
+    more = f" and {len(without) - NAMED:,} more" * (len(without) > NAMED)
     return [
-        f"unit costs of {len(without):,} of {len(known):,} products are missing ({', '.join(without[:_NAMED])}{more}); "
+        f"unit costs of {len(without):,} of {len(known):,} products are missing ({', '.join(without[:NAMED])}{more}); "
         "with one of them a fit maximises revenue, not profit: add them"
     ]
 
@@ -133,7 +134,7 @@ def _line_totals(by_product: pl.DataFrame) -> str | None:
         xy=(pl.col("xy") - pl.col("x") * pl.col("y") / n).sum(),
         yy=(pl.col("yy") - pl.col("y") ** 2 / n).sum(),
     ).row(0, named=True)
-    if within["n"] < _LINES or within["xx"] < _LEAST_VARIANCE * within["n"] or within["yy"] <= 0:
+    if within["n"] < _COST_LINES or within["xx"] < _LEAST_VARIANCE * within["n"] or within["yy"] <= 0:
         return None
     slope = within["xy"] / within["xx"]
     if slope < _SLOPE or slope * within["xy"] < _FIT * within["yy"]:
@@ -146,9 +147,9 @@ def _line_totals(by_product: pl.DataFrame) -> str | None:
 
 def _named(products: pl.DataFrame) -> str:
     """The first products with their cost and price."""
-    rows = products.head(_NAMED).select("product", "cost", "price", "rate").iter_rows()
+    rows = products.head(NAMED).select("product", "cost", "price", "rate").iter_rows()
     named = ", ".join(
         f"{product}: cost {cost:.4g}, price {price:.4g}{' without VAT' * (rate > 0)}"
         for product, cost, price, rate in rows
     )
-    return named + (f" and {len(products) - _NAMED} more" if len(products) > _NAMED else "")
+    return named + (f" and {len(products) - NAMED} more" if len(products) > NAMED else "")

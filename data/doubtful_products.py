@@ -9,17 +9,18 @@ import polars as pl
 
 from .weeks import Weeks
 
-_STILL, _OPEN = 4, 0.8
+_CLOSED_WEEKS, _OPEN = 4, 0.8
 """Weeks without a sale after which a store is taken for closed, where it, or a product, sells in this share of the others."""
-_GAP, _LEAST_WEEKS, _ALIKE, _VOLUME = 3, 8, 0.01, 2.0
+_GAP, _ID_WEEKS, _ALIKE_PRICES, _VOLUME = 3, 8, 0.01, 2.0
 """A new id begins at most so many weeks after the old one ends; either sells for so many weeks. Without names, their prices
 differ by this share at most, and their units a week by this factor.
 """
-_LEVELS, _MOST, _STABLE, _FEWER = 1.4, 0.6, 0.1, 0.2
+_TWO_PACK_RATIO, _TWO_PACK_WEEKS, _STABLE, _FEWER = 1.4, 0.6, 0.1, 0.2
 """Two prices of a week with this ratio are those of two packs, in this share of the weeks with several lines, where both stay
 within this share of their median, and this share of the lines, at least, has either.
 """
-_NAMED = 3
+NAMED = 3
+"""Products or stores that a sentence names of many."""
 
 
 def doubtful_products(sales: pl.LazyFrame, products: pl.LazyFrame | None = None) -> list[str]:
@@ -60,7 +61,7 @@ def _closed_stores(sold: pl.LazyFrame, weeks: Weeks) -> Iterator[str]:
         ends = [*at[1:], len(busy)]
         still, before = max((end - start - 1, start) for start, end in zip(at, ends, strict=True))
         elsewhere = len(busy) - at[0] - still
-        if still >= _STILL and len(at) >= _OPEN * elsewhere:
+        if still >= _CLOSED_WEEKS and len(at) >= _OPEN * elsewhere:
             named.append(f"{store} ({still} weeks from {weeks.first_day(busy[before + 1]):%Y-%m-%d})")
     if named:
         yield (
@@ -88,11 +89,11 @@ def _new_ids(sold: pl.LazyFrame, products: pl.LazyFrame | None, weeks: Weeks) ->
     # A name that many products share is that of a kind.
     kind = (pl.len().over("category", "name") > 2) & pl.col("name").is_not_null()
     named = listed.unique("product").filter(~kind)
-    rows = spans.filter((pl.col("weeks") >= _LEAST_WEEKS) & dense).join(named, on="product")
+    rows = spans.filter((pl.col("weeks") >= _ID_WEEKS) & dense).join(named, on="product")
     both = rows.join(rows, on="category", suffix="_new")
     wait = pl.col("first_new") - pl.col("last")
     nameless = pl.col("name").is_null() & pl.col("name_new").is_null()
-    same_price = (pl.col("price_new") / pl.col("price") - 1).abs() <= _ALIKE
+    same_price = (pl.col("price_new") / pl.col("price") - 1).abs() <= _ALIKE_PRICES
     sales = (pl.col("units_new") / pl.col("weeks_new")) / (pl.col("units") / pl.col("weeks"))
     alike = (pl.col("name") == pl.col("name_new")) | (nameless & same_price & sales.is_between(1 / _VOLUME, _VOLUME))
     found = both.filter(wait.is_between(1, _GAP) & alike).sort("product", "product_new").collect()
@@ -115,7 +116,7 @@ def _two_packs(sold: pl.LazyFrame) -> Iterator[str]:
     several = weekly.filter(pl.col("lines") > 1)
     step = pl.col("price").list.eval(pl.element() / pl.element().shift(1)).list.drop_nulls()
     ends = {"step": step.list.max(), "low": pl.col("price").list.min(), "high": pl.col("price").list.max()}
-    apart = pl.col("step").fill_null(1.0) >= _LEVELS
+    apart = pl.col("step").fill_null(1.0) >= _TWO_PACK_RATIO
     steady = [(pl.col(end) / pl.col(end).filter(apart).median() - 1).abs() <= _STABLE for end in ("low", "high")]
     found = (
         several.with_columns(**ends)
@@ -126,7 +127,7 @@ def _two_packs(sold: pl.LazyFrame) -> Iterator[str]:
             low=pl.col("low").filter(apart).median(),
             high=pl.col("high").filter(apart).median(),
         )
-        .filter((pl.col("weeks") >= _LEAST_WEEKS) & (pl.col("share") >= _MOST))
+        .filter((pl.col("weeks") >= _ID_WEEKS) & (pl.col("share") >= _TWO_PACK_WEEKS))
     )
     # A few lines at another price are those of coupons.
     cheap = pl.col("price_paid") < (pl.col("low") * pl.col("high")).sqrt()
@@ -141,4 +142,4 @@ def _two_packs(sold: pl.LazyFrame) -> Iterator[str]:
 
 
 def _listed(named: list[str]) -> str:
-    return ", ".join(named[:_NAMED]) + (f" and {len(named) - _NAMED} more" if len(named) > _NAMED else "")
+    return ", ".join(named[:NAMED]) + (f" and {len(named) - NAMED} more" if len(named) > NAMED else "")

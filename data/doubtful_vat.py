@@ -6,13 +6,14 @@ from collections.abc import Iterator
 
 import polars as pl
 
-_SAME = 0.003
+from .doubtful_products import NAMED
+
+_SAME_WITHOUT_VAT = 0.003
 """Prices that differ by this share at most are taken for the same."""
-_MOST, _PRODUCTS = 0.8, 3
+_NET_PRODUCTS_SHARE, _LEAST_NET_PRODUCTS = 0.8, 3
 """Share of a store's products whose price is that of the other stores without VAT, and their least number."""
-_LINES = 0.6
+_NET_LINES = 0.6
 """Share of the lines whose price paid is the regular price without VAT."""
-_NAMED = 3
 
 
 def doubtful_vat(sales: pl.LazyFrame, products: pl.LazyFrame | None = None) -> list[str]:
@@ -50,9 +51,9 @@ def _net_stores(taxed: pl.LazyFrame) -> Iterator[str]:
         return
     usual = taxed.drop_nulls("store").group_by("store", "product", "rate").agg(price=pl.col("price_paid").median())
     elsewhere = pl.col("price").median().over("product")
-    net = (pl.col("price") * (1 + pl.col("rate")) / elsewhere - 1).abs() <= _SAME
+    net = (pl.col("price") * (1 + pl.col("rate")) / elsewhere - 1).abs() <= _SAME_WITHOUT_VAT
     found = usual.with_columns(net=net).group_by("store").agg(share=pl.col("net").mean(), products=pl.len())
-    rows = found.filter((pl.col("share") >= _MOST) & (pl.col("products") >= _PRODUCTS))
+    rows = found.filter((pl.col("share") >= _NET_PRODUCTS_SHARE) & (pl.col("products") >= _LEAST_NET_PRODUCTS))
     stores = rows.collect(engine="streaming")["store"].cast(pl.String).sort().to_list()
     if stores:
         yield (
@@ -65,9 +66,9 @@ def _net_paid(taxed: pl.LazyFrame) -> Iterator[str]:
     """A sentence where prices paid are without VAT beside regular prices with it."""
     if "regular_price" not in taxed.collect_schema():
         return
-    net = (pl.col("price_paid") * (1 + pl.col("rate")) / pl.col("regular_price") - 1).abs() <= _SAME
+    net = (pl.col("price_paid") * (1 + pl.col("rate")) / pl.col("regular_price") - 1).abs() <= _SAME_WITHOUT_VAT
     share = taxed.select(net.mean()).collect(engine="streaming").item()
-    if share is not None and share >= _LINES:
+    if share is not None and share >= _NET_LINES:
         yield (
             f"price_paid is the regular price without VAT in {share:.0%} of the lines, as net prices beside gross ones are; give "
             "both with VAT"
@@ -75,4 +76,4 @@ def _net_paid(taxed: pl.LazyFrame) -> Iterator[str]:
 
 
 def _listed(named: list[str]) -> str:
-    return ", ".join(named[:_NAMED]) + (f" and {len(named) - _NAMED} more" if len(named) > _NAMED else "")
+    return ", ".join(named[:NAMED]) + (f" and {len(named) - NAMED} more" if len(named) > NAMED else "")

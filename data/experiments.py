@@ -20,7 +20,7 @@ CALENDAR = ("store", "week", "product", "group", "arm", "price", "planned_price"
 """Columns of `calendar.csv`, a row for each store, week and product of an experiment."""
 ARMS = ("test", "control")
 # A price this close to another is the same; those further below the regular price are deals.
-_SAME = 0.005
+_SAME_TEST_PRICE = 0.005
 
 
 def load_experiments(folders: Iterable[str | Path]) -> pd.DataFrame:
@@ -127,8 +127,10 @@ def with_experiments(panel: xr.Dataset, price: xr.DataArray, calendar: pd.DataFr
     asked, planned, usual = (grid[name].to_numpy() for name in ("price", "planned_price", "planned_regular"))
     paid = price.to_numpy()
     with np.errstate(invalid="ignore"):
-        kept_planned = (np.abs(paid / planned - 1) < _SAME) & (np.abs(asked / planned - 1) > 2 * _SAME)
-        broken = (paid > (1 + _SAME) * asked) | kept_planned
+        kept_planned = (np.abs(paid / planned - 1) < _SAME_TEST_PRICE) & (
+            np.abs(asked / planned - 1) > 2 * _SAME_TEST_PRICE
+        )
+        broken = (paid > (1 + _SAME_TEST_PRICE) * asked) | kept_planned
         in_force = np.where(broken, np.fmax(paid, planned), asked) * usual / planned
         assigned = np.log(asked / planned)
     followed = np.isfinite(assigned) & ~broken & ~_in_washout(assigned, grid["washout"].to_numpy())
@@ -143,6 +145,6 @@ def _in_washout(assigned: np.ndarray, washout: np.ndarray) -> np.ndarray:
     since = np.full((ratio.shape[0], ratio.shape[2]), np.inf)
     within = np.zeros(ratio.shape, dtype=bool)
     for t in range(1, ratio.shape[1]):
-        since = np.where(np.abs(ratio[:, t] - ratio[:, t - 1]) > _SAME, 0, since + 1)
+        since = np.where(np.abs(ratio[:, t] - ratio[:, t - 1]) > _SAME_TEST_PRICE, 0, since + 1)
         within[:, t] = since < np.nan_to_num(washout[:, t])
     return within

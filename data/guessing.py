@@ -37,7 +37,7 @@ _TOTALS = {"umsatz", "betrag", "revenue", "amount", "total", "linetotal", "sales
 _QUANTITY = re.compile("qty|quant|count|units|pieces|menge|anzahl|stueck|stück|sold|volume")
 # A discount tells the regular price; whether of a unit or of the line, the shop has to say.
 _DISCOUNT = re.compile("rabatt|nachlass|discount|reduction|remise|korting|markdown")
-_MONEY = re.compile("price|cost|value|amount|revenue|preis|umsatz|betrag|montant|spend|total|discount")
+_MONEY_WORDS = re.compile("price|cost|value|amount|revenue|preis|umsatz|betrag|montant|spend|total|discount")
 # Usual names of the columns in exports, in letters and digits only.
 _NAMES: dict[str, set[str]] = {
     "date": {"datum", "day", "tag", "transactiondate", "orderdate", "invoicedate", "saledate", "timestamp", "belegdatum"},
@@ -158,7 +158,7 @@ def _match(table: str, header: list[str]) -> dict[str, str]:
 
 
 def _is_quantity(name: str) -> bool:
-    return bool(_QUANTITY.search(name)) and not _MONEY.search(name)
+    return bool(_QUANTITY.search(name)) and not _MONEY_WORDS.search(name)
 
 
 def _is_money(table: str, column: str) -> bool:

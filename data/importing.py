@@ -29,7 +29,7 @@ Progress = Callable[[str, float], None]
 """Called with what is read, such as the name of a table, and the share that has been read, from 0 to 1."""
 Take = Callable[[str, Iterator[pl.DataFrame]], pl.LazyFrame]
 """Keeps the clean rows of a table, and gives them back."""
-_LOOKED_AT = [
+_CHECKED_COLUMNS = [
     *(
         "date",
         "product",
@@ -104,7 +104,7 @@ def import_tables(
         # No other reference may keep the rows in memory while they become a pandas table.
         columns = pl.concat(list(frames), how="vertical_relaxed").get_columns()
         done[name] = SCHEMAS[name].validate(to_pandas(columns), lazy=True, inplace=True)
-        return to_polars(done[name], _LOOKED_AT).lazy()
+        return to_polars(done[name], _CHECKED_COLUMNS).lazy()
 
     report = _import(_incoming(paths, mapping, key), take, progress, vat)
     return Tables(**done), report

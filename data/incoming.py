@@ -24,7 +24,7 @@ from .suspects import odd_dates, suspects
 _BAD: dict[str, Any] = {"row": pl.Int64, "reason": pl.String, "text": pl.String, "hash": pl.UInt64}
 _APART: dict[str, Any] = {"_part": pl.UInt32, "row": pl.Int64, "reason": pl.String, "text": pl.String}
 _CATEGORY = ["product", "category"]
-_LOOKED_AT = 1_000_000
+_LINES_LOOKED_AT = 1_000_000
 """Sale lines that are looked at for prices and units that are hardly meant; of more, an even share."""
 _MOSTLY = 100
 """More unreadable rows than this, and than good ones, are no accident: the layout is not that of the file."""
@@ -186,7 +186,7 @@ class IncomingTable:
         if self._count("below_zero"):
             notes.append(f"rows with on_hand below 0, set to 0: {self._count('below_zero'):,}")
         if self.name == "sales":
-            of = max(1, -(-self.kept // _LOOKED_AT))
+            of = max(1, -(-self.kept // _LINES_LOOKED_AT))
             found = suspects(finished.select("product", "units", "price_paid").gather_every(of).collect())
             notes += [f"{note} (one line in {of} was looked at)" if of > 1 else note for note in found]
             notes += odd_dates(finished.group_by("date").agg(lines=pl.len()).collect(engine="streaming"))

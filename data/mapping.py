@@ -202,7 +202,7 @@ def _one_of(*words: str) -> tuple[str, Callable[[Any], bool]]:
 
 
 _SECTIONS = {"columns": _columns, "values": _replaced_values, "convert": _conversions}
-_NAMES = 'a list of the file\'s columns such as ["Mail"]', _are_columns
+_COLUMN_LIST = 'a list of the file\'s columns such as ["Mail"]', _are_columns
 _VALUES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "duplicates": _one_of("reject", "keep"),
     "separator": _one_of(",", ";", "\t", "|"),
@@ -212,6 +212,6 @@ _VALUES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "currency": ('a sign without digits such as "€"', _is_sign),
     "skip_lines": ("a whole number, 0 or more", lambda value: type(value) is int and value >= 0),
     "date_format": ('strftime codes of day, month and year such as "%d.%m.%Y"', _is_date_format),
-    "allow": _NAMES,
-    "drop": _NAMES,
+    "allow": _COLUMN_LIST,
+    "drop": _COLUMN_LIST,
 }

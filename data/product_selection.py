@@ -24,7 +24,7 @@ _LEAST_VARIATION = 0.05
 _MOST_SPREAD = 0.05
 # A product that came later needs this many weeks since, and one without a sale in the last weeks is
 # gone.
-_LEAST_WEEKS, _LATELY = 26, 4
+_SELECTION_WEEKS, _LATELY = 26, 4
 # Largest ratio of a regular price to that of the category's best seller: the same kind and size.
 _PRICE_FACTOR = 2.0
 # Products whose weekly log prices are correlated above this are priced as one line, such as
@@ -34,9 +34,9 @@ _ONE_PRICE_LINE = 0.95
 # odd weeks are correlated above this with those in even weeks.
 _MOST_ALIKE = 0.5
 # A share that is reached but for rounding is reached.
-_ROUNDING = 1e-9
+_SHARE_ROUNDING = 1e-9
 # What is said of many products, of one.
-_ONE = {
+_SINGULAR = {
     "they have": "it has",
     "they are": "it is",
     "they do not sell": "it does not sell",
@@ -240,7 +240,7 @@ def choose_market(
         others = sold[sold.index.isin(reasons.index) & sold.index.isin(there) & (sold > 0)]
         # The last product is the one that reaches the share.
         before = float(sold.reindex(own["product"]).sum()) + others.cumsum() - others
-        count = int((before < modelled * sold.sum() * (1 - _ROUNDING)).sum())
+        count = int((before < modelled * sold.sum() * (1 - _SHARE_ROUNDING)).sum())
         # A rest of one product is itself.
         count += count == len(others) - 1
         held = others.index[: min(count, max(most - len(own), 0))]
@@ -295,7 +295,7 @@ def _sold_throughout(sales: pd.DataFrame, products: pd.Index, least_weeks: int) 
 
 def _of_one(reason: str) -> str:
     """A reason of `reasons_not_chosen` as a clause on one product."""
-    for many, one in _ONE.items():
+    for many, one in _SINGULAR.items():
         reason = reason.replace(many, one)
     return reason
 
@@ -334,7 +334,7 @@ def _weeks_share(units: xr.DataArray) -> tuple[pd.Series, pd.Series, pd.Series]:
     # A product that came later is judged from its first sale on; one that went is not priced.
     since = weeks - sold.argmax("week")
     gone = sold.isel(week=slice(None, None, -1)).argmax("week")
-    new, over = since < min(_LEAST_WEEKS, 0.75 * weeks), gone >= _LATELY
+    new, over = since < min(_SELECTION_WEEKS, 0.75 * weeks), gone >= _LATELY
     share = (sold.sum("week") / since).where(~new & ~over)
     return new.to_series(), over.to_series(), share.to_series()
 

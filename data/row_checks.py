@@ -13,7 +13,7 @@ from ..privacy.pseudonyms import as_text
 from .mapping import TableMapping
 from .schema import COMPETITOR_PRICE, HOLIDAY, SCHEMAS
 
-_PLANNED = ["price", "regular_price", "promotion", "delivery"]
+_PLAN_COLUMNS = ["price", "regular_price", "promotion", "delivery"]
 COPY = "row: an exact copy of an earlier one"
 _SHORTENED = r"^\d(?:[.,]\d+)?E\+\d+$"
 RETURN = ["basket", "product", "price_paid", "units"]
@@ -27,17 +27,19 @@ _TIME_CODES = ("%H", "%I", "%T", "%R", "%X", "%c")
 _BLANKS = "[\u00a0\u202f]"
 
 
-_KINDS = {NUMBER: pl.Float64, DAY: pl.Datetime("us")}
+_POLARS_TYPES = {NUMBER: pl.Float64, DAY: pl.Datetime("us")}
 _SIGNAL, _OWN_SIGNALS = pl.col("name").cast(pl.String), [COMPETITOR_PRICE, HOLIDAY]
 _IS_PRICE, _PRODUCT, _VALUE = _SIGNAL == COMPETITOR_PRICE, pl.col("product"), pl.col("value")
 # Else, "Holiday" would be an index whose value holds for ever.
-_ALIKE = _SIGNAL.str.to_lowercase().str.replace_all("[ -]", "_").is_in(_OWN_SIGNALS) & ~_SIGNAL.is_in(_OWN_SIGNALS)
+_MISSPELT_SIGNAL = _SIGNAL.str.to_lowercase().str.replace_all("[ -]", "_").is_in(_OWN_SIGNALS) & ~_SIGNAL.is_in(
+    _OWN_SIGNALS
+)
 _MISFITS: dict[str, dict[str, pl.Expr]] = {
     "sales": {"units: 0, without a price": (pl.col("units") == 0) & (pl.col("price_paid").fill_null(0.0) == 0)},
     "products": {"product: occurs twice": ~_PRODUCT.is_first_distinct()},
     "customers": {"customer: occurs twice": ~pl.col("customer").is_first_distinct()},
     "signals": {
-        f"name: must be written as {' or '.join(_OWN_SIGNALS)}": _ALIKE,
+        f"name: must be written as {' or '.join(_OWN_SIGNALS)}": _MISSPELT_SIGNAL,
         f"product: is missing, a {COMPETITOR_PRICE} is for one product": _IS_PRICE & _PRODUCT.is_null(),
         f"product: is given, only a {COMPETITOR_PRICE} is for one product": ~_IS_PRICE & _PRODUCT.is_not_null(),
         "value: is missing": _VALUE.is_null() & (_SIGNAL != HOLIDAY),
@@ -45,8 +47,8 @@ _MISFITS: dict[str, dict[str, pl.Expr]] = {
     },
     "promotions": {"end_date: is before start_date": pl.col("end_date") < pl.col("start_date")},
     "plan": {
-        f"{_PLANNED[0]}: is missing, and so are {', '.join(_PLANNED[1:])}": pl.all_horizontal(
-            pl.col(_PLANNED).is_null()
+        f"{_PLAN_COLUMNS[0]}: is missing, and so are {', '.join(_PLAN_COLUMNS[1:])}": pl.all_horizontal(
+            pl.col(_PLAN_COLUMNS).is_null()
         )
     },
 }
@@ -111,7 +113,7 @@ def misfits(
     """
     columns = SCHEMAS[name].columns
     lacking = {
-        column: pl.lit(None, _KINDS.get(str(columns[column].dtype), pl.String))
+        column: pl.lit(None, _POLARS_TYPES.get(str(columns[column].dtype), pl.String))
         for column in {*columns} - {*rows.columns}
     }
     product, checks = pl.col("product").cast(pl.String), dict(_MISFITS.get(name, {}))

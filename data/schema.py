@@ -183,12 +183,12 @@ def data_dictionary() -> str:
     return "\n\n".join(_table_section(name, schema) for name, schema in SCHEMAS.items())
 
 
-_KINDS = {"float64": "number", "datetime64[ns]": "date"}
+_KIND_NAMES = {"float64": "number", "datetime64[ns]": "date"}
 
 
 def _table_section(name: str, schema: pa.DataFrameSchema) -> str:
     rows = [
-        f"| `{column}` | {_KINDS.get(str(spec.dtype), 'text')} | {(spec.metadata or {})['unit']} "
+        f"| `{column}` | {_KIND_NAMES.get(str(spec.dtype), 'text')} | {(spec.metadata or {})['unit']} "
         f"| {'yes' if spec.required else 'no'} | {'; '.join(str(check.error) for check in spec.checks) or '-'} "
         f"| {spec.description} |"
         for column, spec in schema.columns.items()

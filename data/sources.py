@@ -37,7 +37,7 @@ Source = Path | str
 """A file, a folder, a pattern of file names, or a URL: `s3://`, `gs://`, `abfs://`, `postgresql://`, `duckdb://`."""
 ENDINGS = (".csv", ".xlsx", ".parquet")
 _DATABASES = ("postgresql", "duckdb")
-_NOTHING = "__HIVE_DEFAULT_PARTITION__"
+_HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 Progress = Callable[[float], None]
 """Called with the share of a part that has been read, from 0 to 1."""
 
@@ -49,7 +49,7 @@ _TYPED_BATCH_ROWS = 250_000
 _RUN_ROWS = 1_000_000
 """Rows that are held until they are written."""
 _FACTS = "facts.json"
-_FEW = ("bad", "returns")
+_KEPT_FILES = ("bad", "returns")
 _VERSION = 1
 
 
@@ -150,7 +150,7 @@ def _in_folder(
         if info.type != fs.FileType.File or hidden or not wanted or not inside.lower().endswith(ENDINGS):
             continue
         pairs = (step.split("=", 1) for step in steps[:-1] if "=" in step)
-        values = {unquote(key): None if value == _NOTHING else unquote(value) for key, value in pairs}
+        values = {unquote(key): None if value == _HIVE_NULL else unquote(value) for key, value in pairs}
         parts.append(_file(inside, files, info, values))
     if not parts:
         raise DataError(
@@ -456,7 +456,7 @@ class PartRows:
         if self.folder is None:
             return
         self._write()
-        for name in _FEW:
+        for name in _KEPT_FILES:
             path = self.folder / f"{name}.parquet"
             getattr(self, name).write_parquet(path)
             # A few rows of a large frame would keep all its texts in memory.
@@ -519,7 +519,7 @@ class Stage:
         if folder not in self._before:
             return None
         facts = json.loads((folder / _FACTS).read_text())
-        bad, returns = (pl.read_parquet(folder / f"{name}.parquet") for name in _FEW)
+        bad, returns = (pl.read_parquet(folder / f"{name}.parquet") for name in _KEPT_FILES)
         return PartRows(facts["name"], folder, facts["day"], facts["facts"], bad, returns)
 
     def new(self, table: str, part: tuple[str, int, int], day: str | None) -> PartRows:

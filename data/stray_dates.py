@@ -13,7 +13,7 @@ from .weeks import WEEK
 
 _SILENCE = timedelta(weeks=4)
 """Stray lines lie at least so long before or after the others."""
-_FEW = 0.25
+_FEW_LINES = 0.25
 """They are at most this share of the lines of an ordinary week."""
 
 
@@ -67,7 +67,7 @@ def stray_dates(days: pl.DataFrame) -> list[Stray]:
     parts = days.group_by(part.alias("part"), maintain_order=True)
     sums = parts.agg(first=pl.col("date").min(), last=pl.col("date").max(), lines=pl.col("lines").sum())
     runs = sums.rows(named=True)
-    kept = [place for place, run in enumerate(runs) if run["lines"] > _FEW * usual]
+    kept = [place for place, run in enumerate(runs) if run["lines"] > _FEW_LINES * usual]
     return list(_around(runs, kept[0], kept[-1])) if kept else []
 
 

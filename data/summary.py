@@ -25,7 +25,7 @@ _HASHES = 5_000_000
 _SUMMED = ["units", "price_paid", "regular_price"]
 _FIGURES = ["revenue", "revenue_share", "units", "price", "discount_share"]
 _SUFFIXES = (".png", ".svg", ".pdf")
-_SHOWN = 10
+_CATEGORIES_SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -345,7 +345,7 @@ def plot_summary(summary: SalesSummary, path: Path) -> None:
     if summary.stockouts is not None and (out := summary.stockouts > 0).any():
         axes[0, 1].plot(weekly.index[out], weekly["units"][out], "x", label="a product sold out")
         axes[0, 1].legend()
-    best = summary.top_products if summary.categories is None else summary.categories.head(_SHOWN)
+    best = summary.top_products if summary.categories is None else summary.categories.head(_CATEGORIES_SHOWN)
     labels = best["category" if summary.categories is not None else "name" if "name" in best else "product"]
     axes[2, 0].barh([str(label)[:40] for label in labels][::-1], best["revenue"].tolist()[::-1])
     shown = "best sellers" if summary.categories is None else "largest categories"

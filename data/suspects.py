@@ -24,9 +24,9 @@ _RETURNED, _MANY_UNITS = 0.5, 10.0
 # A price this many times a product's usual one, or less than one over it, is hardly meant.
 _PRICE_FACTOR = 20.0
 # The same for units of a line, where the usual number of products is sold singly.
-_UNITS_FACTOR, _LEAST_UNITS = 500.0, 1000.0
+_UNITS_FACTOR, _SUSPECT_UNITS = 500.0, 1000.0
 # A line total is this close to the units times the price of one.
-_SAME = 0.02
+_SAME_TOTAL = 0.02
 # Rows of one unit that tell a product's price, and share of the lines of several units that makes a
 # pattern.
 _SINGLES, _PATTERN = 3, 0.005
@@ -34,7 +34,7 @@ _MANY_ROWS = 100
 # A day with less than this share of the lines that are usual is hardly whole, where so many lines are usual at least.
 _THIN, _MANY_LINES = 0.2, 50
 # The usual number is the median of so many days with the same weekday around it.
-_AROUND, _LEAST = 9, 4
+_AROUND, _LEAST_DAYS_AROUND = 9, 4
 _NAMED_DAYS = 7
 _EVENTS = ["date", "event", "value"]
 _NAMED_STORES = 5
@@ -161,7 +161,7 @@ def suspects(sales: pl.DataFrame) -> list[str]:
     far = rows.filter(
         ~total & (pl.col("price_paid") > 0) & ((ratio > _PRICE_FACTOR) | (ratio < 1 / _PRICE_FACTOR))
     ).sort(ratio.log().abs(), descending=True)
-    many = rows.filter((pl.col("units") >= _LEAST_UNITS) & (pl.col("units") > _UNITS_FACTOR * pl.col("usual")))
+    many = rows.filter((pl.col("units") >= _SUSPECT_UNITS) & (pl.col("units") > _UNITS_FACTOR * pl.col("usual")))
     notes = []
     # So many lines of several products at one price are no accident.
     if len(rows) >= _MANY_ROWS and rows["product"].n_unique() > 1 and rows["price_paid"].n_unique() == 1:
@@ -199,7 +199,7 @@ def _line_totals(rows: pl.DataFrame) -> pl.Series:
     single = pl.when(pl.col("units") == 1).then(pl.col("price_paid"))
     marked = rows.with_columns(one=single.median().over("product"), singles=single.count().over("product"))
     several = (pl.col("units") > 1) & (pl.col("singles") >= _SINGLES) & (pl.col("one") > 0)
-    total = several & ((pl.col("price_paid") / (pl.col("units") * pl.col("one")) - 1).abs() <= _SAME)
+    total = several & ((pl.col("price_paid") / (pl.col("units") * pl.col("one")) - 1).abs() <= _SAME_TOTAL)
     found, among = marked.select(total=total.fill_null(False), several=several.fill_null(False)).get_columns()
     return found & (int(found.sum()) > _PATTERN * int(among.sum()))
 
@@ -235,7 +235,7 @@ def odd_dates(days: pl.DataFrame, today: date | None = None) -> list[str]:
 def _thin_days(days: pl.DataFrame) -> list[str]:
     """A note on days of which most lines seem to be missing."""
     lines, weekday = pl.col("lines"), pl.col("date").dt.weekday()
-    usual = lines.rolling_median(_AROUND, min_samples=_LEAST, center=True).over(weekday)
+    usual = lines.rolling_median(_AROUND, min_samples=_LEAST_DAYS_AROUND, center=True).over(weekday)
     is_thin = (pl.col("usual") >= _MANY_LINES) & (lines < _THIN * pl.col("usual"))
     thin = days.sort("date").with_columns(usual=usual).filter(is_thin)
     if thin.is_empty():

@@ -14,7 +14,7 @@ import polars as pl
 from .weeks import to_polars
 
 REJECT_COLUMNS = ["table", "file", "row", "reason", "text"]
-_SHOWN = 10
+_CUSTOMERS_SHOWN = 10
 """Flagged customers that are printed."""
 
 
@@ -131,7 +131,7 @@ class ImportReport:
             lines.append(f"{table}: {read:,} rows read, {self.kept[table]:,} kept")
             lines += [f"  {rows:,} left out: {reason}" for reason, rows in self.dropped[table].items()]
         if self.flagged:
-            some = list(self.flagged.items())[:_SHOWN]
+            some = list(self.flagged.items())[:_CUSTOMERS_SHOWN]
             lines.append(f"customers flagged, who may be no customers: {len(self.flagged):,}; the first are")
             lines += [f"  {customer}: {reason}" for customer, reason in some]
         return [*lines, *self.notes]

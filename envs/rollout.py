@@ -17,7 +17,7 @@ from .simulator import Market
 Watch = Callable[[MarketView, Outcome], None]
 _PRODUCTS_AT_ONCE = 1 << 16
 # Posterior draws of one evaluation.
-_MOST_DRAWS = 100
+_ROLLOUT_DRAWS = 100
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ _MEANS = ("price_path", "paid_path", "stock_path", "units_path", "shown")
 def markets_of(spec: MarketSpec, episodes: int, seed: int, assumed: MarketSpec | None) -> Iterator[Market]:
     """The markets of a rollout in batches; under the stress `posterior` a batch is one draw."""
     if spec.posterior is not None and spec.posterior.simulated:
-        count = min(spec.num_draws, episodes, _MOST_DRAWS)
+        count = min(spec.num_draws, episodes, _ROLLOUT_DRAWS)
         for i, numbers in enumerate(np.array_split(np.arange(episodes), count)):
             schedule = DrawSchedule(i, count)
             yield Market(spec, num_markets=len(numbers), seed=seed, numbers=numbers, assumed=assumed, draws=schedule)

@@ -41,7 +41,7 @@ from .observation import Simulated, view_of
 from .rivals import Rivals
 from .seeds import DrawSchedule, checked_seed
 
-_NOTHING = np.empty(0, np.float32)
+_NO_NUMBERS = np.empty(0, np.float32)
 
 
 class Market:
@@ -421,7 +421,7 @@ class Dynamics:
             credit_price: (N,) counterfactual prices for `Outcome.charge`; None for no charges.
             stands: Whether list prices and promotions stand as proposed: `Action.as_charged` and `as_promoted`.
         """
-        credit = _NOTHING if credit_price is None else credit_price
+        credit = _NO_NUMBERS if credit_price is None else credit_price
         nothing = np.empty((0, self.num_markets), np.float32)
         given = nothing if rival_price is None else rival_price
         deals = nothing if announced is None else announced

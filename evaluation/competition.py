@@ -31,7 +31,7 @@ Array = NDArray[np.float64]
 
 OWN_SELLER = "own"
 _LOW_GAIN, _HIGH_GAIN = 0.25, 0.75
-_ROUNDS = 200
+_BEST_RESPONSES = 200
 # Relative to prices: tolerance of best responses, and step of central differences.
 _SETTLED, _NUDGE = 1e-8, 1e-5
 # Starting points of a best response: markups this factor apart, from this share of a price on.
@@ -291,7 +291,7 @@ def _equilibrium(game: _Game, seller: NDArray[np.intp], start: Array) -> Array:
     price = start.copy()
     for category in np.unique(game.category):
         here = game.category == category
-        for _ in range(_ROUNDS):
+        for _ in range(_BEST_RESPONSES):
             before = price.copy()
             for name in np.unique(seller[here]):
                 mine = here & (seller == name)
@@ -300,7 +300,7 @@ def _equilibrium(game: _Game, seller: NDArray[np.intp], start: Array) -> Array:
                 break
         else:
             raise ValueError(
-                f"sellers' best responses must settle; got prices still moving after {_ROUNDS} rounds in category "
+                f"sellers' best responses must settle; got prices still moving after {_BEST_RESPONSES} rounds in category "
                 f"'{game.spec.category_names[category]}'; the market may have no equilibrium in prices"
             )
     return price

@@ -31,22 +31,22 @@ from ..pricing.wording import feature_words, rule_words, units_words
 from ..scenarios import MarketSpec, load_scenario
 from ..scenarios.planned_deals import planned_deals
 
-_NAMED = 3
+_CAUSES_NAMED = 3
 # A gain below this share of the money at stake is rounding.
-_ROUNDING = 1e-6
+_ROUNDED_GAIN = 1e-6
 Array = NDArray[np.float64]
 
 _POINTS = 41
 _AMPLE = 1e6
-_LEVELS = (80, 95)
+_BAND_LEVELS = (80, 95)
 _NORMAL95 = float(norm.ppf(0.975))
 # The most rows, one per product and period, that a tree is fitted on and tested on.
-_ROWS = 200_000
+_TREE_ROWS = 200_000
 _MOST_MARKETS, _LEAST_MARKETS = 200, 8
 # Variance, in squared multiples of the regular price, that is rounding in single precision.
 _CONSTANT = 1e-12
 # A rule that lowers the variance by less tells prices apart that read the same.
-_SAME = 1e-7
+_LEAST_IMPURITY = 1e-7
 
 
 # The explanation of one price: contributions of inputs and price rules, demand, and the best alternatives.
@@ -130,7 +130,11 @@ class PriceExplanation:
 
     def _what(self) -> str:
         moved = sorted(self.contributions.inputs.items(), key=lambda item: -abs(item[1]))
-        named = [f"{name} {amount:+.3g}" for name, amount in moved[:_NAMED] if abs(amount) > _ROUNDING * self.price]
+        named = [
+            f"{name} {amount:+.3g}"
+            for name, amount in moved[:_CAUSES_NAMED]
+            if abs(amount) > _ROUNDED_GAIN * self.price
+        ]
         why = f": {', '.join(named)}" if named else ""
         usual = f"against the {self.contributions.baseline:.4g} that {self.policy} proposes in an ordinary market"
         held = " The policy's recurrent state is held fixed." if self.looks_back else ""
@@ -154,7 +158,7 @@ class PriceExplanation:
 
     def _alternative(self) -> str:
         now, market = self.now, self.spec.market
-        if now.gain <= _ROUNDING * abs(now.objective):
+        if now.gain <= _ROUNDED_GAIN * abs(now.objective):
             return f"No other price would earn more {market.objective} in this {market.period} alone."
         gain = f"{units_words(now.gain)} more {market.objective}"
         return f"In this {market.period} alone, {now.price:.4g} would earn {gain}."
@@ -303,7 +307,7 @@ def demand_curve(
     )
     ends = ((-1, _distribution(spec, product, units / factor)), (1, _distribution(spec, product, units * factor)))
     interval = {
-        level: np.stack([demand.ppf((1 + side * level / 100) / 2) for side, demand in ends]) for level in _LEVELS
+        level: np.stack([demand.ppf((1 + side * level / 100) / 2) for side, demand in ends]) for level in _BAND_LEVELS
     }
     nearest = int(np.abs(price - charged).argmin())
     return DemandCurve(price, units, interval, money, nearest, bool(for_sale(spec, view)[0, product]))
@@ -449,7 +453,9 @@ def surrogate_tree(policy: Policy, scenario: MarketSpec | str, *, max_depth: int
     if max_depth < 1:
         raise ValueError(f"max_depth must be at least 1; got {max_depth}; ask for one level or more")
     features, target = _charged(spec, policy, seed_for("tuning", seed))
-    tree = DecisionTreeRegressor(max_depth=max_depth, min_impurity_decrease=_SAME, random_state=0).fit(features, target)
+    tree = DecisionTreeRegressor(max_depth=max_depth, min_impurity_decrease=_LEAST_IMPURITY, random_state=0).fit(
+        features, target
+    )
     held_out, actual = _charged(spec, policy, seed_for("test", seed))
     names = feature_names(catalogue_of(spec), fixed=len(spec.products.names) > 1)
     return SurrogateTree(policy.name, tree, names, _r_squared(actual, tree.predict(held_out)), len(target))
@@ -467,7 +473,7 @@ def _charged(spec: MarketSpec, policy: Policy, seed: int) -> tuple[NDArray[np.fl
         features.append(product_features(view, fixed=products > 1)[there])
         prices.append((outcome.list_price / view.catalogue.regular_price)[there])
 
-    markets = np.clip(_ROWS // (spec.market.horizon_periods * products), _LEAST_MARKETS, _MOST_MARKETS)
+    markets = np.clip(_TREE_ROWS // (spec.market.horizon_periods * products), _LEAST_MARKETS, _MOST_MARKETS)
     rollout(spec, policy, episodes=int(markets), seed=seed, watch=note)
     return np.concatenate(features), np.concatenate(prices).astype(np.float64)
 

@@ -27,7 +27,7 @@ DRAWS, EPISODES = 40, 4
 COLUMNS = ("price_paid", "basket_price_before", "basket_price", "surplus_before", "surplus", "surplus_change")
 """The figures of a table by group; before is under the other policy, whose units make the basket."""
 # A ratio of prices below this is none.
-_SAME = 1.0005
+_NO_RATIO = 1.0005
 _MEASURES: tuple[str, ...] = ("price_paid", "basket_price", "surplus")
 
 
@@ -69,7 +69,7 @@ class GroupFigures:
         """The gaps between segments, and between the groups of each attribute, a sentence each."""
         return [
             f"By {row['kind']}, the same basket costs "
-            + ("all the same" if row["price_ratio"] < _SAME else self._dearer(row))
+            + ("all the same" if row["price_ratio"] < _NO_RATIO else self._dearer(row))
             + f"; the surplus of a customer changes by {_figure(row, 'surplus_gap', 3)} {self.spec.market.currency} more for "
             f"'{row['best']}' than for '{row['worst']}'."
             for row in self.gaps.to_dict("records")

@@ -55,7 +55,7 @@ variation is refused.
 """
 LEAST_SAMPLE = 10
 """Least effective number of decisions; a policy with fewer is refused."""
-_SAME = 1e-5
+_SAME_AS_LOGGED = 1e-5
 FOLDS = 5
 # Very little shrinkage: the columns are standardised.
 _PENALTY = 1e-4
@@ -215,7 +215,7 @@ def _whole_episodes(log: PriceLog) -> NDArray[np.bool_]:
 def matched_weights(log: PriceLog, target: Array) -> Array:
     """(D, C) one over the probability of a category's prices where they are the target's, else zero."""
     member = category_members(log)
-    same = (np.abs(log.price - target) > _SAME * target) @ member == 0
+    same = (np.abs(log.price - target) > _SAME_AS_LOGGED * target) @ member == 0
     own, arm = log.propensity, np.ones((len(log), member.shape[1]))
     if log.arm_propensity is not None:
         # One draw decided for all products of a category: it counts once, and not at all where all

@@ -47,7 +47,7 @@ POLICY_NAMES = {
 }
 """Rule policies by name, with what each does."""
 
-_STEPS = 10
+_TRIED_PRICES = 10
 _WITH_NUMBER = ("fixed", "cost-plus", "epsilon-greedy")
 _ONE_STOCK = "stock that is never replenished, of one product or of several with one logit segment"
 _NEEDS = {
@@ -147,7 +147,7 @@ def price_steps(spec: MarketSpec) -> NDArray[np.float64]:
         steps = spec.guardrails.allowed_prices(low=low.min(), high=high.max())
         assert steps is not None, "the market has a ladder"
         return np.clip(steps[:, None], low, high)
-    steps = low * (high / low) ** np.linspace(0, 1, _STEPS)[:, None]
+    steps = low * (high / low) ** np.linspace(0, 1, _TRIED_PRICES)[:, None]
     return spec.guardrails.nearest(steps)
 
 

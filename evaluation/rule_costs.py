@@ -26,7 +26,7 @@ from ..agents.posterior import PosteriorMoney, draws_of
 from ..agents.posterior.prices import best_prices, has_closed_form
 from ..envs import catalogue_of
 from ..pricing import Action, MarketView
-from ..pricing.price_rules.guardrails import SAME
+from ..pricing.price_rules.grids import SAME, seven_digits
 from ..pricing.price_rules.rule_formulas import (
     BOUNDS,
     DIRECTIONS,
@@ -72,9 +72,9 @@ _LIFTED |= {
     "group_spread": {"max_group_spread": 1.0},
 }
 # Discounts that are tried, in even steps of the log price paid, and factors on list prices beside them, sweep by sweep.
-_LEVELS = np.linspace(0, 1, 11)[:, None, None, None]
+_DISCOUNT_STEPS = np.linspace(0, 1, 11)[:, None, None, None]
 _FACTORS = [1.0, 0.5, 0.7, 1.4, 2.0, 3.0], [1.0, 0.6, 0.8, 0.9, 1.12, 1.3, 1.8], [1.0, 0.95, 1.05]
-_SEARCHED = 30
+_DRAWS_SEARCHED = 30
 # What the search is not sure of: a gain of less than this share of a component's money is none.
 _PRECISION = 1e-4
 
@@ -267,6 +267,9 @@ def without(spec: MarketSpec, rules: frozenset[str]) -> MarketSpec:
     return spec.with_changes(prices=changes) if changes else spec
 
 
+_seven_digits = np.vectorize(seven_digits, otypes=[np.float64])
+
+
 class _Best(NamedTuple):
     """The best prices (T, N) and personal discounts (N, K), and their money (3, M, C): chosen by, revenue, profit."""
 
@@ -384,9 +387,7 @@ class _RuledMarket:
             state = in_force, in_force, none, none, none
             view = MarketView(catalogue, np.full(len(asked), t), *state, competitor_price=rival, changes=moves)
             price = rules.apply(Action(course[:, t].astype(np.float32)), view).price
-            # Seven digits: all that single precision holds.
-            seven = np.char.mod("%.7g", price).astype(np.float64)
-            made.append(np.where(held, self.planned[t], seven))
+            made.append(np.where(held, self.planned[t], _seven_digits(price)))
             past.append(made[-1])
         return np.stack(made, axis=1)
 
@@ -404,7 +405,7 @@ class _RuledMarket:
         """
         discount, n = np.zeros((self.spec.sizes["N"], self.spec.sizes["K"])), np.arange(self.spec.sizes["N"])
         segment = np.arange(discount.shape[1])
-        few = [self.draws[i] for i in np.unique(np.linspace(0, len(self.draws) - 1, _SEARCHED).astype(int))]
+        few = [self.draws[i] for i in np.unique(np.linspace(0, len(self.draws) - 1, _DRAWS_SEARCHED).astype(int))]
         place = np.array([(self.component[:i] == one).sum() for i, one in enumerate(self.component)])
         turns = [place == j for j in range(place.max() + 1)]
 
@@ -419,14 +420,14 @@ class _RuledMarket:
                 rows = np.where(turn, asked * np.array(factors)[:, None], asked)
                 price = self._allowed(market, rows)
                 most = self._most(market, lifted, price)[..., None]
-                tried = np.where(turn[:, None], 1 - (1 - most) ** _LEVELS, np.minimum(discount, most))
+                tried = np.where(turn[:, None], 1 - (1 - most) ** _DISCOUNT_STEPS, np.minimum(discount, most))
                 found = money(price, tried)
                 at = found.max(axis=0).sum(axis=1).argmax(axis=0)[self.component]
                 level = found.argmax(axis=0)[at, :, self.component]
                 asked, discount = rows[at, n], tried[level, at[:, None], n[:, None], segment]
         for turn in turns if (market.guardrails.together(discount) != discount).any() else ():
             price = self._allowed(market, asked[None])
-            low = 1 - (1 - self._most(market, lifted, price)[..., None]) ** _LEVELS
+            low = 1 - (1 - self._most(market, lifted, price)[..., None]) ** _DISCOUNT_STEPS
             near = np.clip(discount, low, low + market.prices.max_segment_spread)
             tried = market.guardrails.together(np.where(turn[:, None], near, discount))
             discount = tried[money(price, tried).sum(axis=2)[:, 0].argmax(axis=0)[self.component], 0, n]

@@ -30,7 +30,7 @@ COLUMNS = ("product", "price", "week", "zone")
 _NO_BRAND, _PROMOTED = "no brand", 0.5
 Market = MarketSpec | str | os.PathLike[str]
 Prices = pd.DataFrame | Mapping[str, float | str] | ArrayLike
-_CHANGE = re.compile(r"(?P<size>[+-]\s*(?:\d+\.?\d*|\.\d+))\s*(?P<percent>%?)")
+_CHANGE_TEXT = re.compile(r"(?P<size>[+-]\s*(?:\d+\.?\d*|\.\d+))\s*(?P<percent>%?)")
 
 
 @dataclass(frozen=True)
@@ -224,7 +224,7 @@ def _fill(markets: Mapping[str, MarketSpec], tried: dict[str, Array], table: pd.
 
 def _of_planned(price: str) -> tuple[float, float]:
     """The share of the planned price that a cell keeps, and what it adds to it; NaN where it is neither price nor change."""
-    change = _CHANGE.fullmatch(price)
+    change = _CHANGE_TEXT.fullmatch(price)
     if change is None:
         return 0.0, pd.to_numeric(price, errors="coerce")
     size = float(change["size"].replace(" ", ""))

@@ -40,10 +40,10 @@ CANDIDATES = 10
 """Products that may be recommended to a segment."""
 _TEST_WEEKS = 8
 # Enough products to tell tastes apart, few enough to fit and to rank in seconds; twice those that are priced.
-_PRODUCTS = (2000, 4000)
+_PRODUCT_BOUNDS = (2000, 4000)
 # A customer counts with at most this many times the average customer's units, of that by product (Euclidean norm), and of
 # that times deviations of the log price: less would cut off too much, more would need more noise.
-_ALL_UNITS, _UNITS, _ANSWER = 2.0, 0.4, 0.3
+_ALL_UNITS, _UNITS_SHARE, _ANSWER = 2.0, 0.4, 0.3
 # The length at which the row of a customer's figures, of up to 1 each, is cut.
 _LENGTH = 1.6
 _ELASTICITIES = (-8.0, -0.2)
@@ -163,7 +163,7 @@ def _response(split: Split, labels: pd.Series) -> pd.DataFrame:
 def _recommender(split: Split) -> tuple[Recommender, dict[str, Any]]:
     """The best recommender, and its ranking scores."""
     weeks = np.sort(split.past["week"].unique())
-    most = int(np.clip(2 * len(split.products), *_PRODUCTS))
+    most = int(np.clip(2 * len(split.products), *_PRODUCT_BOUNDS))
     most_bought = split.sales["product"].value_counts().index[:most]
     sales = split.sales[split.sales["product"].isin(most_bought)]
     models = {"popularity": Popularity(), "ease": Ease(max_products=most)}
@@ -289,7 +289,7 @@ def customer_histories(split: Split, features: pd.DataFrame, most_spend: float, 
         figures=np.column_stack([np.ones(len(features)), spend, share, units.sum(axis=1), answer]).astype(np.float64),
         units=units,
         scale=np.array([1.0, most_spend, 1.0, most, _ANSWER * most * np.sqrt(variation)]),
-        most_units=_UNITS * most,
+        most_units=_UNITS_SHARE * most,
         variation=variation,
     )
 

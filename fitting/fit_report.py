@@ -27,7 +27,7 @@ from .price_index import basket_columns, past_rival_price
 from .shop_rules import ShopRules
 from .split import Split, grid_of
 
-_NAMED, _PRIOR_DRAWS = 3, 2_000
+_PRODUCTS_NAMED, _PRIOR_DRAWS = 3, 2_000
 _SHOWN_WEEKS, _SHOWN_PRODUCTS = 78, 6
 # Weeks on either side among which those without a deal have the usual unit cost.
 _AROUND_WEEKS = 8
@@ -103,7 +103,7 @@ def not_priced(tables: Tables, products: pd.DataFrame, rules: ShopRules) -> dict
         if "name" in listed:
             names = ids.map(listed.set_index("product")["name"]).fillna(ids)
     names = unique_names(pd.DataFrame({"product": ids, "name": names}))
-    first = {str(why): names[reasons == why].tolist()[:_NAMED] for why in reasons.value_counts().index}
+    first = {str(why): names[reasons == why].tolist()[:_PRODUCTS_NAMED] for why in reasons.value_counts().index}
     return {"not_priced": {why: int((reasons == why).sum()) for why in first}, "not_priced_names": first}
 
 

@@ -11,7 +11,7 @@ from ..data import Tables
 from ..data.weeks import WEEK, name_of
 from ..scenarios.fields import listed
 
-_RECENT_WEEKS = 4
+_STOCK_WEEKS = 4
 TOO_LITTLE = (
     "what is on its way belongs into the column `delivery` of the plan, or with price zones, which take no plan, into the "
     "counts."
@@ -38,9 +38,7 @@ def units_on_hand(tables: Tables, products: Sequence[str], end: pd.Timestamp) ->
         return unknown
     keys = ["product", *(["store"] if "store" in tables.stock and "store" in tables.sales else [])]
     counts, sales = (
-        table[
-            table["date"].between(end - _RECENT_WEEKS * WEEK, end, inclusive="left") & table["product"].isin(products)
-        ]
+        table[table["date"].between(end - _STOCK_WEEKS * WEEK, end, inclusive="left") & table["product"].isin(products)]
         for table in (tables.stock, tables.sales)
     )
     places = list(dict.fromkeys([*keys, *(["store"] if "store" in counts else [])]))
@@ -102,7 +100,7 @@ def _why_unknown(tables: Tables, first: pd.Timestamp) -> str:
         return ""
     days = tables.stock["date"]
     return (
-        f", as no product has a count in every store that sold it from {first - _RECENT_WEEKS * WEEK:%Y-%m-%d} to "
+        f", as no product has a count in every store that sold it from {first - _STOCK_WEEKS * WEEK:%Y-%m-%d} to "
         f"{first - pd.Timedelta(days=1):%Y-%m-%d} (the table stock has counts of {days.min():%Y-%m-%d} to {days.max():%Y-%m-%d})"
     )
 

@@ -37,7 +37,7 @@ from .price_index import index_rules
 from .shop_rules import ShopRules
 
 Array = NDArray[np.float64]
-_TICK, _GRIDS = 0.01, ("price_ladder", "tick", "price_endings")
+_TICK, _GRID_KEYS = 0.01, ("price_ladder", "tick", "price_endings")
 BY_RULE = "your rule keeps it"
 """Why a product keeps its price that the shop froze."""
 _RIVAL_KEYS = ("rival_at_least", "rival_at_most")
@@ -289,14 +289,14 @@ def contradictions(models: ChargedPrices, assumptions: Assumptions) -> tuple[str
 
 def _on_grid(bound: NDArray[Any], rules: ShopRules, *, up: bool) -> Array:
     """Bounds at a price that the shop uses, since one that contradicts another becomes the only price; NaN stays."""
-    grid = PriceGrid.of(*map(_grid(rules).get, _GRIDS))
+    grid = PriceGrid.of(*map(_grid(rules).get, _GRID_KEYS))
     price = grid.rounded(np.nan_to_num(bound, nan=1.0), up=up)
     return np.where(np.isnan(bound) | np.isnan(price), bound, price)
 
 
 def _grid(rules: ShopRules) -> dict[str, Any]:
     """The grid of prices that the shop names, or cents."""
-    return {key: rules.prices[key] for key in _GRIDS if key in rules.prices} or {"tick": _TICK}
+    return {key: rules.prices[key] for key in _GRID_KEYS if key in rules.prices} or {"tick": _TICK}
 
 
 def reasons_held(models: ChargedPrices, assumptions: Assumptions) -> list[str | None]:
@@ -348,7 +348,7 @@ def _with_room(models: ChargedPrices, assumptions: Assumptions, floor: Array, ce
     """(N,) floors and ceilings between which some price is allowed, for products whose bounds are nobody's concern: one
     that is sold below its cost, say, is to keep its planned prices beside a minimum margin.
     """
-    grid, least = PriceGrid.of(*map(_grid(assumptions.rules).get, _GRIDS)), floor
+    grid, least = PriceGrid.of(*map(_grid(assumptions.rules).get, _GRID_KEYS)), floor
     for bound in _least_prices(models, assumptions).values():
         least = np.fmax(least, bound)
     ceiling = np.fmax(ceiling, grid.rounded(np.fmax(least, _TICK), up=True))

@@ -7,15 +7,15 @@ import pandas as pd
 
 from ..data import DataError, Tables, context_ahead
 from ..data.panel.charged import CHARGED, as_charged
+from ..data.panel.context import PRODUCT_WEEK
 from ..data.panel.promotion_kinds import PROMOTION, column_of, kinds_in
 from ..data.schema import HOLIDAY
 from ..data.weeks import WEEK, YEAR_WEEKS, name_of, period_of, periods_in_a_week
 from ..pricing.planned_deals import DEAL
 from .promotion_kinds import PromotionKinds
 
-_KEYS = ["product", "week"]
-_ROUNDING = 0.02
-_PLANNED = ("price", "regular_price", "promotion")
+_CENT_ROUNDING = 0.02
+_PLANNED_COLUMNS = ("price", "regular_price", "promotion")
 _NO_REDUCTION = (
     "The sales hold no price below its regular_price, so no reduction is expected, and each past change of a price counts "
     "as one of the regular price; if there were reductions, import regular_price."
@@ -24,7 +24,7 @@ _GUESSED = (
     "The sales give no regular_price, so the regular price of each product and store is taken to be the upper envelope of "
     "what was charged in the 13 weeks before and after, and lower prices as deals; if that is wrong, import regular_price."
 )
-_WORDS = {"promotion": "displays and mailers", "holiday": "holidays"}
+_COLUMN_WORDS = {"promotion": "displays and mailers", "holiday": "holidays"}
 
 
 def planned_weeks(
@@ -75,7 +75,7 @@ def planned_weeks(
     own = tables.sales[tables.sales["product"].isin(regular.index)]
     if (own["regular_price"] <= own["price_paid"] * (1 + 1e-6)).all():
         notes.insert(1, _GUESSED if _reduced(panel) else _NO_REDUCTION)
-    if tables.plan is not None and set(_PLANNED) & set(tables.plan.dropna(axis=1, how="all")):
+    if tables.plan is not None and set(_PLANNED_COLUMNS) & set(tables.plan.dropna(axis=1, how="all")):
         rows, line, whole = _with_plan(rows, tables.plan, days, period)
         notes[:1] = [line] if whole else [line, f"What the plan does not say: {usual}"]
     return rows, tuple(notes)
@@ -92,9 +92,20 @@ def _usual(panel: pd.DataFrame, regular: pd.Series, days: pd.DatetimeIndex) -> t
     a_year_ago = days - YEAR_WEEKS * WEEK
     known = a_year_ago.isin(past)
     source = pd.DataFrame({"week": days, "source": a_year_ago.where(known, last[np.arange(len(days)) % len(last)])})
-    rows = pd.MultiIndex.from_product([regular.index, days], names=_KEYS).to_frame(index=False).merge(source, on="week")
-    kept = ["price", "regular_price", *(name for name in _WORDS if name in panel), *map(column_of, kinds_in(panel))]
-    rows = rows.merge(panel[[*_KEYS, *kept]].rename(columns={"week": "source"}), on=["product", "source"], how="left")
+    rows = (
+        pd.MultiIndex.from_product([regular.index, days], names=PRODUCT_WEEK)
+        .to_frame(index=False)
+        .merge(source, on="week")
+    )
+    kept = [
+        "price",
+        "regular_price",
+        *(name for name in _COLUMN_WORDS if name in panel),
+        *map(column_of, kinds_in(panel)),
+    ]
+    rows = rows.merge(
+        panel[[*PRODUCT_WEEK, *kept]].rename(columns={"week": "source"}), on=["product", "source"], how="left"
+    )
     # Before its first sale a product had no price, and no reduction.
     share = (rows["price"] / rows["regular_price"]).clip(upper=1).fillna(1.0)
     share = share.mask(share >= DEAL, 1.0)
@@ -104,7 +115,7 @@ def _usual(panel: pd.DataFrame, regular: pd.Series, days: pd.DatetimeIndex) -> t
     rows = rows.assign(regular_price=now, price=price.where(reduced != share * now, _in_cents(price))).drop(
         columns="source"
     )
-    words = [word for name, word in _WORDS.items() if name in panel and (name != "holiday" or known.any())]
+    words = [word for name, word in _COLUMN_WORDS.items() if name in panel and (name != "holiday" or known.any())]
     named = ["reductions"] * _reduced(panel) + words
     when = _when(int(known.sum()), len(days), len(last), name_of(period_of(past)) + "s")
     return rows, f", with the {', '.join(named)} of the {when}" if named else ""
@@ -122,7 +133,7 @@ def _holidays(signals: pd.DataFrame, days: pd.DatetimeIndex, period: pd.Timedelt
 def _in_cents(price: pd.Series) -> pd.Series:
     """Prices in whole cents, as no others can be charged; those that this would move far are of very small units."""
     cents = price.round(2)
-    return cents.where((cents - price).abs() <= _ROUNDING * price, price)
+    return cents.where((cents - price).abs() <= _CENT_ROUNDING * price, price)
 
 
 def _reduced(panel: pd.DataFrame) -> bool:
@@ -141,9 +152,9 @@ def _when(known: int, weeks: int, last: int, unit: str) -> str:
 
 def _with_known(rows: pd.DataFrame, known: pd.DataFrame, period: pd.Timedelta) -> tuple[pd.DataFrame, list[str]]:
     """The rows with the promotions and holidays that the tables hold already, and the notes about them."""
-    found = rows[_KEYS].merge(known, on=_KEYS, how="left")
+    found = rows[PRODUCT_WEEK].merge(known, on=PRODUCT_WEEK, how="left")
     notes = []
-    for name, word in _WORDS.items():
+    for name, word in _COLUMN_WORDS.items():
         if name in rows and name in found and found[name].notna().any():
             rows = rows.assign(**{name: found[name].fillna(rows[name])})
             # Beyond, only those that began before are known.
@@ -176,9 +187,9 @@ def _with_plan(
             f"priced; got {plan['date'].min():%Y-%m-%d} to {plan['date'].max():%Y-%m-%d}; fix the dates or leave it out"
         )
     inside = inside.assign(week=first + (inside["date"] - first) // period * period)
-    given = [name for name in _PLANNED if name in inside and name in rows]
-    planned = inside.groupby(_KEYS)
-    stated = rows[_KEYS].merge(planned[given].mean().reset_index(), on=_KEYS, how="left")
+    given = [name for name in _PLANNED_COLUMNS if name in inside and name in rows]
+    planned = inside.groupby(PRODUCT_WEEK)
+    stated = rows[PRODUCT_WEEK].merge(planned[given].mean().reset_index(), on=PRODUCT_WEEK, how="left")
     if "regular_price" in stated:
         # What the plan leaves open of a price is how far it is reduced.
         moved = _in_cents(rows["price"] / rows["regular_price"] * stated["regular_price"])

@@ -27,8 +27,8 @@ MOVED = 0.1
 REGULAR_MOVED, ENOUGH_MOVES = 0.02, 20
 # Prior standard deviations of a product's level, of a week's, and of a weekday's in its category, in logs; and of the
 # slope.
-_LEVEL, _WEEK, _WEEKDAY, _SLOPE = 3.0, 0.2, 1.0, 10.0
-_STEPS, _LEAST_PRODUCTS = 50, 2
+_LEVEL_PRIOR, _WEEK, _WEEKDAY, _SLOPE = 3.0, 0.2, 1.0, 10.0
+_NEWTON_STEPS, _LEAST_PRODUCTS = 50, 2
 _MOST_SHOWN = 400
 
 
@@ -187,14 +187,14 @@ class _Regression:
         start = np.log(np.maximum(np.bincount(product, self.y) / np.bincount(product), 0.1))
         self.centre = np.concatenate([[0.0], start, np.zeros(len(units) + len(self.weekdays))])
         sizes = (1, len(start), len(units), len(self.weekdays))
-        self.precision = np.repeat([_SLOPE, _LEVEL, _WEEK, _WEEKDAY], sizes) ** -2.0
+        self.precision = np.repeat([_SLOPE, _LEVEL_PRIOR, _WEEK, _WEEKDAY], sizes) ** -2.0
 
     def solve(self, *, free: bool) -> Array:
         """The most likely coefficients, slope first; 0 unless it is free."""
         theta = self.centre.copy()
         theta[0] = 1.0 if free else 0.0
         kept = slice(0 if free else 1, None)
-        for _ in range(_STEPS):
+        for _ in range(_NEWTON_STEPS):
             gradient, information = self._curvature(theta)
             move = solve(information[kept, kept], gradient.sum(axis=0)[kept], assume_a="pos")
             theta[kept] += move * min(1.0, 1.0 / max(np.abs(move).max(), 1e-12))

@@ -100,7 +100,7 @@ class PriceSearch:
 
 # Share of the best prices' money that a narrower range may cost.
 _WORTH = 0.02
-_PARTS = (0.0, 0.5)
+_SENSITIVITY_PARTS = (0.0, 0.5)
 
 
 def narrowest(spec: MarketSpec, models: FittedModels, assumptions: Assumptions) -> Assumptions:
@@ -120,7 +120,7 @@ def narrowest(spec: MarketSpec, models: FittedModels, assumptions: Assumptions) 
     cost = goal.products.unit_cost if goal.market.objective == "profit" else np.zeros(len(goal.products.names))
     search = PriceSearch(spec)
     most = search.money(search.best(cost, *price_range(models, assumptions)), cost)
-    for part in _PARTS:
+    for part in _SENSITIVITY_PARTS:
         tried = replace(assumptions, price_widening=part * widest)
         if not _allows(models, tried):
             continue
@@ -140,9 +140,9 @@ def _allows(models: FittedModels, assumptions: Assumptions) -> bool:
 
 # The profit floor.
 
-_HALVINGS = 8
+_STEP_HALVINGS = 8
 # Share of the shop's own revenue by which the floor is kept with certainty.
-_SLACK = 0.01
+_FLOOR_MARGIN = 0.01
 # Least shadow cost of a profit floor, a share of the unit cost that it is held at.
 _LEAST_SHADOW = 0.02
 
@@ -169,7 +169,7 @@ def shadow_cost(spec: MarketSpec, dearest: Array, own_profit: float) -> Array:
     if profit(0.0) >= own_profit:
         return np.zeros_like(dearest)
     low, high = 0.0, 1.0
-    for _ in range(_HALVINGS):
+    for _ in range(_STEP_HALVINGS):
         middle = (low + high) / 2
         low, high = (low, middle) if profit(middle) >= own_profit else (middle, high)
     return high * dearest
@@ -193,7 +193,7 @@ def with_profit_floor(spec: MarketSpec, models: FittedModels, assumptions: Assum
     periods = np.arange(spec.market.horizon_periods)
     units = choice_model(spec).units(periods, charged, reference=remembered_prices(models, charged)).sum(axis=1)
     own = float(((net(charged) - dearest) * units).sum())
-    slack = _SLACK * float((net(charged) * units).sum())
+    slack = _FLOOR_MARGIN * float((net(charged) * units).sum())
     # Fixed prices may keep the floor by themselves where a plan with deals does not: it and learning raise this cost as needed.
     cost = np.maximum(shadow_cost(spec, dearest, own + slack), _LEAST_SHADOW * dearest)
     note = (f"Revenue is maximised; at {_costs(known, share)}, profit must not fall below that of the current prices.",)

@@ -12,6 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from ..data.experiments import WHOLE_SHOP
+from ..data.panel.context import PRODUCT_WEEK
 from ..data.panel.promotion_kinds import PROMOTION, column_of, kinds_in
 from ..pricing.planned_deals import DEAL
 
@@ -19,10 +20,9 @@ ALIKE = 0.9
 """Share of product-weeks in common from which two kinds, or a kind and the reductions, cannot be told apart."""
 MOST_KINDS = 8
 """The kinds in most product-weeks that have an effect each."""
-_LEAST_WEEKS = 8
+_LEAST_KIND_WEEKS = 8
 OTHER = "other kinds"
 """The kinds that are too rare for an effect of their own."""
-_KEYS = ["product", "week"]
 _Table = TypeVar("_Table", pd.DataFrame, xr.Dataset)
 
 
@@ -62,7 +62,7 @@ class PromotionKinds:
         columns = list(map(column_of, kinds_in(past)))
         if not columns:
             return cls()
-        shares = past.set_index(_KEYS)[columns].to_xarray().expand_dims(store=[WHOLE_SHOP])
+        shares = past.set_index(PRODUCT_WEEK)[columns].to_xarray().expand_dims(store=[WHOLE_SHOP])
         return cls.of_places(shares, stores, {WHOLE_SHOP: list(stores.indexes["store"])})
 
     @classmethod
@@ -85,10 +85,10 @@ class PromotionKinds:
         reduced = _in_order(_reduced_share(stores, places).reindex_like(shares).fillna(0.0))
         shares_of = {kind: _in_order(share) for kind, share in shown.items()}
         commonest = sorted(kinds, key=lambda kind: -shares_of[kind].sum())
-        frequent = [kind for kind in commonest if weeks[kind] >= _LEAST_WEEKS]
+        frequent = [kind for kind in commonest if weeks[kind] >= _LEAST_KIND_WEEKS]
         in_price = {kind: share for kind in frequent if (share := in_common(shares_of[kind], reduced)) >= ALIKE}
         groups, pooled = _alike({kind: shares_of[kind] for kind in frequent if kind not in in_price})
-        rare = [kind for kind in commonest if weeks[kind] < _LEAST_WEEKS]
+        rare = [kind for kind in commonest if weeks[kind] < _LEAST_KIND_WEEKS]
         rare += [kind for group in groups[MOST_KINDS:] for kind in group]
         named = {_listed(group): tuple(group) for group in groups[:MOST_KINDS]}
         notes = [_left_to_price(kind, share) for kind, share in in_price.items()]

@@ -39,7 +39,7 @@ _PROTECTED = "protected"
 _SELECTED, _LSTM, _NETWORKS = "selected", "lstm", "networks"
 _COMMON, _EPSILON, _ARMA = "common", "epsilon", "arma"
 _EVIDENCE = ("proof_wape", "yardstick_wape", "placebo_effect", "placebo_p")
-_APART = ("assumptions", "priors", "period")
+_SEPARATE = ("assumptions", "priors", "period")
 _NO_NETWORKS = (
     "the record of the fit comes from an earlier version and holds no weights of the LSTM: its forecasts are those of the "
     "statistical models alone; fit again to have it back"
@@ -304,7 +304,7 @@ def _customers(record: Mapping[str, Any]) -> Customers:
 
 
 def _options(record: Mapping[str, Any]) -> FitOptions:
-    plain = {item.name: record[item.name] for item in fields(FitOptions) if item.name not in _APART}
+    plain = {item.name: record[item.name] for item in fields(FitOptions) if item.name not in _SEPARATE}
     assumptions, priors = assumed_in(record)
     return FitOptions(**plain, period=_period(record), assumptions=assumptions, priors=priors)
 

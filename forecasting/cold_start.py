@@ -15,7 +15,7 @@ from .product_vectors import meaning_vectors, nearest, product_texts, word_vecto
 TEXTS = {"words": word_vectors, "meaning": meaning_vectors}
 """How texts become vectors, by name."""
 MOST_PRODUCTS = 1000
-_LEAST_WEEKS, _LEAST_SHARE = 12, 0.5
+_WEEKS_ON_SALE, _SHARE_ON_SALE = 12, 0.5
 _NEEDED = ("product", "category", "regular_price")
 
 
@@ -99,11 +99,11 @@ def established(tables: Tables) -> tuple[pd.DataFrame, pd.DataFrame]:
     units = sales_panel(tables, list(tables.products["product"]), by_store=False)["units"].sum("store")
     sold = units > 0
     since = sold.sizes["week"] - sold.argmax("week")
-    lasts = sold.any("week") & (since >= _LEAST_WEEKS) & (sold.sum("week") >= _LEAST_SHARE * since)
+    lasts = sold.any("week") & (since >= _WEEKS_ON_SALE) & (sold.sum("week") >= _SHARE_ON_SALE * since)
     lasting = units.sum("week").to_series()[lasts.to_series()]
     if len(lasting) < LEAST_PRODUCTS:
         raise DataError(
-            f"new products need {LEAST_PRODUCTS} that sell since {_LEAST_WEEKS} weeks, in half of them; got {len(lasting)}; "
+            f"new products need {LEAST_PRODUCTS} that sell since {_WEEKS_ON_SALE} weeks, in half of them; got {len(lasting)}; "
             "import a longer history"
         )
     best = lasting.nlargest(MOST_PRODUCTS).index

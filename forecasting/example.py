@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-_NAMES = ("apple", "bread", "fig", "jam", "milk", "pear", "roll", "tea")
+_PRODUCT_NAMES = ("apple", "bread", "fig", "jam", "milk", "pear", "roll", "tea")
 
 
 def example_panel(*, n_products: int = 6, n_weeks: int = 40, elasticity: float = -2.0, seed: int = 0) -> pd.DataFrame:
@@ -30,10 +30,10 @@ def example_panel(*, n_products: int = 6, n_weeks: int = 40, elasticity: float =
         ((6, 8), ['apple', 'bread'])
     """
     rng = np.random.default_rng(seed)
-    products, weeks = _NAMES[:n_products], pd.date_range("2024-01-01", periods=n_weeks, freq="7D")
+    products, weeks = _PRODUCT_NAMES[:n_products], pd.date_range("2024-01-01", periods=n_weeks, freq="7D")
     panel = pd.MultiIndex.from_product([products, weeks], names=["product", "week"]).to_frame(index=False)
     size = len(panel)
-    panel["category"] = np.where(panel["product"].isin(_NAMES[::2]), "fresh", "dry")
+    panel["category"] = np.where(panel["product"].isin(_PRODUCT_NAMES[::2]), "fresh", "dry")
     panel["regular_price"] = np.round(2 * np.exp(rng.normal(0, 0.05, size)), 2)
     panel["discount_share"] = np.where(rng.random(size) < 0.33, rng.uniform(0.1, 0.4, size), 0.0)
     panel["price"] = panel["regular_price"] * (1 - panel["discount_share"])

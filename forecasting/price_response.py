@@ -23,13 +23,13 @@ WEAK_F = 10.0
 """Below it, two-stage least squares leans towards least squares (Staiger and Stock 1997)."""
 COSTS = ("unit_cost", "wholesale_price")
 
-_MIN_WEEKS, _MIN_PRODUCTS = 8, 3
+_RESPONSE_WEEKS, _MIN_PRODUCTS = 8, 3
 _MIN_PRICE_SD = 0.02
 """Below it, noise in price changes of 1% would be extrapolated to reductions of tens of percent."""
-_ROUNDING = 1e-10
+_NUMERICAL_ROUNDING = 1e-10
 _MAX_ROUNDS = 100
 
-_ALIKE = (
+_NOT_SEPARATE = (
     "panel: prices must move differently from product to product and within a product; got prices that cannot be separated "
     "apart from the weeks; choose products that are not priced alike"
 )
@@ -197,7 +197,7 @@ class PriceResponse(BaseEstimator):
         chosen = _usable(rows, [*instruments, *controls])
         if not (count := chosen["product"].nunique()):
             raise ValueError(
-                f"panel: a product with {_MIN_WEEKS} weeks of sales and moving prices is needed; got none of "
+                f"panel: a product with {_RESPONSE_WEEKS} weeks of sales and moving prices is needed; got none of "
                 f"{rows['product'].nunique()}; choose other products or a longer history"
             )
         # Few products leave nothing of their prices beside an effect of each week.
@@ -314,7 +314,7 @@ def _usable(rows: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
     """Keep weeks with sales and known `columns`, of products with enough weeks and moving prices."""
     sold = rows[(rows["units"] > 0) & rows[columns].notna().all(axis=1)]
     by_product = sold.groupby("product")["log_price"]
-    kept = sold[(by_product.transform("std") >= _MIN_PRICE_SD) & (by_product.transform("size") >= _MIN_WEEKS)]
+    kept = sold[(by_product.transform("std") >= _MIN_PRICE_SD) & (by_product.transform("size") >= _RESPONSE_WEEKS)]
     return kept.assign(log_units=np.log(kept["units"]))
 
 
@@ -370,7 +370,7 @@ def _inverse(matrix: Array, scale: Array) -> tuple[Array, int]:
     """Return the pseudo-inverse and the rank of a square matrix whose rows and columns have a scale."""
     size = np.where(scale > 0, np.sqrt(np.abs(scale)), 1.0)
     left, values, right = np.linalg.svd(matrix / np.outer(size, size))
-    rank = int((values > _ROUNDING * max(values[0], 1.0)).sum())
+    rank = int((values > _NUMERICAL_ROUNDING * max(values[0], 1.0)).sum())
     return (right[:rank].T / values[:rank]) @ left[:, :rank].T / np.outer(size, size), rank
 
 
@@ -385,19 +385,19 @@ def _regress(
     inverse, rank = _inverse(gram, np.diag(gram))
     left = within - _demean(dates @ (inverse @ (dates.T @ within.to_numpy())), member, ones)
     scaled = (left / within.abs().max())[["log_price", *controls]].to_numpy()
-    if np.linalg.svd(scaled, compute_uv=False)[-1] < _ROUNDING:
-        raise ValueError(_ALIKE)
+    if np.linalg.svd(scaled, compute_uv=False)[-1] < _NUMERICAL_ROUNDING:
+        raise ValueError(_NOT_SEPARATE)
     pooled = _pooled(left, instruments, controls, held_fixed, rank)
     common = sparse.csr_array(sparse.hstack([dates, sparse.csr_array(within[controls].to_numpy())]))
     if pooled.method == "fixed effects":
         slopes = _slopes(within, common, "log_units", "log_price", "log_price")
         if slopes["raw"].isna().all():
-            raise ValueError(_ALIKE)
+            raise ValueError(_NOT_SEPARATE)
         return pooled, slopes.assign(first_stage_f=np.nan)
     # As many instruments for one product would bias it towards least squares: one, the pooled first stage.
     first = np.linalg.lstsq(left[[*instruments, *controls]], left["log_price"])[0][: len(instruments)]
     within["predicted"] = within[instruments] @ first
-    here = (within["predicted"] ** 2).groupby(level=0).transform("sum").to_numpy() > _ROUNDING
+    here = (within["predicted"] ** 2).groupby(level=0).transform("sum").to_numpy() > _NUMERICAL_ROUNDING
     own = _slopes(within[here], common[here], "log_price", "predicted", "predicted")
     strength = ((own["raw"] / own["raw_se"]) ** 2).rename("first_stage_f")
     here = within.index.isin(strength.index[strength >= WEAK_F])
@@ -511,7 +511,7 @@ def _poisson(rows: pd.DataFrame) -> tuple[float, float]:
         step = target - _demean(columns @ (coefficient := inverse @ (columns.T @ (mean * target))), member, mean)
         mean = np.exp(np.log(mean) + units / mean - 1 - step)
         before, deviance = deviance, 2 * float((xlogy(units, units / mean) - units + mean).sum())
-        if abs(before - deviance) <= _ROUNDING * (1 + deviance):
+        if abs(before - deviance) <= _NUMERICAL_ROUNDING * (1 + deviance):
             break
     else:
         raise ValueError(

@@ -19,7 +19,7 @@ from ..data import DataError
 
 PENALTIES = np.logspace(-1, 3, 9)
 WORD_DIMENSIONS = 200
-_WEIGHTS = (0.3, 1.0, 3.0)
+_TEXT_WEIGHTS = (0.3, 1.0, 3.0)
 _LARGEST_RATIO = 2.0
 """Products whose prices differ by this factor are as far apart as those whose texts share nothing."""
 
@@ -144,7 +144,7 @@ def block_weights(attributes: np.ndarray, blocks: Sequence[np.ndarray], level: p
     """
     design, weights, before = attributes, [], _left_out(attributes, level)
     for block in blocks:
-        tried = {weight: _left_out(np.hstack([design, weight * block]), level) for weight in _WEIGHTS}
+        tried = {weight: _left_out(np.hstack([design, weight * block]), level) for weight in _TEXT_WEIGHTS}
         best = min(tried, key=lambda weight: tried[weight].mean())
         gain = before - tried[best]
         useful = bool(gain.mean() > gain.std() / np.sqrt(len(gain)))

@@ -27,7 +27,7 @@ _MOST_STRETCH = 5.0
 _FEW_PRODUCTS = 100
 _POWER = 12
 """Weights fall with this power of the error: shrunk errors of good candidates differ by a few percent."""
-_LEVELS = (0.01, *QUANTILES[:2], 0.25, 0.5, 0.75, *QUANTILES[-2:], 0.99)
+_INTERVAL_LEVELS = (0.01, *QUANTILES[:2], 0.25, 0.5, 0.75, *QUANTILES[-2:], 0.99)
 """Symmetric: the first and the last level bound the widest interval, and so on inwards."""
 
 
@@ -223,13 +223,13 @@ class Selected(Forecaster):
     def _calibrate(self, tables: Mapping[str, pd.DataFrame]) -> None:
         """Keep the factors by which intervals must be stretched to cover as much as they claim."""
         rows = next(iter(tables.values()))
-        values = {name: table[[f"q{level}" for level in _LEVELS]].to_numpy() for name, table in tables.items()}
+        values = {name: table[[f"q{level}" for level in _INTERVAL_LEVELS]].to_numpy() for name, table in tables.items()}
         bands = np.log1p(_combine(values, self.weights_.loc[rows["product"]]))
-        inner = len(_LEVELS) // 2
+        inner = len(_INTERVAL_LEVELS) // 2
         error = np.log1p(rows["units"].to_numpy()) - bands[:, inner]
         side = np.where(error[:, None] >= 0, bands[:, -inner:], bands[:, :inner][:, ::-1]) - bands[:, [inner]]
         ratio = np.abs(error[:, None]) / np.maximum(np.abs(side), 1e-9)
-        claimed = 2 * np.array(_LEVELS[-inner:]) - 1
+        claimed = 2 * np.array(_INTERVAL_LEVELS[-inner:]) - 1
         stretch = [np.quantile(ratio[:, k], width) for k, width in enumerate(claimed)]
         # A dozen weeks with common shocks can show that intervals are too narrow, not that they are too wide.
         self.stretch_ = np.clip(stretch, 1.0, _MOST_STRETCH)
@@ -237,7 +237,7 @@ class Selected(Forecaster):
     def _stretched(self, bands: np.ndarray, levels: np.ndarray) -> np.ndarray:
         """Stretch quantiles (R, 1 + Q), of which the first is the median, to those of `levels` (R, Q)."""
         middle, logs = np.log1p(bands[:, :1]), np.log1p(bands[:, 1:])
-        scores, known = np.abs(stats.norm.ppf(levels)), stats.norm.ppf(_LEVELS[-len(self.stretch_) :])
+        scores, known = np.abs(stats.norm.ppf(levels)), stats.norm.ppf(_INTERVAL_LEVELS[-len(self.stretch_) :])
         factor = np.interp(scores, known, self.stretch_)
         return np.expm1(middle + factor * (logs - middle))
 
@@ -288,7 +288,7 @@ def _judged(forecaster: Forecaster, history: pd.DataFrame, horizon: int) -> _Run
     model = _fitted(forecaster, history[history["week"] <= origins[0]])
     # At the end of the whole history a model knows what it knew in each earlier week.
     whole = model.updated(history)
-    tables = [forecasts_from(whole, history, origin=at, horizon=judged, quantiles=_LEVELS) for at in origins]
+    tables = [forecasts_from(whole, history, origin=at, horizon=judged, quantiles=_INTERVAL_LEVELS) for at in origins]
     cost = {"failures": len(model.failures_), "seconds": time.perf_counter() - started}
     return _Run(pd.concat(tables, ignore_index=True), cost, model.refitted(history))
 

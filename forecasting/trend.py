@@ -21,8 +21,8 @@ from .market_weeks import market_weeks
 
 Array = NDArray[np.float64]
 
-_PLANNED = ("holiday", "promotion")
-_RECENT_WEEKS = 2
+_KNOWN_AHEAD = ("holiday", "promotion")
+_TREND_WEEKS = 2
 _LEAST_ROWS = 7
 # With fewer weeks judged, a model that seems better may be so by chance.
 _LEAST_JUDGED = 6
@@ -203,11 +203,11 @@ class MarketTrend(BaseEstimator):
 
     @property
     def _drivers(self) -> pd.Index:
-        return self.history_.columns.drop(["traffic", *_PLANNED], errors="ignore")
+        return self.history_.columns.drop(["traffic", *_KNOWN_AHEAD], errors="ignore")
 
     def _plan(self, horizon: int, planned: pd.DataFrame | None) -> pd.DataFrame:
         """Planned promotions and holidays of the last `lags` weeks and the weeks ahead."""
-        known = [column for column in _PLANNED if column in self.history_]
+        known = [column for column in _KNOWN_AHEAD if column in self.history_]
         past = self.history_[known].iloc[-self.lags :]
         weeks = past.index[-1] + self.period_ * np.arange(1, horizon + 1)
         ahead = pd.DataFrame(index=weeks, columns=known, dtype=float)
@@ -222,7 +222,7 @@ class MarketTrend(BaseEstimator):
 
     def _learnable(self, weeks: pd.DataFrame) -> tuple[Array, Array]:
         """Features and target, log growth on the mean of the window, of the weeks in `_learned`."""
-        known = [column for column in _PLANNED if column in weeks]
+        known = [column for column in _KNOWN_AHEAD if column in weeks]
         values = weeks[["traffic", *self._drivers]].to_numpy(dtype=float)
         ends = np.flatnonzero(weeks.index.isin(self._learned))
         planned = ((values[None, :end], weeks[known].iloc[end - self.lags : end + 1]) for end in ends)
@@ -233,7 +233,7 @@ class MarketTrend(BaseEstimator):
     def _features(self, past: Array, planned: pd.DataFrame) -> Array:
         """Describe the last week of `planned` (lags + 1 rows) by the (P, weeks, 1 + drivers) before it."""
         traffic, drivers = past[:, -self.lags :, 0], past[:, -self.lags :, 1:]
-        moves = (drivers - drivers.mean(axis=1, keepdims=True))[:, -_RECENT_WEEKS:].reshape(len(past), -1)
+        moves = (drivers - drivers.mean(axis=1, keepdims=True))[:, -_TREND_WEEKS:].reshape(len(past), -1)
         relative = np.log(traffic / traffic.mean(axis=1, keepdims=True))
         known = planned.to_numpy()[-1] - planned.to_numpy()[:-1].mean(axis=0)
         middle = planned.index[-1] + self.period_ / 2

@@ -32,7 +32,7 @@ from .problem import (
     stock_settings,
 )
 
-_MOST_DRAWS, _MOST_PRICES = 100, 100
+_MOST_BELIEF_DRAWS, _MOST_BELIEF_PRICES = 100, 100
 _MOST_NUMBERS = 2e7
 """Beliefs x prices x outcomes x draws, over all periods."""
 _DECIMALS = 10
@@ -46,12 +46,12 @@ def covers(spec: MarketSpec) -> bool:
         and sections_on(spec) == {"posterior"}
         and spec.posterior is not None
         and spec.posterior.simulated
-        and spec.num_draws <= _MOST_DRAWS
+        and spec.num_draws <= _MOST_BELIEF_DRAWS
         and stock_settings(spec) <= {"lead_time_periods"}
         and not spec.arrivals.overdispersion.any()
         and spec.market.ending == "terminated"
         and prices_are_free(spec)
-        and price_grid(spec).size <= _MOST_PRICES
+        and price_grid(spec).size <= _MOST_BELIEF_PRICES
         and all(is_stationary(spec.draw(m)) for m in range(spec.num_draws))
     )
 

@@ -46,12 +46,12 @@ from .problem import (
 
 _LONGEST, _MOST_UNITS, _MOST_REACH = 3, 2000, 40_000
 # Entries of a period's values and of all tables; products of a probability and a value in all, and those of a period.
-_MOST_STATES, _MOST_ENTRIES, _MOST_WORK, _WORK = 2_000_000, 50_000_000, 3e10, 2e7
+_MOST_STOCK_STATES, _MOST_ENTRIES, _MOST_WORK, _WORK = 2_000_000, 50_000_000, 3e10, 2e7
 # Rounds of value iteration, times what the discount factor lacks to one; products that a look-up, and one of gathered values, takes as long as.
-_ITERATIONS, _LOOK_UP, _GATHERED = 25, 60, 10
+_VALUE_ROUNDS, _LOOK_UP, _GATHERED = 25, 60, 10
 _FEWEST_PRICES, _MOST_PRICES, _MOST_LINKED = 200, 10_000, 1000
 # What a range of units on hand twice as wide may change, and that with a lead time.
-_TOLERANCE = {False: 1e-9, True: 1e-8}
+_CAP_TOLERANCE = {False: 1e-9, True: 1e-8}
 _SETTINGS = {"initial_units", "lead_time_periods", "holding_cost", "lost_sale_cost", "salvage_value", "cost_due"}
 _ORDERING = {"replenishment", "max_order_units", "shortage", "order_cost", "backlog_cost", "delay_probability"}
 
@@ -184,7 +184,7 @@ def _solve_product(spec: MarketSpec, n: int) -> tuple[float, ProductTables] | No
         found = _Product.within(spec, n, reach)
         if found is None:
             return None
-        if reach >= least and abs(found[0] - narrow) <= _TOLERANCE[found[1].lead > 0] * (1 + abs(found[0])):
+        if reach >= least and abs(found[0] - narrow) <= _CAP_TOLERANCE[found[1].lead > 0] * (1 + abs(found[0])):
             return found
         reach, narrow = 2 * reach, found[0]
     return None
@@ -254,10 +254,10 @@ class _Product:
         states = per_price * links.size
         demand = 0 if self.ample else most_demand(self.spec, self._means(0).sum(axis=0), self.n)
         discount = self.spec.market.discount_factor
-        periods = _ITERATIONS / (1 - discount) if is_infinite_horizon(self.spec) else self.spec.market.horizon_periods
+        periods = _VALUE_ROUNDS / (1 - discount) if is_infinite_horizon(self.spec) else self.spec.market.horizon_periods
         each = _LOOK_UP if self.ample else demand * (1 if links.size == 1 else _GATHERED)
         work, kept = states * self.prices.size * each * periods, states / due * self.waiting * table_periods(self.spec)
-        return states <= _MOST_STATES and kept <= _MOST_ENTRIES and work <= _MOST_WORK
+        return states <= _MOST_STOCK_STATES and kept <= _MOST_ENTRIES and work <= _MOST_WORK
 
     def _cost_at_once(self, most: int) -> Array:
         """(X,) cost of each order that arrives at once: the regular one without a lead time, or the express order."""

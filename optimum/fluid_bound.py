@@ -23,7 +23,7 @@ from .fluid_demand import FluidDemand, demand_of
 from .problem import Array, Costs
 
 # Posterior draws of a bound, and product-periods from which on fewer are taken.
-_MOST_DRAWS, _FEW_DRAWS, _LARGE = 100, 20, 4000
+_BOUND_DRAWS, _FEW_DRAWS, _LARGE_MARKET = 100, 20, 4000
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def upper_bound(spec: MarketSpec) -> Bound | None:
     if not spec.num_draws:
         value = _fluid_bound(spec)
         return None if value is None else Bound(value, "fluid bound")
-    most = _MOST_DRAWS if spec.sizes["N"] * spec.sizes["T"] <= _LARGE else _FEW_DRAWS
+    most = _BOUND_DRAWS if spec.sizes["N"] * spec.sizes["T"] <= _LARGE_MARKET else _FEW_DRAWS
     draws = np.unique(np.linspace(0, spec.num_draws - 1, most).astype(np.intp))
     values = [value for m in draws if (value := _fluid_bound(spec.draw(int(m)))) is not None]
     if not values:

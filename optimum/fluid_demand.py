@@ -22,12 +22,12 @@ from .nested_logit import NestedCustomer
 from .problem import Array, Costs, cycle_periods, is_infinite_horizon, is_stationary, price_grid, sections_on
 from .rival_replies import all_stay, initial_prices
 
-_MOST_PRICES, _HALVINGS = 2001, 45
+_CURVE_PRICES, _VALUE_HALVINGS = 2001, 45
 # Families whose demand is convex in the price, as long as not everybody buys.
 _CONVEX = ("mnl", "exponential", "linear", "constant-elasticity")
-_TOLERANCE = 1e-12
+_EXCESS_TOLERANCE = 1e-12
 # What is divided by is at least this, where late money counts nothing or all units come back.
-_LEAST = 1e-200
+_LEAST_DIVISOR = 1e-200
 # Above this utility exp would overflow.
 _HIGHEST_UTILITY = 500.0
 
@@ -60,7 +60,7 @@ class FluidDemand:
         costs, backlog = Costs.of(spec), spec.stock.shortage == "backlog"
         orders = spec.stock.replenishment != "none" and not backlog
         self.cost = costs.sold + (costs.ordered if orders else 0)
-        self.kept = np.maximum(1 - (0.0 if spec.returns is None else spec.returns.probability), _LEAST)
+        self.kept = np.maximum(1 - (0.0 if spec.returns is None else spec.returns.probability), _LEAST_DIVISOR)
         rules = spec.guardrails
         # Prices paid lie between the floor after a discount and the highest list price.
         self.low = (rules.paid_low if spec.prices.max_discount > 0 else rules.low).astype(np.float64)
@@ -78,7 +78,7 @@ class FluidDemand:
         """
         factor = self.spec.market.discount_factor
         again = factor**self.cycle if period >= self.periods - self.cycle else 0.0
-        return max(factor**period, _LEAST), self.spec.visits / (1 - again)
+        return max(factor**period, _LEAST_DIVISOR), self.spec.visits / (1 - again)
 
     @functools.cached_property
     def chances(self) -> Array:
@@ -141,7 +141,7 @@ class _Priced(FluidDemand):
         self.continuous = spec.prices.max_discount > 0 or spec.guardrails.allowed_prices() is None
         self.convex = spec.demand.family in _CONVEX and not spec.stocks_up
         if self.continuous:
-            self.price = np.geomspace(self.low, self.high, _MOST_PRICES)
+            self.price = np.geomspace(self.low, self.high, _CURVE_PRICES)
             return
         grids = [price_grid(spec, n) for n in range(spec.sizes["N"])]
         longest = max(grid.size for grid in grids)
@@ -167,7 +167,7 @@ class _Priced(FluidDemand):
         segments = np.arange(self.spec.sizes["K"])
         low, high = (np.tile(bound, (segments.size, 1)) for bound in (self.low, self.high))
         most = self._at(period, regime, low)[segments, segments]
-        for _ in range(_HALVINGS):
+        for _ in range(_VALUE_HALVINGS):
             middle = (low + high) / 2
             all_buy = self._at(period, regime, middle)[segments, segments] >= most
             low, high = np.where(all_buy, middle, low), np.where(all_buy, high, middle)
@@ -193,9 +193,9 @@ class _Priced(FluidDemand):
         width, left = np.diff(price, axis=0), units[:-1]
         if not self.convex:
             return price[1:], left
-        fall = (left - units[1:]) / np.maximum(width, _LEAST)
+        fall = (left - units[1:]) / np.maximum(width, _LEAST_DIVISOR)
         # (price - cost) times the chord is a parabola.
-        further = (left / np.maximum(fall, _LEAST) - (price[:-1] - cost)) / 2
+        further = (left / np.maximum(fall, _LEAST_DIVISOR) - (price[:-1] - cost)) / 2
         further = np.clip(further, 0, width)
         return price[:-1] + further, left - fall * further
 
@@ -322,7 +322,7 @@ class _Logit(FluidDemand):
             # rise to its zero. One that falls is rounding, where hardly anybody leaves.
             excess = (gain * bought) @ self.member + waits * (later - theta) - (left - waits) * theta
             theta = theta + np.maximum(excess, 0)
-            if np.all(excess <= _TOLERANCE * (1 + np.abs(theta))):
+            if np.all(excess <= _EXCESS_TOLERANCE * (1 + np.abs(theta))):
                 break
         return theta, self.kept * bought + (waits @ self.member.T) * later_units
 

@@ -34,15 +34,15 @@ from .problem import (
 )
 from .several_stocks import StocksPrice
 
-_NAME = "certainty-equivalent"
-_PRICES = 2001
+_POLICY_NAME = "certainty-equivalent"
+_FLUID_PRICES = 2001
 _VALUES = 801
-_TOLERANCE = 1e-9
+_DUAL_TOLERANCE = 1e-9
 # Rounds of a search for the dual values of several products, and the first ones of them with whole steps.
-_MOST_ROUNDS, _WHOLE_STEPS = 200, 20
-_LEAST = 1e-12
+_DUAL_ROUNDS, _WHOLE_STEPS = 200, 20
+_LEAST_UNITS_WANTED = 1e-12
 # States of several stocks, over all periods, and units of one.
-_MOST_STATES, _MOST_UNITS = 1_000_000, 2000
+_MOST_FLUID_STATES, _MOST_UNITS = 1_000_000, 2000
 
 
 @functools.lru_cache(maxsize=16)
@@ -62,7 +62,7 @@ def certainty_equivalent(spec: MarketSpec) -> Policy | None:
         return None
     if has_one_stock(spec):
         table = _table_of_one(spec).astype(np.float32)
-        return StockTable((table.reshape(len(table), -1, table.shape[-1], 1),), ((0,),), _NAME)
+        return StockTable((table.reshape(len(table), -1, table.shape[-1], 1),), ((0,),), _POLICY_NAME)
     if (
         spec.arrivals.process == "single"
         and several_stocks.is_logit(spec)
@@ -70,7 +70,7 @@ def certainty_equivalent(spec: MarketSpec) -> Policy | None:
         and spec.capacity is None
         and is_stationary(spec)
         and spec.market.discount_factor == 1
-        and np.prod(spec.stock.initial_units + 1) * spec.market.horizon_periods <= _MOST_STATES
+        and np.prod(spec.stock.initial_units + 1) * spec.market.horizon_periods <= _MOST_FLUID_STATES
     ):
         return _table_of_several(spec)
     return None
@@ -94,7 +94,7 @@ def _table_of_one(spec: MarketSpec) -> Array:
     """(T, Z, S + 1) fluid prices of one product, by period, regime and units left."""
     costs, discount, periods = Costs.of(spec), spec.market.discount_factor, int(spec.market.horizon_periods)
     cost, holding, ages = costs.sold[0], costs.holding[0], np.arange(periods)[::-1]
-    price = np.linspace(float(spec.guardrails.low[0]), float(spec.guardrails.high[0]), _PRICES)
+    price = np.linspace(float(spec.guardrails.low[0]), float(spec.guardrails.high[0]), _FLUID_PRICES)
     # By period, what a unit is worth that is never sold: its salvage value less the cost of holding it.
     unsold = spec.stock.salvage_value[0] * discount**ages - holding * np.cumsum(discount ** np.arange(periods))[ages]
     values = np.linspace(min(unsold.min(), 0.0), max(price[-1], unsold.max()), _VALUES)
@@ -128,7 +128,7 @@ def _table_of_several(spec: MarketSpec) -> StocksPrice:
     units = np.indices(shape).reshape(len(shape), -1).T.astype(np.float64)
     customers = spec.arrivals.rate[0, 0] * np.arange(spec.market.horizon_periods, 0, -1)
     table = [fluid_prices(spec, units, np.full(len(units), count)) for count in customers]
-    return StocksPrice(np.array(table, np.float32), shape, _NAME)
+    return StocksPrice(np.array(table, np.float32), shape, _POLICY_NAME)
 
 
 def fluid_prices(spec: MarketSpec, units: Array, customers: Array) -> Array:
@@ -143,11 +143,14 @@ def fluid_prices(spec: MarketSpec, units: Array, customers: Array) -> Array:
     sensitivity = spec.demand.price_sensitivity[0]
     cost, least = Costs.of(spec).sold, spec.stock.salvage_value
     value = np.broadcast_to(least, units.shape)
-    for turn in range(_MOST_ROUNDS):
+    for turn in range(_DUAL_ROUNDS):
         prices, money = customer.best_prices(cost + value, there)
         wanted = customers[:, None] * customer.shares(prices, there).product
-        gap = np.log(np.where(there, np.maximum(wanted, _LEAST), 1.0) / np.where(there, units, 1.0)) / sensitivity
+        gap = (
+            np.log(np.where(there, np.maximum(wanted, _LEAST_UNITS_WANTED), 1.0) / np.where(there, units, 1.0))
+            / sensitivity
+        )
         before, value = value, np.maximum(value + gap * min(1.0, _WHOLE_STEPS / (turn + 1)), least)
-        if np.abs(value - before).max() <= _TOLERANCE * (1 + money.max()):
+        if np.abs(value - before).max() <= _DUAL_TOLERANCE * (1 + money.max()):
             break
     return customer.best_prices(cost + value, there)[0]

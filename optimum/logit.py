@@ -20,8 +20,8 @@ from ..pricing import ChoiceShares, choice_shares
 from ..scenarios import MarketSpec, choice_model
 from .problem import Array
 
-_TOLERANCE = 1e-14
-_MOST_ROUNDS = 200
+_MARKUP_TOLERANCE = 1e-14
+_MARKUP_ROUNDS = 200
 
 
 @dataclass(frozen=True)
@@ -87,11 +87,11 @@ class LogitCustomer:
             Prices (B, N), and the money expected from the customer (B,).
         """
         price, theta = np.broadcast_to(self.high, cost.shape), np.zeros(len(cost))
-        for _ in range(_MOST_ROUNDS):
+        for _ in range(_MARKUP_ROUNDS):
             price = np.where(available, self._best_for(cost + theta[:, None]), self.high)
             margin = np.where(available, price - cost, 0.0)
             before, theta = theta, (margin * self.shares(price, available).product).sum(axis=1)
-            if np.all(np.abs(theta - before) <= _TOLERANCE * (1 + np.abs(theta))):
+            if np.all(np.abs(theta - before) <= _MARKUP_TOLERANCE * (1 + np.abs(theta))):
                 break
         return price, theta
 

@@ -28,7 +28,7 @@ from .problem import Array
 
 # There may be several peaks where sensitivities differ much: the best of these is refined.
 _MARKUPS = 1001
-_TOLERANCE, _MOST_ROUNDS = 1e-12, 1000
+_NEST_TOLERANCE, _NEST_ROUNDS = 1e-12, 1000
 # Smallest probability of leaving that nests are weighed against.
 _LEAVING = 1e-300
 
@@ -109,13 +109,13 @@ class NestedCustomer:
         """
         markup = np.zeros((len(cost), self.nesting.size))
         member, steep = np.eye(self.nesting.size)[self.nest], self.nesting / (1 - self.nesting)
-        for _ in range(_MOST_ROUNDS):
+        for _ in range(_NEST_ROUNDS):
             price, money, shares = self._at(markup, cost, available)
             bought = np.maximum(shares.product @ member, _LEAVING)
             margin = (np.where(available, price - cost, 0.0) * shares.product) @ member / bought
             before, markup = markup, np.maximum(money[:, None] + steep * (margin - markup), 0.0)
             markup = np.where(bought > _LEAVING, markup, before)
-            if np.abs(markup - before).max() <= _TOLERANCE * (1 + np.abs(markup).max()):
+            if np.abs(markup - before).max() <= _NEST_TOLERANCE * (1 + np.abs(markup).max()):
                 break
         price, money, _ = self._at(markup, cost, available)
         return np.where(available, price, self.high), money

@@ -13,7 +13,7 @@ from .rival_replies import all_stay, one_answers
 from .state_chain import Period, PolicyChoice, States, TooManyStates, is_unlimited, sales_are_few
 
 # Once money is discounted to this factor, it changes no visible digit of a value.
-_NEGLIGIBLE = 1e-12
+_NEGLIGIBLE_FACTOR = 1e-12
 
 
 def covers(spec: MarketSpec) -> bool:
@@ -105,7 +105,7 @@ def _value(
     costs, value, period, factor = Costs.of(spec), 0.0, first, 1.0
     met: dict[bytes, tuple[float, float]] = {}
     cycle = cycle_periods(spec)
-    while factor > _NEGLIGIBLE if infinite else period < horizon:
+    while factor > _NEGLIGIBLE_FACTOR if infinite else period < horizon:
         # Beyond the episode an infinite-horizon market looks as in the last cycle of its calendar.
         number = period if period < horizon else horizon - cycle + (period - horizon) % cycle
         if infinite and period >= horizon and now.weight.size == 1:

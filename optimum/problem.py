@@ -18,12 +18,12 @@ Array = NDArray[np.float64]
 Units = NDArray[np.intp]
 
 _CONTINUOUS_STEP = 0.0025
-_FEWEST_STEPS, _MOST_PRICES = 400, 10_000
+_FEWEST_STEPS, _MOST_GRID_PRICES = 400, 10_000
 # Demand with a lower probability changes no visible digit of a value.
 _RARE = 1e-15
 # Relative accuracy of value iteration; with a discount factor above the limit it would take too
 # long.
-_TOLERANCE = 1e-11
+_HORIZON_TOLERANCE = 1e-11
 _MOST_PATIENT = 0.9999
 
 
@@ -109,7 +109,7 @@ def has_horizon(spec: MarketSpec) -> bool:
     return is_infinite_horizon(spec) and not spec.stock.salvage_value.any()
 
 
-def price_grid(spec: MarketSpec, product: int = 0, *, most: int = _MOST_PRICES) -> Array:
+def price_grid(spec: MarketSpec, product: int = 0, *, most: int = _MOST_GRID_PRICES) -> Array:
     """The allowed prices, or where prices are continuous a grid of step .0025, wider where that
     makes too many, narrower where the prices of a cheap product would be too few.
     """
@@ -223,7 +223,7 @@ def _value_iteration(
             decisions.append(decision)
         change = values - before
         ahead = cycle / (1 - cycle) * np.array([change.min(), change.max()])
-        if left <= _TOLERANCE or ahead[1] - ahead[0] <= _TOLERANCE * np.abs(values).max():
+        if left <= _HORIZON_TOLERANCE or ahead[1] - ahead[0] <= _HORIZON_TOLERANCE * np.abs(values).max():
             return values + ahead.mean(), decisions[::-1]
 
 

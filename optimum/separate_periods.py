@@ -24,7 +24,7 @@ from .problem import Array, Costs, Optimum, is_infinite_horizon, price_grid, sec
 from .rival_replies import all_stay, initial_prices
 
 # Prices of a grid, how often it becomes finer around its best, and the prices of a finer one.
-_MOST_PRICES, _FINER, _NEAR = 2000, 2, 201
+_GRID_PRICES, _FINER, _NEAR = 2000, 2, 201
 
 
 def covers(spec: MarketSpec) -> bool:
@@ -153,7 +153,7 @@ def _best_alone(spec: MarketSpec, period: int, product: int) -> tuple[Array, Arr
         units = expected_units(spec, period, rows, rival_price=_rival_prices(spec, paid.size))
         return (paid[:, None] - cost) * units[:, :, product]
 
-    every = np.linspace(low, high, _MOST_PRICES + 1)
+    every = np.linspace(low, high, _GRID_PRICES + 1)
     own = np.array([_peak(lambda p, k=k: money(p)[:, k], every) for k in segments])
 
     def paid_by(price: Array) -> Array:
@@ -171,7 +171,7 @@ def _best_alone(spec: MarketSpec, period: int, product: int) -> tuple[Array, Arr
         return np.sum([money(paid)[:, k] for k, paid in enumerate(paid_by(price).T)], axis=0)
 
     continuous = spec.guardrails.allowed_prices(product) is None
-    price = np.array([_peak(total, price_grid(spec, product, most=_MOST_PRICES), refine=continuous)])
+    price = np.array([_peak(total, price_grid(spec, product, most=_GRID_PRICES), refine=continuous)])
     listed = price / (1 - for_all(price))
     return listed, 1 - paid_by(price) / listed
 

@@ -48,7 +48,7 @@ _MOST_STATES, _MOST_VECTORS = 200_000, 50_000
 _MOST_ENTRIES = 50_000_000
 # Of many customers: products of a probability and a value, rounds of value iteration times what the discount factor lacks
 # to one, and values at once.
-_MOST_WORK, _ITERATIONS, _AT_ONCE = 1e10, 25, 2_000_000
+_MOST_WORK, _VALUE_ITERATIONS, _VALUES_AT_ONCE = 1e10, 25, 2_000_000
 
 
 def covers(spec: MarketSpec) -> bool:
@@ -153,7 +153,7 @@ def _work(spec: MarketSpec) -> float:
     steps = [spec.guardrails.allowed_prices(n) for n in range(sizes.size)]
     vectors = float(np.prod([1 if step is None else step.size for step in steps]))
     discount = spec.market.discount_factor
-    periods = _ITERATIONS / (1 - discount) if is_infinite_horizon(spec) else spec.market.horizon_periods
+    periods = _VALUE_ITERATIONS / (1 - discount) if is_infinite_horizon(spec) else spec.market.horizon_periods
     return vectors * float(np.prod(sizes)) * float(sizes.sum()) * periods
 
 
@@ -166,8 +166,8 @@ def _of_many(spec: MarketSpec, joint: JointPrices, future: Array) -> tuple[Array
     for there in itertools.product((False, True), repeat=cost.size):
         states = tuple(slice(1, None) if one else slice(0, 1) for one in there)
         means = joint.units(there)
-        for first in range(0, len(means), max(1, _AT_ONCE // future.size)):
-            rows = slice(first, first + max(1, _AT_ONCE // future.size))
+        for first in range(0, len(means), max(1, _VALUES_AT_ONCE // future.size)):
+            rows = slice(first, first + max(1, _VALUES_AT_ONCE // future.size))
             money = np.repeat(future[None], len(means[rows]), axis=0)
             for n in np.flatnonzero(there):
                 units = np.arange(1, future.shape[n])

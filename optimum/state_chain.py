@@ -20,7 +20,7 @@ from .problem import Array, Costs, demand_mass, most_demand
 from .rival_replies import initial_prices, lowest_prices, prices_in_period
 
 # Branches with a lower probability are dropped: a value changes by less than a billionth.
-_NEGLIGIBLE = 1e-15
+_NEGLIGIBLE_CHANCE = 1e-15
 _MOST_BRANCHES = 5_000_000
 
 
@@ -232,7 +232,7 @@ class Period:
         row = np.arange(o.size)
         if spec.regimes is not None:
             chance = weight[:, None] * spec.regimes.transition[regime]
-            row, regime = np.nonzero(chance > _NEGLIGIBLE)
+            row, regime = np.nonzero(chance > _NEGLIGIBLE_CHANCE)
             weight = chance[row, regime]
         sold = branches.sold if self.keep_sales else 0 * branches.sold
         o = o[row]
@@ -252,5 +252,5 @@ def _outcomes(spec: MarketSpec, mean: Array, weight: Array) -> tuple[NDArray[np.
         mass = demand_mass(spec, mean[:, 0])
         demand = np.arange(mass.shape[1], dtype=np.float64)[:, None]
     chance = weight[:, None] * mass
-    row, outcome = np.nonzero(chance > _NEGLIGIBLE)
+    row, outcome = np.nonzero(chance > _NEGLIGIBLE_CHANCE)
     return row, demand[outcome], chance[row, outcome]

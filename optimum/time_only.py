@@ -19,7 +19,7 @@ from ..scenarios import MarketSpec
 from . import dynamic_program, fluid_policy, separate_periods
 from .problem import Array, Costs, chain, demand_mass, is_infinite_horizon, is_stationary, price_grid, sections_on
 
-_MOST_PRICES = 500
+_MOST_TIME_PRICES = 500
 _STARTS = 12
 
 
@@ -54,7 +54,7 @@ class _Season:
 
     def __init__(self, spec: MarketSpec) -> None:
         self.spec, self.costs, self.periods = spec, Costs.of(spec), int(spec.market.horizon_periods)
-        self.prices = price_grid(spec, most=_MOST_PRICES)
+        self.prices = price_grid(spec, most=_MOST_TIME_PRICES)
         self.units = np.arange(int(spec.stock.initial_units[0]) + 1)
         self.transition, self.initial = chain(spec)
         # By period and regime, (P, D + 1) probability of each demand at each price; one object where all are alike.

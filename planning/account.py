@@ -21,7 +21,7 @@ from ..scenarios.periods import simulated_prices
 
 HELD = "fallback"
 """The arm of a decision at the prices of the holdout."""
-_LEVEL, _BEFORE_WEEKS, _LEAST_STORES = 0.9, 12, 2
+_ACCOUNT_LEVEL, _BEFORE_WEEKS, _LEAST_STORES = 0.9, 12, 2
 
 
 def account(
@@ -260,7 +260,9 @@ def against_holdout(
         return None
     gain, interval = ratio / base - 1, None
     if min(count, held_count) >= _LEAST_STORES:
-        reach = student_t.ppf((1 + _LEVEL) / 2, min(count, held_count) - 1) * np.hypot(error / ratio, base_error / base)
+        reach = student_t.ppf((1 + _ACCOUNT_LEVEL) / 2, min(count, held_count) - 1) * np.hypot(
+            error / ratio, base_error / base
+        )
         interval = [float((1 + gain) * np.exp(sign * reach) - 1) for sign in (-1, 1)]
     facts = {"money": spec.market.objective, "gain": float(gain), "interval90": interval}
     return facts | {"held_out": held_count, "others": count}

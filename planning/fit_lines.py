@@ -7,7 +7,7 @@ from typing import Any
 
 # Errors from which on decimals say nothing; above the share of the posterior, the prior decides.
 _WHOLE, _MOSTLY = 10, 0.7
-_NAMED = 3
+_REASONS_NAMED = 3
 
 
 def fit_lines(report: dict[str, Any]) -> list[str]:
@@ -128,10 +128,10 @@ def modelled_lines(report: dict[str, Any]) -> list[str]:
     stay = f"; {total:,} product{'s' * (total != 1)} in the market at planned prices" if total else ""
     lines = [f"{whose.format(modelled)} is modelled, {priced:.0%} is priced{stay}"]
     for why, names in sorted(held.items(), key=lambda item: -len(item[1])):
-        more = len(names) - _NAMED
+        more = len(names) - _REASONS_NAMED
         also = f" and {more:,} more" if more > 0 else ""
         each = "each as" if len(names) > 1 else "as"
-        lines.append(f"  {len(names):,}, {each} {why}: {', '.join(names[:_NAMED])}{also}")
+        lines.append(f"  {len(names):,}, {each} {why}: {', '.join(names[:_REASONS_NAMED])}{also}")
     return lines
 
 

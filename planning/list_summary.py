@@ -30,14 +30,15 @@ from ..serving.price_list.summary import (
     ZoneSummary,
     proposal_of,
 )
-from .price_list import charged_by
+from .price_list import UNCHANGED, charged_by
 
-_SAME, _AT = 5e-4, 1e-4
+# A price this close to the lowest or highest that a rule allows is at it.
+_AT_END = 1e-4
 # Products up to which the cost of leaving each is computed, over so many draws: in more it takes minutes.
-_MOST_LEFT, _LEFT_DRAWS, _AT_ONCE = 200, 50, 1 << 20
+_MOST_LEFT, _LEFT_DRAWS, _PRICES_AT_ONCE = 200, 50, 1 << 20
 Floats = NDArray[np.float64]
 # The step from the plan counts apart: it is where prices are expected to stand.
-_STEP = rule_words("max_step")
+_STEP_FROM_PLAN = rule_words("max_step")
 
 
 class ListPart(NamedTuple):
@@ -99,7 +100,9 @@ def _zone(part: ListPart) -> ZoneSummary:
         amount=PosteriorEstimate(gain.mean, *gain.interval90) if found.recommendation.change else None,
         changed=changed,
         # As the verdict counts them, where it does.
-        at_bound=sum(bool({*rules} - {_STEP}) for rules in bounds) if at_bounds is None else at_bounds.elsewhere,
+        at_bound=sum(bool({*rules} - {_STEP_FROM_PLAN}) for rules in bounds)
+        if at_bounds is None
+        else at_bounds.elsewhere,
         bounds=dict(Counter(rule for rules in bounds for rule in rules).most_common()),
         past=tuple(PastRow(**row) for row in plan_beside_past(spec)),
     )
@@ -113,13 +116,13 @@ def _holding_rules(spec: MarketSpec, rows: Sequence[PriceRow]) -> tuple[int, lis
     number = {product_id: n for n, product_id in enumerate(spec.products.ids or spec.products.names)}
     found = list[list[str]]()
     for row in rows:
-        if abs(row.change) < _SAME:
+        if abs(row.change) < UNCHANGED:
             continue
         n = number[row.product_id]
         at = {
             rule_words(rule)
             for rule, ends in spec.guardrails.bounds.items()
-            if any(np.isclose(row.new_price, end[n], rtol=_AT, atol=0) for end in ends)
+            if any(np.isclose(row.new_price, end[n], rtol=_AT_END, atol=0) for end in ends)
         }
         found.append([rule for rule in known if rule in at or rule in row.rules.split(", ")])
     return len(found), found
@@ -191,9 +194,9 @@ def _costs_of_leaving(found: Assessment, price: Floats) -> list[PosteriorEstimat
     # A product that is held is simulated at one price, and brings the one that is charged, whatever others cost.
     less = spec.products.net(listed.price - price)
     whole = value.money_by_draw(listed, extra_cost=less).sum(axis=-1)
-    left = np.flatnonzero((np.abs(listed.price / own.price - 1) > _SAME).any(axis=0))
+    left = np.flatnonzero((np.abs(listed.price / own.price - 1) > UNCHANGED).any(axis=0))
     costs = [PosteriorEstimate(0.0, 0.0, 0.0)] * count
-    for products in np.array_split(left, max(1, len(left) * price.size // _AT_ONCE)):
+    for products in np.array_split(left, max(1, len(left) * price.size // _PRICES_AT_ONCE)):
         if not len(products):
             continue
         kept = np.eye(count, dtype=bool)[products][:, None]

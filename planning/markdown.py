@@ -26,6 +26,7 @@ from ..agents.posterior import current_prices
 from ..envs import Market, catalogue_of, seed_for
 from ..evaluation.uncertainty.draws import Drawn, draw_numbers, quantiles
 from ..pricing import Policy, PricePath
+from ..pricing.price_rules.grids import seven_digits
 from ..pricing.price_rules.overrides import allowed_path, firm_bounds
 from ..scenarios import MarketSpec
 from ..scenarios.periods import periods_of, planned_prices, simulated_prices
@@ -36,10 +37,10 @@ from .markdown_inputs import StockRow, Terms
 from .markdown_search import SEASONS, Paths, Season, SeasonDemand, best_path
 from .price_list import priced_rows
 
-_BLOCKS, _SWEEPS, _ROUNDS = 13, 2, 4
+_BLOCKS, _PRODUCT_PASSES, _PLANNING_ROUNDS = 13, 2, 4
 _MARGIN = 0.01
 """Confidence above the one asked for, for the choice among many schedules."""
-_LEVELS, _FINER, _CLOSE = 16, 7, 1e-6
+_MARKDOWN_LEVELS, _FINER, _MARKDOWN_ROUNDING = 16, 7, 1e-6
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ def plan_markdown(
     season = _season(spec, until, start)
     items = leftovers(spec, stock, terms)
     planner = _SchedulePlanner(_stocked(season, items), items, terms, seed, on_step or (lambda _: None))
-    for _ in range(_ROUNDS):
+    for _ in range(_PLANNING_ROUNDS):
         planner.sweep()
         if not planner.fell_short():
             break
@@ -209,13 +210,13 @@ class _SchedulePlanner:
 
     def sweep(self) -> None:
         """Plan each product given the others, where something changed for it."""
-        for turn in range(_SWEEPS):
+        for turn in range(_PRODUCT_PASSES):
             for item in self._items:
                 same = self._spec.category_index == self._spec.category_index[item.product]
                 same[item.product] = False
                 given = self._price[:, same].tobytes() + np.float64(item.aim).tobytes()
                 if given != item.given:
-                    self._say(f"{self._spec.products.names[item.product]} ({turn + 1} of {_SWEEPS} passes)")
+                    self._say(f"{self._spec.products.names[item.product]} ({turn + 1} of {_PRODUCT_PASSES} passes)")
                     self._plan(item)
                     item.given = given
 
@@ -336,12 +337,12 @@ def _filled(spec: MarketSpec, n: int, row: StockRow, terms: Terms) -> Leftover:
     usual, soft = float(rules.low[n]), rules.bounds_from_sales is not None and rules.bounds_from_sales[n]
     # A floor that comes from the sales is no reason to refuse a manager's price.
     least = float(firm_bounds(rules)[0][n]) if soft else usual
-    now = float(f"{rules.nearest(spec.products.regular_price)[n]:.7g}") if row.price is None else row.price
+    now = seven_digits(rules.nearest(spec.products.regular_price)[n]) if row.price is None else row.price
     lowest = min(usual, now) if row.lowest_price is None else row.lowest_price
-    if now < least * (1 - _CLOSE):
+    if now < least * (1 - _MARKDOWN_ROUNDING):
         fix = "lower its floor in the market's scenario.toml"
         raise ValueError(f"stock: price {what} at least {least:g}, {allow}; got {now:g}; {fix}")
-    if not least * (1 - _CLOSE) <= lowest <= now * (1 + _CLOSE):
+    if not least * (1 - _MARKDOWN_ROUNDING) <= lowest <= now * (1 + _MARKDOWN_ROUNDING):
         to = f"{least:g}, {allow}, to {now:g}, its price now"
         raise ValueError(f"stock: lowest_price {what} {to}; got {lowest:g}; fix it")
     worth = terms.salvage * float(spec.products.net(spec.products.regular_price)[n])
@@ -368,19 +369,18 @@ def allowed_levels(spec: MarketSpec, item: Leftover, near: Array | None = None) 
     if rules.frozen is not None and rules.frozen[n]:
         return np.array([item.price])
     low, top = item.lowest_price, min(item.price, float(rules.high[n]))
-    levels, step = np.geomspace(top, low, _LEVELS), (top / low) ** (1 / (_LEVELS - 1))
+    levels, step = np.geomspace(top, low, _MARKDOWN_LEVELS), (top / low) ** (1 / (_MARKDOWN_LEVELS - 1))
     if near is not None:
         around = near[:, None] * step ** np.linspace(-1, 1, _FINER)
         levels = np.clip(np.concatenate([[top, low], near, around.ravel()]), low, top)
     allowed = rules.allowed_prices(n, low, top)
     if allowed is not None:
-        allowed = allowed[(allowed >= low * (1 - _CLOSE)) & (allowed <= top * (1 + _CLOSE))]
+        allowed = allowed[(allowed >= low * (1 - _MARKDOWN_ROUNDING)) & (allowed <= top * (1 + _MARKDOWN_ROUNDING))]
         if not allowed.size:
             must = f"the price rules must allow a price of {spec.products.names[n]!r} from {low:g} to {top:g}"
             raise ValueError(f"stock: {must}; got none{rules.grid.words}; lower its lowest_price")
         levels = allowed[abs(allowed - levels[:, None]).argmin(axis=1)]
-    # Seven digits: all that single precision holds.
-    return np.array(sorted({float(f"{level:.7g}") for level in levels}, reverse=True))
+    return np.array(sorted({seven_digits(level) for level in levels}, reverse=True))
 
 
 def keeps_rules(
@@ -401,7 +401,7 @@ def keeps_rules(
     if np.isfinite(fall := 0.0 if rules.direction == "rising" else fall):
         before = np.column_stack([np.full(len(asked), item.price), asked[:, :-1]])
         least = np.minimum(before * (1 - fall), levels[0])  # from above its ceiling, a price falls to it at once
-        kept &= (asked >= least * (1 - _CLOSE)).all(axis=1)
+        kept &= (asked >= least * (1 - _MARKDOWN_ROUNDING)).all(axis=1)
     if rules.max_changes is not None and rules.change_window_periods is not None:
         for start in starts:
             within = (starts > start - rules.change_window_periods + 1) & (starts <= start)
@@ -410,14 +410,14 @@ def keeps_rules(
         if item.product == large:  # a smaller product may always get cheaper
             least = np.minimum(price[:, small] / share, item.price)
             by_period = np.repeat(asked, np.diff(starts, append=len(price)), axis=1)
-            kept &= (by_period >= least * (1 - _CLOSE)).all(axis=1)
+            kept &= (by_period >= least * (1 - _MARKDOWN_ROUNDING)).all(axis=1)
     return kept
 
 
 def _changed(price: Array, now: float) -> NDArray[np.bool_]:
     """(P, B) where prices differ from those before."""
     before = np.column_stack([np.full(len(price), now), price[:, :-1]])
-    return abs(price - before) > _CLOSE * before
+    return abs(price - before) > _MARKDOWN_ROUNDING * before
 
 
 # From a markdown plan to the rows of a price list. Needs the `train` extra.

@@ -20,10 +20,10 @@ from ..scenarios import MarketSpec
 from ..scenarios.sections import Array
 
 Paths = NDArray[np.intp]
-_AT_ONCE = 1 << 22
+_PATH_NUMBERS = 1 << 22
 """Numbers per array while paths are valued."""
 _BETTER = 1e-9
-_CHANGE = 0.001
+_LEAST_CHANGE_GAIN = 0.001
 """Share of the money that a price change must bring at least: labels cost work."""
 SEASONS = 1000
 """Simulated seasons, spread over the posterior draws; at least one for each."""
@@ -59,7 +59,7 @@ class Season:
         Where it is met that is the money, salvage included, less a little for each change;
         elsewhere the units sold, so that what cannot meet the target sells as much as it can.
         """
-        size = max(1, _AT_ONCE // self.wanted[:, 0].size)
+        size = max(1, _PATH_NUMBERS // self.wanted[:, 0].size)
         parts = [self._value(paths[i : i + size]) for i in range(0, len(paths), size)]
         met, value = (np.concatenate(part) for part in zip(*parts, strict=True))
         return met, value
@@ -72,7 +72,7 @@ class Season:
         met = (sold[:, -1] >= self.need).mean(axis=1) >= self.confidence
         money = (self.price[paths] * np.diff(mean, axis=1, prepend=0)).sum(axis=1)
         money += self.salvage * (self.stock - mean[:, -1])
-        money -= _CHANGE * abs(money) * (np.diff(paths, axis=1, prepend=0) != 0).sum(axis=1)
+        money -= _LEAST_CHANGE_GAIN * abs(money) * (np.diff(paths, axis=1, prepend=0) != 0).sum(axis=1)
         return met, np.where(met, money, mean[:, -1])
 
 

@@ -31,7 +31,7 @@ PARTS = "parts.json"
 """File of the categories of each part, in the folder of their markets."""
 ZONES = "zones.json"
 """File of the stores of each price zone, in the folder of their markets."""
-_KEY = "part.json"
+_PART_FILE = "part.json"
 _MOST_LEARNED = 8
 """Parts in which one policy learns; in more it would only learn less often in each."""
 _CODE = ("planning", "data", "fitting", "forecasting", "profiles", "scenarios")
@@ -158,11 +158,11 @@ def fit_parts(
     # Until all parts of this call are there, those of an earlier one are no catalogue.
     (out / PARTS).unlink(missing_ok=True)
     if list(parts) == [""] and options.get("zone") is None:
-        (out / _KEY).unlink(missing_ok=True)
+        (out / _PART_FILE).unlink(missing_ok=True)
         return fit_to_folder(tables, parts[""], out, name=name, **options)
     for part, products in parts.items():
         folder, own, started = out / part, scenario_name(f"{name} {part}".strip()), time.perf_counter()
-        file, key = folder / _KEY, {"key": fit_key(tables, products, own, options)}
+        file, key = folder / _PART_FILE, {"key": fit_key(tables, products, own, options)}
         if file.is_file() and json.loads(file.read_text(encoding="utf-8")) == key:
             show_line(f"{part or name}: fitted before")
             continue

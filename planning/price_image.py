@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 ITEMS = "key_items.json"
 """File of the key-value items, in the folder of a market."""
 _YEAR = dt.timedelta(days=364)
-_SHARE, _LEAST = 0.1, 3
+_SHARE, _LEAST_ITEMS = 0.1, 3
 GROUP = "group.key-value"
 """Table of the rules file with the confirmed items."""
 _BASES = {"month": 28, "year": 364}
@@ -86,7 +86,7 @@ def proposals(items: Sequence[KeyItem], count: int | None = None) -> tuple[KeyIt
         >>> [item.id for item in proposals([one, two], 1)]
         ['a']
     """
-    most = max(_LEAST, round(_SHARE * len(items))) if count is None else count
+    most = max(_LEAST_ITEMS, round(_SHARE * len(items))) if count is None else count
     return tuple(item for n, item in enumerate(items) if n < most or item.status != "proposed")
 
 

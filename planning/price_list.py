@@ -28,15 +28,17 @@ from ..pricing.price_rules.rule_formulas import BITS
 from ..pricing.wording import rule_words
 from ..scenarios import MarketSpec, goal_market
 from ..scenarios.periods import planned_prices, simulated_prices
-from ..serving.price_list.rows import ALL_STORES, ListError, PriceRow, sealed
+from ..serving.price_list.rows import ALL_STORES, EXPECTED, ListError, PriceRow, sealed
 from .price_image import image_of_list
 
 if TYPE_CHECKING:
     from ..evaluation import Comparison
 
 _FEW_DRAWS, _NONE_MOVED = 8, "all prices stay as planned"
-_MONEY = ("units", "revenue", "profit")
-_SAME, _STEP = 5e-4, 0.1
+UNCHANGED = 5e-4
+"""A change of a price, as a share of it, that is smaller reads as none."""
+# How far from the regular price the reasons say what a product would sell.
+_COMPARED_STEP = 0.1
 _ELSEWHERE = "so that other products or a price rule decide"
 _PROMOTED = " On display or in the mailer."
 Floats = NDArray[np.float64]
@@ -161,7 +163,7 @@ def priced_rows(
 def _money(figures: ProductFigures, t: int, n: int) -> dict[str, Any]:
     """Expected units, revenue and profit, with both ends of their intervals, as a row has them."""
     money: dict[str, Any] = {}
-    for name in _MONEY:
+    for name in EXPECTED:
         mean, low, high = (round(float(part[t, n]), 2) for part in getattr(figures, name))
         money |= {f"expected_{name}": mean, f"{name}_low": low, f"{name}_high": high}
     return money
@@ -223,7 +225,7 @@ class _Reasons:
             return f"Stays: {silent if unknown and self.spec.products.names[n] in unknown else ruled}."
         if not self.change:
             return "Stays: no change of the current prices is recommended."
-        if abs(change) < _SAME:
+        if abs(change) < UNCHANGED:
             return "Stays: the recommended price is the current one."
         (fewer, more), plan, money = self.answers[:, n], self.plan, self.spec.market.objective
         if change > 0 and plan.deal[t, n]:
@@ -231,12 +233,12 @@ class _Reasons:
             return f"Raised {change:.1%}: the deal planned for this {self.spec.market.period} is {'dropped' if whole else 'smaller'}."
         margin = 1 - self.costs[n] / self.net_regular[n]
         if change > 0:
-            most = _STEP / (_STEP + margin)
+            most = _COMPARED_STEP / (_COMPARED_STEP + margin)
             why = f"of which {most:.0%} may be lost before {money} falls" if -fewer < most else _ELSEWHERE
-            return f"Raised {change:.1%}: a price {_STEP:.0%} above the regular one is expected to lose {-fewer:.0%} of the units, {why}."
-        least = _STEP / (margin - _STEP) if margin > _STEP else np.inf
+            return f"Raised {change:.1%}: a price {_COMPARED_STEP:.0%} above the regular one is expected to lose {-fewer:.0%} of the units, {why}."
+        least = _COMPARED_STEP / (margin - _COMPARED_STEP) if margin > _COMPARED_STEP else np.inf
         why = f"of which {least:.0%} are needed before {money} rises" if more > least else _ELSEWHERE
-        return f"Lowered {-change:.1%}: a price {_STEP:.0%} below the regular one is expected to sell {more:.0%} more units, {why}."
+        return f"Lowered {-change:.1%}: a price {_COMPARED_STEP:.0%} below the regular one is expected to sell {more:.0%} more units, {why}."
 
     @cached_property
     def plan(self) -> Plan:
@@ -261,7 +263,7 @@ class _Reasons:
         """
         regular = self.spec.products.regular_price
         usual = expected_units(self.spec, 0, regular)[0].sum(axis=0)
-        tried = [regular + step * np.diag(regular) for step in (_STEP, -_STEP)]
+        tried = [regular + step * np.diag(regular) for step in (_COMPARED_STEP, -_COMPARED_STEP)]
         changed = [expected_units(self.spec, 0, prices).sum(axis=1).diagonal() for prices in tried]
         return np.divide(changed, usual, out=np.ones((2, len(usual))), where=usual > 0) - 1
 
@@ -326,7 +328,7 @@ def summary(rows: list[PriceRow], unit: str) -> dict[str, Any]:
     """
     weeks = sorted({row.week for row in rows})
     moves = Counter((row.new_price > row.current_price) - (row.new_price < row.current_price) for row in rows)
-    money = {name: sum(getattr(row, f"expected_{name}") or 0.0 for row in rows) for name in _MONEY}
+    money = {name: sum(getattr(row, f"expected_{name}") or 0.0 for row in rows) for name in EXPECTED}
     counts = {"rows": len(rows), "products": len({row.product for row in rows}), "weeks": len(weeks), "unit": unit}
     counts |= {"first": str(weeks[0]), "last": str(weeks[-1]), **money, "raised": moves[1], "lowered": moves[-1]}
     return counts | {"outside_charged": sum(bool(row.outside_charged) for row in rows)}

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from ..data import Tables
     from ..scenarios import MarketSpec
 
-_RECENT_WEEKS = 4
+_LEVEL_WEEKS = 4
 
 
 @dataclass(frozen=True)
@@ -189,11 +189,11 @@ def _changes(tables: Tables, record: dict[str, Any]) -> list[str]:
 
     tables = zone_tables(tables, Zone(**record["zone"])) if record.get("zone") else tables
     sales, priced = without_stray_dates(tables.sales), pd.DataFrame(record["products"])
-    recent = sales[sales["date"] > sales["date"].max() - pd.Timedelta(weeks=_RECENT_WEEKS)]
+    recent = sales[sales["date"] > sales["date"].max() - pd.Timedelta(weeks=_LEVEL_WEEKS)]
     units = recent.groupby("product")["units"].sum()
     name = priced["name"].fillna(priced["product"]) if "name" in priced else priced["product"]
     gone = name[~priced["product"].isin(units.index)].tolist()
-    missing = [f"no sales in the last {_RECENT_WEEKS} weeks: {listed(gone)}"] if gone else []
+    missing = [f"no sales in the last {_LEVEL_WEEKS} weeks: {listed(gone)}"] if gone else []
     if tables.products is None:
         return missing
     first = sales.groupby("product")["date"].min()

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from .backend import detached, exp, like, log, where
 
 Array = NDArray[np.float64]
-_MOST_ROUNDS, _CLOSE = 10_000, 1e-9
+_SHARE_ROUNDS, _SHARE_TOLERANCE = 10_000, 1e-9
 # The least value of a nest that others are taken relative to: exp of minus it does not overflow.
-_LEAST = -600.0
+_LEAST_NEST = -600.0
 
 
 class ChoiceShares(NamedTuple):
@@ -121,7 +121,7 @@ def nested_shares(
     there = where(inside > 0, inside, 1.0)
     # No customer chooses a sold-out nest.
     value = where(inside > 0, steep * (top + log(there)), -np.inf)
-    chosen = _shares(value, category, int(category.max()) + 1, 1.0, least=_LEAST)
+    chosen = _shares(value, category, int(category.max()) + 1, 1.0, least=_LEAST_NEST)
     return ChoiceShares(weight * (chosen.product / there)[..., nest], chosen.outside)
 
 
@@ -187,13 +187,13 @@ def matching_utility(
     """
     category = _one_if_none(category, target)
     added = np.zeros_like(target)
-    for _ in range(_MOST_ROUNDS):
+    for _ in range(_SHARE_ROUNDS):
         shares = choice_shares(utility + added[..., None, :], category).product
         step = np.log(target / np.einsum("nk,...kn->...n", segment_share[category], shares))
         added += step
-        if np.abs(step).max() < _CLOSE:
+        if np.abs(step).max() < _SHARE_TOLERANCE:
             return added
-    raise RuntimeError(f"the choice probabilities of the forecasts were not met in {_MOST_ROUNDS} rounds")
+    raise RuntimeError(f"the choice probabilities of the forecasts were not met in {_SHARE_ROUNDS} rounds")
 
 
 def log_or_never(available: Any, library: Any) -> Any:

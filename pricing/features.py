@@ -39,12 +39,12 @@ UNCERTAINTY_FEATURES = {
 }
 FEATURE_LIMIT = 10.0
 """Every feature lies in [-FEATURE_LIMIT, FEATURE_LIMIT]."""
-_TINY, _MANY, _FAR = np.float32(1e-6), np.float32(1e9), np.float32(1e18)
+_LEAST_FORECAST, _LARGEST_UNITS, _FAR = np.float32(1e-6), np.float32(1e9), np.float32(1e18)
 
 
 def log_units(units):
     """log(units + 1), and its mirror image for negative units (backlog)."""
-    size = log(ONE + smaller(larger(units, -units), _MANY))
+    size = log(ONE + smaller(larger(units, -units), _LARGEST_UNITS))
     return where(units < ZERO, -size, size)
 
 
@@ -91,7 +91,7 @@ class FeatureConstants:
     """
 
     def __init__(self, catalogue: Catalogue) -> None:
-        forecast = np.maximum(catalogue.forecast_units, _TINY)
+        forecast = np.maximum(catalogue.forecast_units, _LEAST_FORECAST)
         horizon = catalogue.horizon
         if catalogue.endless:
             left = np.full(horizon, OUTLOOK_PERIODS, dtype=np.float32)
@@ -125,7 +125,7 @@ class FeatureConstants:
         in_category = self.member @ ((self.member.T @ regular) / self.member.sum(axis=0))
         cost = np.log(np.maximum(catalogue.shelf_cost / regular, np.exp(-3)))
         own = np.column_stack([cost, self.log_regular - np.log(in_category), np.log1p(mean) / 4])
-        units = np.maximum(catalogue.segment_units, _TINY)
+        units = np.maximum(catalogue.segment_units, _LEAST_FORECAST)
         shares = np.log(units / units.mean(axis=1, keepdims=True)), np.log(units / units.mean(axis=0))
         segment = np.stack([catalogue.segment_elasticity + 2, *shares])
         # (3, K, N) to (N, K * 3), in the order of `feature_names`.

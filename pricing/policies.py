@@ -12,7 +12,7 @@ from .catalogue import Catalogue
 from .observed import MarketView
 from .protocol import Action, Policy, check_order, is_deterministic
 
-_LEAST = np.float32(1e-6)
+_LEAST_PRICE = np.float32(1e-6)
 Array = NDArray[np.float64]
 
 
@@ -226,7 +226,7 @@ class BlendedPrice:
         """Propose the blend of what both policies propose."""
         one, two = self.policy.act(view), self.other.act(view)
         weight = np.float32(self.share)
-        first, second = (np.log(np.maximum(action.price, _LEAST)) for action in (one, two))
+        first, second = (np.log(np.maximum(action.price, _LEAST_PRICE)) for action in (one, two))
         price = np.exp((1 - weight) * first + weight * second)
         heavier = two if self.share > 0.5 else one
         own = {"promotion": heavier.promotion, "deal": heavier.deal, "propensity": None}

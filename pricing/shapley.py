@@ -26,7 +26,7 @@ from .protocol import Policy
 Array = NDArray[np.float64]
 _CALENDAR, OTHER_PRODUCTS = "calendar", "other products"
 # Rows of products that a policy is asked for at once.
-_ROWS = 100_000
+_ROWS_ASKED = 100_000
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class InputGroup:
     description: str
 
 
-_GROUPS = {
+_INPUTS = {
     _CALENDAR: "the time left and the season",
     "price in force": "the current price and the remembered price",
     "stock": "the stock on hand and on order",
@@ -57,10 +57,10 @@ _GROUPS = {
 }
 _EXPLAINED = [quantity for quantity in QUANTITIES.values() if quantity.group is not None]
 _OF_PRODUCTS = tuple(quantity.name for quantity in _EXPLAINED if not quantity.shared)
-check_complete("pricing.shapley", "words", {quantity.group for quantity in _EXPLAINED}, _GROUPS)
+check_complete("pricing.shapley", "words", {quantity.group for quantity in _EXPLAINED}, _INPUTS)
 INPUT_GROUPS = {
     group: InputGroup(tuple(quantity.name for quantity in _EXPLAINED if quantity.group == group), words)
-    for group, words in _GROUPS.items()
+    for group, words in _INPUTS.items()
 } | {OTHER_PRODUCTS: InputGroup(_OF_PRODUCTS, "the state of the other products")}
 """Groups of inputs by name. The groups with fields of each product hold those of the product whose
 price is explained; "other products" holds the same fields of all others."""
@@ -134,7 +134,7 @@ def price_contributions(policy: Policy, view: MarketView, product: int) -> Price
         return policy.act(replace(seen, **fields)).price[:, product].astype(np.float64)
 
     def value(members: NDArray[np.bool_]) -> Array:
-        size = max(1, _ROWS // seen.catalogue.num_products)
+        size = max(1, _ROWS_ASKED // seen.catalogue.num_products)
         return np.concatenate([price(members[first : first + size]) for first in range(0, len(members), size)])
 
     shares, baseline, _ = shapley_values(value, len(moved))

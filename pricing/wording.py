@@ -6,7 +6,7 @@ import numpy as np
 
 from .features import FIXED_FEATURES, MARKET_FEATURES, MOVING_FEATURES, SEGMENT_FEATURES, UNCERTAINTY_FEATURES
 
-_RULES = {"price_ladder": "rounding to the price grid"}
+_RULE_WORDS = {"price_ladder": "rounding to the price grid"}
 _SHOWN_FROM = 20.0
 _LEARNED = {"ppo", "a2c", "recurrent-ppo", "sac", "td3", "tqc", "dqn", "qr-dqn", "deep-pricing", "td3-bc", "cql"}
 _FEATURES = MOVING_FEATURES | MARKET_FEATURES | FIXED_FEATURES | SEGMENT_FEATURES | UNCERTAINTY_FEATURES
@@ -19,7 +19,7 @@ def rule_words(rule: str) -> str:
         >>> rule_words("price_ladder"), rule_words("max_change")
         ('rounding to the price grid', 'max change')
     """
-    return _RULES.get(rule, rule.replace("_", " "))
+    return _RULE_WORDS.get(rule, rule.replace("_", " "))
 
 
 def gave_way_words(rule: str, amount: float) -> str:

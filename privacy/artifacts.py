@@ -21,16 +21,16 @@ from . import PrivacyError
 from .encryption import ENDING, content_of, kept_file
 from .pseudonyms import PSEUDONYM
 
-_KINDS = {
+_FILE_KINDS = {
     "fit.json": ("fitted market", "fit again: repricer fit"),
     "run.json": ("run", "train again on the new market: repricer train"),
     "manifest.json": ("bundle", "fit, train and export again, as a refresh keeps the segments, and reload services"),
     "report.html": ("report", "write it again: repricer report"),
 }
-_TABLES, _FILE = "erase the customer there as well: repricer data erase", "remove it, or write it again"
+_TABLE_FIX, _FILE = "erase the customer there as well: repricer data erase", "remove it, or write it again"
 _OF_A_FOLDER = ("fit.json", "run.json", "manifest.json")
 _RESTS_ON = ("scenario.toml", "manifest.json", "manifest.json" + ENDING)
-_NAME = re.compile(PSEUDONYM.pattern.encode())
+_PSEUDONYM = re.compile(PSEUDONYM.pattern.encode())
 _SQLITE = b"SQLite format 3\0"
 
 
@@ -71,16 +71,16 @@ def stale(folders: Iterable[Path], names: set[str], tables_sha256: str, own: Ite
     found = []
     for path in _files(folders, own):
         name = path.name.removesuffix(ENDING)
-        if name in _KINDS:
+        if name in _FILE_KINDS:
             place = path.parent if name in _OF_A_FOLDER else path
             if name not in _OF_A_FOLDER or not _made_of(path.parent, tables_sha256):
-                found.append(Artifact(_KINDS[name][0], place, _KINDS[name][1]))
+                found.append(Artifact(_FILE_KINDS[name][0], place, _FILE_KINDS[name][1]))
         if markets := _logged(path, names):
             do = "; ".join(f"repricer log erase {path} {market} --by NAME" for market in sorted(markets))
             found.append(Artifact("decision log", path, do))
         elif {*mentioned(path)} & names:
             imported = kept_file(path.parent, "sales.parquet") is not None
-            found.append(Artifact("tables", path.parent, _TABLES) if imported else Artifact("file", path, _FILE))
+            found.append(Artifact("tables", path.parent, _TABLE_FIX) if imported else Artifact("file", path, _FILE))
     return list(dict.fromkeys(found))
 
 
@@ -98,7 +98,7 @@ def mentioned(path: Path) -> Iterator[str]:
         yield from _within(path.read_bytes(), path)
     elif path.stat().st_size:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            yield from {found[0].decode() for found in _NAME.finditer(content)}
+            yield from {found[0].decode() for found in _PSEUDONYM.finditer(content)}
 
 
 def _within(content: bytes, path: Path) -> Iterator[str]:
@@ -119,7 +119,7 @@ def _within(content: bytes, path: Path) -> Iterator[str]:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             parts = [archive.read(member) for member in archive.namelist()]
     for part in parts:
-        yield from {found[0].decode() for found in _NAME.finditer(part)}
+        yield from {found[0].decode() for found in _PSEUDONYM.finditer(part)}
 
 
 def _files(folders: Iterable[Path], own: Iterable[Path]) -> Iterator[Path]:

@@ -30,9 +30,9 @@ ENDING = ".enc"
 KEY_FROM = "REPRICER_KEY_FROM"
 """The environment variable that says where the key is."""
 _USUAL = "env:REPRICER_KEY"
-_MAGIC, _SALT, _CHECK, _KEY, _TAG = b"repricer encrypted 1\n", 32, 16, 32, 16
+_MAGIC, _SALT, _CHECK, _KEY_BYTES, _TAG = b"repricer encrypted 1\n", 32, 16, 32, 16
 _CHUNK = 1 << 20
-_SECONDS = 60
+_KEY_SECONDS = 60
 
 
 class EncryptionError(ValueError):
@@ -75,11 +75,11 @@ def secret(source: str | None = None) -> bytes:
         got = getattr(error, "strerror", None) or str(error)
         raise EncryptionError(f"the key must be in {source}; got: {got}; {advice}") from error
     try:
-        raw = kind == "file" and len(found) == _KEY
+        raw = kind == "file" and len(found) == _KEY_BYTES
         found = found if raw else bytes.fromhex(found.decode("ascii").strip())
     except ValueError:
         found = b""
-    if len(found) != _KEY:
+    if len(found) != _KEY_BYTES:
         must = f"the key in {source} must be 64 hexadecimal digits"
         raise EncryptionError(f"{must}; got something else; make one with `openssl rand -hex 32`")
     return found
@@ -92,7 +92,7 @@ def _variable(name: str) -> bytes:
 
 
 def _printed(words: str) -> bytes:
-    done = subprocess.run(shlex.split(words), capture_output=True, timeout=_SECONDS, check=False)
+    done = subprocess.run(shlex.split(words), capture_output=True, timeout=_KEY_SECONDS, check=False)
     if done.returncode:
         raise ValueError(f"exit code {done.returncode}")
     return done.stdout
@@ -215,8 +215,8 @@ def change_folder(folder: Path, key: bytes, *, back: bool = False) -> list[str]:
 
 def _derived(key: bytes, salt: bytes) -> tuple[AESGCM, bytes]:
     """A file's own key, and bytes that tell the right secret from another."""
-    found = HKDF(SHA256(), _KEY + _CHECK, salt, b"repricer file").derive(key)
-    return AESGCM(found[:_KEY]), found[_KEY:]
+    found = HKDF(SHA256(), _KEY_BYTES + _CHECK, salt, b"repricer file").derive(key)
+    return AESGCM(found[:_KEY_BYTES]), found[_KEY_BYTES:]
 
 
 def _nonce(number: int, *, last: bool) -> bytes:

@@ -16,7 +16,7 @@ from .access import beside
 DELTA = 1e-5
 """The default limit of delta: the probability with which epsilon may fail to hold."""
 # Shares of a budget add up to it but for rounding.
-_ROUNDING = 1e-9
+_BUDGET_ROUNDING = 1e-9
 
 
 class Query(NamedTuple):
@@ -100,7 +100,7 @@ class PrivacyLedger:
         asked = Query("", math.fsum(q.epsilon for q in queries), math.fsum(q.delta for q in queries))
         with self._locked():
             document, left = self.document(), self.left()
-            if asked.epsilon > left.epsilon + _ROUNDING or asked.delta > left.delta * (1 + _ROUNDING):
+            if asked.epsilon > left.epsilon + _BUDGET_ROUNDING or asked.delta > left.delta * (1 + _BUDGET_ROUNDING):
                 raise PrivacyError(
                     f"privacy budget of {self.tables}: epsilon {max(left.epsilon, 0):g} and delta "
                     f"{max(left.delta, 0):g} are left; got a request for {asked.epsilon:g} and {asked.delta:g}; ask for "

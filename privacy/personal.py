@@ -7,22 +7,22 @@ from collections.abc import Callable, Sequence
 
 import polars as pl
 
-_LOOKED_AT = 1000
+_VALUES_LOOKED_AT = 1000
 """Values of a column that are looked at in each batch of rows."""
 _MAIL = re.compile(r"\S+@[\w-]+(\.[\w-]+)*\.[a-zA-Z]{2,}")
 _DIALLED = re.compile(r"\+\d[\d ()./-]{6,18}\d")
-_DIGITS = re.compile(r"[\d ()+./-]{7,20}")
+_DIGIT_RUN = re.compile(r"[\d ()+./-]{7,20}")
 _CARD = re.compile(
     r"(?:[3-6]\d|2[2-7])\d{2}[ -]?(?:\d{4}[ -]?){2}\d{1,4}(?:[ -]?\d{1,3})?|3[47]\d{2}[ -]?\d{6}[ -]?\d{5}"
 )
-_WORDS = re.compile(r"[^\W\d_]{2}.*")
+_WORD = re.compile(r"[^\W\d_]{2}.*")
 _PHONE_HEADER = re.compile(r"phone|mobile|^tel(e(fon|fax))?$|^fax|handy(nr|nummer)|cellnumber")
 _NAME_HEADER = re.compile(
     r"^(first|last|sur|fore|full|given|family|middle|maiden)name$|^(vor|nach|familien)name$|^(prenom|apellidos?)$"
     r"|^(customer|client|kunden?|guest|member|buyer|person|holder|contact|shopper|card ?holder)s?name$"
 )
 # An address is never anything else; one number in ten passes Luhn's check by chance.
-_SHARES = {"mail addresses": 0.02, "phone numbers": 0.5, "card numbers": 0.5, "names of persons": 0.5}
+_LEAST_FOUND = {"mail addresses": 0.02, "phone numbers": 0.5, "card numbers": 0.5, "names of persons": 0.5}
 
 
 def personal_kind(table: str, header: str, values: pl.Series) -> str | None:
@@ -44,16 +44,16 @@ def personal_kind(table: str, header: str, values: pl.Series) -> str | None:
     if not (values.dtype.is_integer() or values.dtype == pl.String):
         return None
     known = values.drop_nulls()
-    texts = known.gather_every(max(1, len(known) // _LOOKED_AT)).cast(pl.String).to_list()
+    texts = known.gather_every(max(1, len(known) // _VALUES_LOOKED_AT)).cast(pl.String).to_list()
     word = re.sub(r"[^a-zà-ÿ]", "", header.lower()).replace("é", "e")
     named = _NAME_HEADER.search(word) or (table == "customers" and word == "name")
     found = {
         "mail addresses": _share(texts, _MAIL),
-        "phone numbers": _share(texts, _DIGITS if _PHONE_HEADER.search(word) else _DIALLED),
+        "phone numbers": _share(texts, _DIGIT_RUN if _PHONE_HEADER.search(word) else _DIALLED),
         "card numbers": _share(texts, _CARD, _luhn),
-        "names of persons": _share(texts, _WORDS) if named else 0.0,
+        "names of persons": _share(texts, _WORD) if named else 0.0,
     }
-    return next((kind for kind, share in found.items() if share >= _SHARES[kind]), None)
+    return next((kind for kind, share in found.items() if share >= _LEAST_FOUND[kind]), None)
 
 
 def _share(texts: Sequence[str], form: re.Pattern[str], holds: Callable[[str], bool] = bool) -> float:

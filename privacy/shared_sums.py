@@ -31,7 +31,7 @@ WORD = 16
 _SCALE, _MODULUS = 2.0**64, 1 << 8 * WORD
 _LARGEST = 2.0**40
 _TAG, _PAUSE = 32, 0.05
-_NAME = re.compile(r"[\w-]{1,40}\Z")
+_SHOP_NAME = re.compile(r"[\w-]{1,40}\Z")
 _OPENING, _STOP = "shop", "stop"
 
 
@@ -117,7 +117,7 @@ def _words(content: bytes) -> list[int]:
 
 
 def _opens(path: Path) -> bool:
-    return bool(_NAME.match(path.stem))
+    return bool(_SHOP_NAME.match(path.stem))
 
 
 class SharedFolder:
@@ -163,7 +163,7 @@ class SharedFolder:
         few = f"shops must be {LEAST_SHOPS} or more, or sums would tell their parts; got {shops}"
         _must(shops >= LEAST_SHOPS, few)
         letters = f"a shop's name must be 1 to 40 letters, digits, `_` or `-`; got {name!r}; choose another"
-        _must(bool(_NAME.match(name)), letters)
+        _must(bool(_SHOP_NAME.match(name)), letters)
         nowhere = f"shops must meet in a folder that all reach; got {folder}, which is none; make it"
         _must(folder.is_dir(), nowhere)
         used = f"{folder} must be new for each fit; got shop '{name}' in it; all take another folder"

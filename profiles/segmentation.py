@@ -236,7 +236,7 @@ def _summary(table: pd.DataFrame, points: NDArray[np.float64], labels: NDArray[n
     return summary.rename_axis("segment")
 
 
-_WORDS = {
+_FEATURE_WORDS = {
     "recency_days": ("recent", "lapsed"),
     "frequency": ("occasional", "frequent"),
     "spend": ("low-spending", "high-spending"),
@@ -271,7 +271,7 @@ def segment_names(deviations: pd.DataFrame) -> list[str]:
 
 
 def _word(feature: str, deviation: float) -> str:
-    low, high = _WORDS.get(feature, (f"low {feature}", f"high {feature}"))
+    low, high = _FEATURE_WORDS.get(feature, (f"low {feature}", f"high {feature}"))
     return high if deviation > 0 else low
 
 

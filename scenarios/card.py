@@ -18,7 +18,7 @@ GROUPS = {
     "benchmarks": "markets for measuring speed",
     "shops": "markets of a real shop's size and kind, with assumed numbers",
 }
-_INDENT, _MOST = 18, 6
+_INDENT, _NAMES_ON_CARD = 18, 6
 
 
 def headline(spec: MarketDescription) -> str:
@@ -87,7 +87,7 @@ def _value(current: Any) -> str:
         return low if low == high else f"{low} to {high}"
     if isinstance(current, tuple):
         names = dict.fromkeys(name if isinstance(name, str) else " < ".join(name) for name in current)
-        return listed([*names], _MOST)
+        return listed([*names], _NAMES_ON_CARD)
     return f"{current:,}" if isinstance(current, int) and not isinstance(current, bool) else str(current)
 
 

@@ -25,10 +25,10 @@ from .sections import Express, Halves, Posterior, Stock
 
 # Sections that need customers who compare offers.
 _TOGETHER = ("competitors", "strategic", "recommendation")
-_TOLERANCE = 1e-6
+_SUM_TOLERANCE = 1e-6
 _LEAST_HALVES = 4
 # Words joined by dashes; `:` and `@` appear in the names of sampled and stressed markets.
-_NAME = re.compile(r"[a-z0-9]+(?:[-:@][a-z0-9]+)*")
+_NAME_PATTERN = re.compile(r"[a-z0-9]+(?:[-:@][a-z0-9]+)*")
 Family = Callable[[NDArray[np.floating]], NDArray[np.floating]]
 ChoiceFunction = Callable[[NDArray[np.floating], NDArray[np.intp]], NDArray[np.floating]]
 BUILT_IN = FAMILIES
@@ -49,7 +49,7 @@ def scenario_name(text: str) -> str:
 
 def is_name(text: str) -> bool:
     """Whether the text is a valid scenario name."""
-    return _NAME.fullmatch(text) is not None
+    return _NAME_PATTERN.fullmatch(text) is not None
 
 
 def check_names(spec: MarketDescription) -> None:
@@ -213,7 +213,7 @@ def _check_fairness(spec: MarketDescription) -> None:
 
 def _sum_to_one(key: str, rows: np.ndarray, names: tuple[str, ...]) -> None:
     total = rows.sum(axis=1)
-    bad = np.flatnonzero(np.abs(total - 1) > _TOLERANCE)
+    bad = np.flatnonzero(np.abs(total - 1) > _SUM_TOLERANCE)
     if bad.size:
         raise ScenarioError(
             f"{key} must sum to one; got {total[bad[0]]:g} for '{names[bad[0]]}'; rescale the probabilities"

@@ -36,7 +36,7 @@ SECTIONS: dict[str, type] = {
 }
 """Class of every section of a scenario file, by name."""
 
-_FIT, _SEVERAL = "*/fit.json", ("zones.json", "parts.json")
+_FIT_FILE, _SEVERAL = "*/fit.json", ("zones.json", "parts.json")
 """The reports of markets in a folder, and the files that a fit of several writes last."""
 
 
@@ -144,7 +144,7 @@ def load_scenario(name: str | os.PathLike[str] | MarketSpec) -> MarketSpec:
         # A folder of price zones, or of the parts of a catalogue, holds several markets.
         inside = sorted(str(file.parent) for file in Path(text).glob("*/scenario.toml"))
         fix = f"name one of those in it: {listed(inside)}" if inside else "fix it"
-        if inside and any(Path(text).glob(_FIT)) and not any((Path(text) / name).is_file() for name in _SEVERAL):
+        if inside and any(Path(text).glob(_FIT_FILE)) and not any((Path(text) / name).is_file() for name in _SEVERAL):
             raise ScenarioError(
                 f"scenario must be a finished fit; got {shown(text)}, of whose price zones or parts only {listed(inside)} "
                 "are there; run the same `repricer fit` again, which goes on, or name one of these"

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..pricing import ChoiceModel
+from ..pricing.price_rules.grids import seven_digits
 from .price_section import HistorySection
 from .sections import Array
 from .spec import MarketSpec
 
-_LEAST = 0.01
+_LEAST_OF_NOW = 0.01
 _OFF = np.empty(0)
 
 
@@ -67,7 +68,7 @@ def planned_prices(spec: MarketSpec) -> Array:
     """
     regular = np.tile(spec.products.regular_price, (spec.market.horizon_periods, 1))
     planned = regular if spec.history is None else np.asarray(spec.history.price, dtype=np.float64)
-    return np.array([[float(f"{price:.7g}") for price in row] for row in planned.tolist()])
+    return np.array([[seven_digits(price) for price in row] for row in planned.tolist()])
 
 
 def simulated_prices(spec: MarketSpec, price: Array) -> Array:
@@ -89,7 +90,7 @@ def simulated_prices(spec: MarketSpec, price: Array) -> Array:
     if frozen is None or history is None or spec.prices.frozen_as_planned:
         return price
     one = spec.guardrails.nearest(spec.initial_price)
-    return np.where(frozen, np.maximum(one + price - history.price[: price.shape[-2]], _LEAST * one), price)
+    return np.where(frozen, np.maximum(one + price - history.price[: price.shape[-2]], _LEAST_OF_NOW * one), price)
 
 
 # The choice model of a scenario, and the probabilities of its regimes.

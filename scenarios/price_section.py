@@ -14,7 +14,7 @@ from ..pricing.law import SOURCES
 from .fields import FACTOR, MONEY, PRICE, SHARE, ScenarioError, array, as_numbers, choice, flag, scalar, shown, value
 
 Array = NDArray[np.float64]
-_MOST_STEPS = 100_000
+_MOST_LADDER_STEPS = 100_000
 
 
 @dataclass(frozen=True)
@@ -224,8 +224,10 @@ def ladder_of(content: Any) -> PriceLadder:
         if as_numbers(content, key).shape != (3,):
             raise ScenarioError(f"{key} takes three numbers as start, stop, step; got {shown(content)}; fix them")
         start, stop, step = content
-        if step > 0 and not (stop - start) / step < _MOST_STEPS:
-            raise ScenarioError(f"{key} must have less than {_MOST_STEPS} steps; got {shown(content)}; raise the step")
+        if step > 0 and not (stop - start) / step < _MOST_LADDER_STEPS:
+            raise ScenarioError(
+                f"{key} must have less than {_MOST_LADDER_STEPS} steps; got {shown(content)}; raise the step"
+            )
     else:
         content = as_numbers(content, key)
     try:

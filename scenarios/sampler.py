@@ -39,7 +39,7 @@ from .sections import (
 from .spec import MarketSpec
 
 DEFAULT_PARTS = frozenset({"stock", "competitors", "promotion", "reference_price", "season", "overdispersion"})
-_RULES = ("fixed", "undercut:2%", "match", "edgeworth:0.1", "learning:0.05", "two-bound:4:9:0.1")
+_RIVAL_RULES = ("fixed", "undercut:2%", "match", "edgeworth:0.1", "learning:0.05", "two-bound:4:9:0.1")
 _MOST_PRODUCTS = 10_000
 # How alike the products of a category are in a sampled nested logit.
 _NESTING = 0.4
@@ -301,7 +301,7 @@ def _competitors(shop: _Shop, generator: Generator) -> Competitors:
         unit_cost=shop.cost[product],
         quality=shop.quality[:, product] + generator.normal(0, 0.2, product.size) * shop.utility[product],
         price_sensitivity=shop.sensitivity[:, product],
-        rule=tuple(_RULES[i] for i in generator.integers(len(_RULES), size=product.size)),
+        rule=tuple(_RIVAL_RULES[i] for i in generator.integers(len(_RIVAL_RULES), size=product.size)),
         floor=0.5 * price,
         ceiling=2 * price,
         answers_within_period=bool(generator.random() < 0.3),

@@ -20,7 +20,7 @@ WHEN = ("date", "period")
 """Columns that name the period of a row; a file has one of them."""
 _FACTS = ("market", *WHEN, "regime", MEMORY, "jurisdiction")
 """Columns of the market as a whole."""
-_LOYALTY, _AT_ONCE = "loyalty:", 500
+_LOYALTY, _STATES_A_BATCH = "loyalty:", 500
 _DECIDED = ("promotion", "order_units", "express_units", "prior_lowest_price", "reduction")
 
 # What a spreadsheet may take for a formula at the start of a cell: OWASP, CSV injection.
@@ -87,9 +87,9 @@ def _rows(state: dict[str, Any], answer: PriceAnswer, catalogue: Catalogue) -> I
 
 def _answers(predictor: Predictor, source: Path, states: list[dict[str, Any]]) -> Iterator[PriceAnswer]:
     """The answers in the order of the states, several computed at a time."""
-    for first in range(0, len(states), _AT_ONCE):
+    for first in range(0, len(states), _STATES_A_BATCH):
         asked = []
-        for state in states[first : first + _AT_ONCE]:
+        for state in states[first : first + _STATES_A_BATCH]:
             try:
                 asked.append(predictor.read(state))
             except StateError as error:

@@ -39,7 +39,7 @@ LEAST_PRICE, MOST_PRICE = 1e-6, 1e9
 COVERED = "One period, with the fitted market taken as true: intervals cover sampling noise, not parameter uncertainty."
 NOTE = f"{COVERED} Profit is before stock costs."
 _LOW, _HIGH = 0.025, 0.975
-_SPREAD, _MOST_TERMS = 12.0, 20_000
+_DEVIATIONS, _MOST_TERMS = 12.0, 20_000
 
 
 # Expected sales and money at other prices in a state, by the price response that the bundle carries.
@@ -285,7 +285,7 @@ def _one(mean: float, variance: float, stock: float, single: bool) -> tuple[floa
     if single:
         return mean, float(1 - mean < _LOW), float(1 - mean < _HIGH)
     deviation = math.sqrt(mean + variance * mean * mean)
-    terms = int(mean + _SPREAD * deviation + 20)
+    terms = int(mean + _DEVIATIONS * deviation + 20)
     if terms > _MOST_TERMS:
         return _normal(mean, deviation, stock)
     k = np.arange(terms)

@@ -37,7 +37,7 @@ _JURISDICTION = (
 _MARKET = f"name of the market, such as a store; `{MARKET}` if left out. For the log, the page and the holdout"
 _DATE = "any day of the period, YYYY-MM-DD; or give `period`, as markets without a calendar need"
 _PERIOD = "number of the period, from 0 to the last of the scenario's horizon"
-_PRODUCTS = "one object per product of the catalogue, all of them, in any order"
+_PRODUCTS_MEANING = "one object per product of the catalogue, all of them, in any order"
 _REGIME = "name of the current market regime; required by a policy that observes it"
 _LOYALTY = "multiplier of each segment's arrivals, by segment; 1 where left out"
 _MEMORY = "the text `memory` of the answer to the period before, unchanged; required after period 0 by a "
@@ -86,7 +86,7 @@ class StateDocument(Document, frozen=True, kw_only=True, forbid_unknown_fields=T
     market: Annotated[Name, Meta(description=_MARKET)] = MARKET
     date: Annotated[dt.date | UnsetType, Meta(description=_DATE)] = UNSET
     period: Annotated[int | UnsetType, Meta(description=_PERIOD)] = UNSET
-    products: Annotated[list[ProductDocument], Meta(description=_PRODUCTS, extra={"fix": "list the products"})]  # pyright: ignore[reportInvalidTypeForm]
+    products: Annotated[list[ProductDocument], Meta(description=_PRODUCTS_MEANING, extra={"fix": "list the products"})]  # pyright: ignore[reportInvalidTypeForm]
     regime: Annotated[Name | UnsetType, Meta(description=_REGIME)] = UNSET
     loyalty: Annotated[dict[str, Multiplier], Meta(description=_LOYALTY)] = {}  # noqa: RUF012  msgspec copies it
     memory: Annotated[str | None, Meta(description=_MEMORY)] = None

@@ -33,6 +33,7 @@ from ..pricing import (
     product_features,
 )
 from ..pricing.law import reduction
+from ..pricing.price_rules.grids import seven_digits
 from ..pricing.price_rules.overrides import gave_way_by_product
 from .actions import on_sale, ordered, promoted, shown_products
 from .bundle.reading import Bundle
@@ -278,7 +279,7 @@ def _plain(numbers: Any) -> Any:
     """
     if isinstance(numbers, list):
         return [_plain(number) for number in numbers]
-    return None if numbers is None or not math.isfinite(numbers) else float(f"{numbers:.7g}")
+    return None if numbers is None or not math.isfinite(numbers) else seven_digits(numbers)
 
 
 # Fallback policies, which price in place of the learned policy under the same price rules.

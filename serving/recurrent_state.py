@@ -18,7 +18,7 @@ from .market_state import StateError
 WINDOW, LSTM = ("window",), ("hidden", "cell")
 MEMORY = "memory"
 _HEAD = struct.Struct("<8sI")
-_MOST_NUMBERS = 1 << 20
+_MOST_MEMORY = 1 << 20
 _MUST = "state: memory must"
 
 
@@ -39,7 +39,7 @@ class RecurrentLayout:
     def __post_init__(self) -> None:
         sizes = [size for shape in self.shapes.values() for size in shape]
         proper = tuple(self.shapes) in (WINDOW, LSTM) and all(len(shape) == 2 for shape in self.shapes.values())
-        if not proper or not all(isinstance(size, int) and 0 < size <= _MOST_NUMBERS for size in sizes):
+        if not proper or not all(isinstance(size, int) and 0 < size <= _MOST_MEMORY for size in sizes):
             raise ValueError(f"memory must be a window, or hidden and cell, (rows, columns) each; got {self.shapes}")
 
     @classmethod

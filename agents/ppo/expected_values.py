@@ -15,8 +15,8 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 from ...envs import LearnerView, Market, MarketVecEnv
 
 # States that the critic values in one call: many small calls take longer, larger ones need memory.
-_AT_ONCE = 16_384
-_APART = 1 << 32
+_STATES_AT_ONCE = 16_384
+_COPIES_APART = 1 << 32
 """Distance between the numbers of a market and of its copies, which makes their customers others."""
 # Arrays of `LearnerView.arrays` whose last axis is not the markets'.
 _MARKETS_AXIS = {"window": 0, "rates": 1}
@@ -66,7 +66,7 @@ class NextDraws:
         states, actions = zip(*(noted for noted in self._noted for _ in range(draws)), strict=True)
         axes = {name: _MARKETS_AXIS.get(name, -1) for name in states[0]}
         arrays = {name: np.concatenate([state[name] for state in states], axis=axis) for name, axis in axes.items()}
-        arrays["clock"][0] += _APART * np.tile(np.repeat(np.arange(1, draws + 1), each), periods)
+        arrays["clock"][0] += _COPIES_APART * np.tile(np.repeat(np.arange(1, draws + 1), each), periods)
         self._copies = self._view.on(self._market(periods * draws * each))
         self._copies.restore_arrays(arrays)
         self._copies.step(np.concatenate(actions))
@@ -124,7 +124,7 @@ class ExpectedValues(VecEnvWrapper):
         for row in cut:
             reached[row], ended[row] = infos[row]["terminal_observation"], False
         self._reached.append((reached, ended))
-        if len(self._reached) * (self._draws + 1) * self.num_envs >= _AT_ONCE:
+        if len(self._reached) * (self._draws + 1) * self.num_envs >= _STATES_AT_ONCE:
             self._look_ahead()
         return observations, rewards, dones, infos
 

@@ -15,7 +15,7 @@ from ...scenarios import MarketSpec
 
 BEST_RULE, _FIXED = "best-rule", "best-fixed"
 # Markets of each candidate, periods that they are tried in, bounds of a grid, and how often it is refined.
-_MARKETS, _PERIODS, _GRID, _ROUNDS = 8, 400, 9, 3
+_RULE_MARKETS, _PERIODS, _RULE_GRID, _REFINEMENTS = 8, 400, 9, 3
 # Steps down from the shop's own last price, in steps of the price ladder.
 _DOWN = (1, 2, 3, 4, 6, 8)
 Rows = NDArray[np.float32]
@@ -62,7 +62,7 @@ def best_rule(spec: MarketSpec, seed: int = 0) -> str:
     floor, ceiling = float(spec.guardrails.low[0]), float(spec.guardrails.high[0])
     steps = spec.guardrails.allowed_prices()
     step = float(np.diff(steps).min()) if steps is not None and steps.size > 1 else (ceiling - floor) / 100
-    bounds = np.linspace(floor, ceiling, _GRID)
+    bounds = np.linspace(floor, ceiling, _RULE_GRID)
     down = () if spec.competitors.answers_within_period else _DOWN
     rows = np.array(
         [(np.inf, price, 0, 0) for price in (bounds if steps is None else steps)]
@@ -70,8 +70,8 @@ def best_rule(spec: MarketSpec, seed: int = 0) -> str:
         + _two_bounds(bounds, bounds, step, 0)
         + [row for times in down for row in _two_bounds(bounds, bounds, times * step, 1)]
     )
-    best, width = rows[_earned(spec, rows, seed).argmax()], (ceiling - floor) / (_GRID - 1)
-    for _ in range(_ROUNDS):
+    best, width = rows[_earned(spec, rows, seed).argmax()], (ceiling - floor) / (_RULE_GRID - 1)
+    for _ in range(_REFINEMENTS):
         if not np.isfinite(best[:2]).all():
             break
         around = np.linspace(-width, width, 5)
@@ -99,12 +99,12 @@ def _two_bounds(low: NDArray, high: NDArray, step: float, own: float) -> list[tu
 
 def _earned(spec: MarketSpec, rows: NDArray, seed: int) -> NDArray:
     """(B,) mean expected money of B rows of low bound, high bound, step and whether it is from the own last price."""
-    low, high, step, own = (np.repeat(column, _MARKETS)[:, None].astype(np.float32) for column in rows.T)
+    low, high, step, own = (np.repeat(column, _RULE_MARKETS)[:, None].astype(np.float32) for column in rows.T)
     # All candidates meet the same customers.
-    numbers = np.tile(np.arange(_MARKETS), len(rows))
+    numbers = np.tile(np.arange(_RULE_MARKETS), len(rows))
     market = Market(spec, num_markets=numbers.size, numbers=numbers, seed=seed_for("tuning", seed))
     policy, total = _Rules(low, high, step, own), np.zeros(numbers.size)
     for period in range(min(spec.market.horizon_periods, _PERIODS)):
         money = market.money(market.step(policy.act(market.view)), expected=True).sum(axis=1)
         total += spec.market.discount_factor**period * money
-    return total.reshape(len(rows), _MARKETS).mean(axis=1)
+    return total.reshape(len(rows), _RULE_MARKETS).mean(axis=1)

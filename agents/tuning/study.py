@@ -32,7 +32,7 @@ from ..validation import TrainingProgress
 from .search_space import SearchSpace
 
 STUDY_FILE, BEST_FILE, TRIALS_FILE, PLOT_FILE = ("study.db", "best.toml", "trials.csv", "trials.svg")
-_STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
+_TRIAL_STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 HEARTBEAT_SECONDS, GRACE_SECONDS = 5, 30
 """How often a worker reports that it lives, and after which silence its trial is given to another."""
 _RETRIES = 3
@@ -67,7 +67,7 @@ class Tuning:
     @property
     def counts(self) -> dict[str, int]:
         """Number of trials by state: complete, pruned, failed."""
-        return {state: sum(row["state"] == state for row in self.trials) for state in _STATES.values()}
+        return {state: sum(row["state"] == state for row in self.trials) for state in _TRIAL_STATES.values()}
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,7 @@ def _first_try(trial: FrozenTrial) -> int:
 
 def ended(study: Study) -> list[FrozenTrial]:
     """The trials that count: without those whose worker died, which are tried again."""
-    return [trial for trial in study.get_trials(deepcopy=False, states=tuple(_STATES)) if not died(trial)]
+    return [trial for trial in study.get_trials(deepcopy=False, states=tuple(_TRIAL_STATES)) if not died(trial)]
 
 
 def died(trial: FrozenTrial) -> bool:
@@ -372,8 +372,8 @@ def _result(study: Study) -> Tuning:
 def _rows(study: Study) -> list[dict[str, Any]]:
     """One row per trial that is over, those included whose worker died; a pruned one has the gain of its last validation."""
     rows = []
-    for trial in study.get_trials(deepcopy=False, states=tuple(_STATES)):
-        facts, head = trial.user_attrs, {"trial": trial.number, "state": _STATES[trial.state]}
+    for trial in study.get_trials(deepcopy=False, states=tuple(_TRIAL_STATES)):
+        facts, head = trial.user_attrs, {"trial": trial.number, "state": _TRIAL_STATES[trial.state]}
         figures = facts.get("figures", {"gain": trial.value, "best_fixed": None, "seconds": None})
         reason = "its worker died or was interrupted" if died(trial) else facts.get("reason", "")
         rows.append(head | figures | {"reason": reason} | facts.get("settings", {}))

@@ -18,10 +18,10 @@ from ..tables import StoredTables, Tables
 from ..weeks import WEEK, Weeks, period_of
 from .regular_prices import regular_prices
 
-_COLUMNS = ["date", "store", "product", "units", "price_paid", "regular_price", "unit_cost", "basket"]
+_LINE_COLUMNS = ["date", "store", "product", "units", "price_paid", "regular_price", "unit_cost", "basket"]
 _AXES = ["store", "week", "product"]
 # A week is thin below this share of the usual traffic, which must be so many visits.
-_THIN, _MANY = 0.3, 20
+_THIN, _LINES_IN_PARTS = 0.3, 20
 _ENOUGH_WEEKS = 4
 # The products that sell most stand for all.
 _BEST = 50
@@ -68,7 +68,7 @@ def sales_panel(
         >>> panel.sum("store")["revenue"].sel(week="2024-01-01", product="tea").item()
         12.0
     """
-    lines = tables.sale_lines(_COLUMNS)
+    lines = tables.sale_lines(_LINE_COLUMNS)
     weeks, columns = whole_weeks(lines, days, first), lines.collect_schema()
     store = pl.col("store").cast(pl.String).fill_null(WHOLE_SHOP) if "store" in columns else pl.lit(WHOLE_SHOP)
     shop = pl.col("store") if by_store else pl.lit(WHOLE_SHOP).alias("store")
@@ -161,7 +161,7 @@ def thin_weeks(traffic: pd.Series) -> pd.DatetimeIndex:
     visits = traffic[traffic > 0]
     by_weekday = visits.groupby(pd.DatetimeIndex(visits.index).day_of_week)
     usual = by_weekday.transform(lambda own: own.rolling(13, center=True, min_periods=3).median())
-    return pd.DatetimeIndex(visits.index[(visits < _THIN * usual) & (usual >= _MANY)])
+    return pd.DatetimeIndex(visits.index[(visits < _THIN * usual) & (usual >= _LINES_IN_PARTS)])
 
 
 def whole_weeks(lines: pl.LazyFrame, days: int = WEEK.days, first: date | None = None) -> Weeks:

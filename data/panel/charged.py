@@ -14,7 +14,7 @@ from ..weeks import WEEK, YEAR_WEEKS, Weeks
 
 CHARGED = "charged"
 """The column of a panel that holds what `charged_prices` finds."""
-_CLOSE = 0.05
+_CHARGED_CLOSE = 0.05
 """A price this close to one that was charged is that one."""
 _PRICED = ["date", "store", "product", "units", "price_paid"]
 
@@ -99,6 +99,6 @@ def as_charged(panel: pd.DataFrame, product: pd.Series, price: pd.Series) -> pd.
     def nearest(own: pd.Series) -> pd.Series:
         prices = known.get(str(own.name), np.array([np.inf]))
         near = prices[np.abs(prices - own.to_numpy()[:, None]).argmin(axis=1)]
-        return own.mask(np.abs(near / own - 1) <= _CLOSE, near)
+        return own.mask(np.abs(near / own - 1) <= _CHARGED_CLOSE, near)
 
     return price.groupby(product.to_numpy(), sort=False).transform(nearest)

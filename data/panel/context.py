@@ -14,7 +14,8 @@ from ..tables import Tables
 from ..weeks import WEEK, Weeks, to_polars
 from .promotion_kinds import PROMOTION, column_of, kind_of, of_price_alone, shown_kinds
 
-_KEYS = ["product", "week"]
+PRODUCT_WEEK = ["product", "week"]
+"""What tells the rows of a weekly table apart."""
 # Weeks without a sale after which a store is taken for closed.
 _STAYS = 4
 _Rows = TypeVar("_Rows", pl.DataFrame, pl.LazyFrame)
@@ -124,8 +125,8 @@ def context_by_store(tables: Tables, panel: xr.Dataset, stores: Mapping[str, Seq
     given = {name: table for name in ("promotions", "stock") if (table := getattr(tables, name)) is not None}
     if not any("store" in table and table["store"].notna().any() for table in given.values()):
         return xr.Dataset()
-    weeks, keys = Weeks.over(panel["week"]), panel[_KEYS].to_dataframe(dim_order=_KEYS).index
-    grid = to_polars(keys.to_frame(index=False), _KEYS).with_columns(week=weeks.number(pl.col("week")))
+    weeks, keys = Weeks.over(panel["week"]), panel[PRODUCT_WEEK].to_dataframe(dim_order=PRODUCT_WEEK).index
+    grid = to_polars(keys.to_frame(index=False), PRODUCT_WEEK).with_columns(week=weeks.number(pl.col("week")))
     found, days = {}, tables.sale_lines(["store", "date"]).unique().collect(engine="streaming").to_pandas()
     kinds = shown_kinds(tables.promotions)
     for group, names in stores.items():
@@ -136,7 +137,7 @@ def context_by_store(tables: Tables, panel: xr.Dataset, stores: Mapping[str, Seq
         here = Tables(days[days["store"].isin(names)], **own)
         columns = pl.DataFrame([*_promotion(here, grid, weeks, kinds), *_stockout(here, grid, weeks)])
         # A data set made of a table has its labels in sorted order.
-        found[group] = columns.to_pandas().set_index(keys).to_xarray().reindex_like(panel[_KEYS])
+        found[group] = columns.to_pandas().set_index(keys).to_xarray().reindex_like(panel[PRODUCT_WEEK])
     return xr.concat(found.values(), pd.Index(found, name="store"), join="exact").transpose("store", "week", "product")
 
 
@@ -173,13 +174,13 @@ def _promotion(
         begin = pl.col("week") * weeks.days
         day = pl.int_ranges(pl.max_horizontal(before, begin), pl.min_horizontal(until, begin + weeks.days - 1) + 1)
         daily = _over_stores(open_, rows.with_columns(day=day).explode("day"), pl.col("discount").fill_null(0.0), "day")
-        off = daily.group_by(_KEYS).agg(pl.col("share").sum() / weeks.days)
+        off = daily.group_by(PRODUCT_WEEK).agg(pl.col("share").sum() / weeks.days)
         yield _onto(grid, off, "share").fill_null(0.0).alias("discount")
 
 
 def _over_stores(open_: pl.DataFrame | None, rows: pl.DataFrame, value: pl.Expr, *day: str) -> pl.DataFrame:
     """The mean of a value of promotions over the stores open, by product and week (and day), as `share`."""
-    keys = [*_KEYS, *day]
+    keys = [*PRODUCT_WEEK, *day]
     rows = rows.with_columns(value=value)
     named = pl.col("store").is_not_null() if "store" in rows else pl.lit(False)
     share = pl.col("store_share").fill_null(1.0) if "store_share" in rows else pl.lit(1.0)
@@ -218,7 +219,7 @@ def _stockout(tables: Tables, grid: pl.DataFrame, weeks: Weeks) -> Iterator[pl.S
     lines = tables.lines("stock", ["date", "product", "on_hand"])
     if lines is None:
         return
-    sold_out = _with_week(lines, weeks).group_by(_KEYS).agg((pl.col("on_hand") <= 0).any().alias("stockout"))
+    sold_out = _with_week(lines, weeks).group_by(PRODUCT_WEEK).agg((pl.col("on_hand") <= 0).any().alias("stockout"))
     yield _onto(grid, sold_out.collect(engine="streaming"), "stockout").fill_null(False)
 
 
@@ -233,8 +234,8 @@ def _signals(tables: Tables, grid: pl.DataFrame, weeks: Weeks) -> Iterator[pl.Se
             days = holidays.group_by("week").agg(pl.col("date").n_unique().cast(pl.Float64))
             yield _onto(grid, days, "date", on=["week"]).fill_null(0.0).alias(HOLIDAY)
         elif name == COMPETITOR_PRICE:
-            last = own.filter(pl.col("date") == pl.col("date").max().over(_KEYS))
-            prices = last.group_by(_KEYS).agg(pl.col("value").sort().mean())
+            last = own.filter(pl.col("date") == pl.col("date").max().over(PRODUCT_WEEK))
+            prices = last.group_by(PRODUCT_WEEK).agg(pl.col("value").sort().mean())
             yield _carried(grid, prices, by="product").alias(COMPETITOR_PRICE)
         else:
             yield _carried(grid, own.group_by("week").agg(pl.col("value").sort().mean())).alias(f"signal_{name}")
@@ -250,11 +251,13 @@ def _behaviour(tables: Tables, grid: pl.DataFrame, weeks: Weeks) -> Iterator[pl.
     for event, column in (("view", "views"), ("cart", "carts")):
         own = rows.filter(pl.col("event") == event)
         if len(own):
-            counts = own.group_by(_KEYS).agg(pl.col("value").fill_null(1.0).sort().sum())
+            counts = own.group_by(PRODUCT_WEEK).agg(pl.col("value").fill_null(1.0).sort().sum())
             yield _onto(grid, counts, "value").fill_null(0.0).alias(column)
     stars = rows.filter(pl.col("event").is_in(["rating", "review"]) & pl.col("value").is_not_null())
     if len(stars):
-        yield _carried(grid, stars.group_by(_KEYS).agg(pl.col("value").sort().mean()), by="product").alias("rating")
+        yield _carried(grid, stars.group_by(PRODUCT_WEEK).agg(pl.col("value").sort().mean()), by="product").alias(
+            "rating"
+        )
 
 
 def _with_week(rows: _Rows, weeks: Weeks) -> _Rows:
@@ -262,7 +265,7 @@ def _with_week(rows: _Rows, weeks: Weeks) -> _Rows:
     return rows.with_columns(week=weeks.number(pl.col("date"))).filter(pl.col("week") < weeks.count)
 
 
-def _onto(grid: pl.DataFrame, values: pl.DataFrame, column: str, on: list[str] = _KEYS) -> pl.Series:
+def _onto(grid: pl.DataFrame, values: pl.DataFrame, column: str, on: list[str] = PRODUCT_WEEK) -> pl.Series:
     return grid.join(values, on=on, how="left", maintain_order="left")[column]
 
 

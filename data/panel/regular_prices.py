@@ -12,7 +12,7 @@ Array = NDArray[np.float64]
 _AROUND, _SETTLED = 13, 8
 # A week's mean price this close below the envelope is hardly reduced; where fewer than this share are not, no price is
 # regular (the third of Kehoe and Midrigan 2015, Journal of Monetary Economics 75).
-_CLOSE, _LEAST_SHARE = 0.05, 1 / 3
+_HARDLY_REDUCED, _LEAST_REGULAR = 0.05, 1 / 3
 # What only rounding tells apart.
 _ROUNDING = 1e-6
 
@@ -43,12 +43,12 @@ def regular_prices(price: Array, listed: Array, days: int = WEEK.days, upper: Ar
     found, known = upper_envelope(price, WEEK.days // days), np.isfinite(price)
     upper = price if upper is None else upper
     with np.errstate(invalid="ignore"):
-        near = (known & (price >= (1 - _CLOSE) * found)).sum(axis=-2, keepdims=True)
+        near = (known & (price >= (1 - _HARDLY_REDUCED) * found)).sum(axis=-2, keepdims=True)
         # In a week in which the regular price itself moves, neither part is a reduction.
         before, after = found[..., :-2, :], found[..., 2:, :]
         moves = np.zeros(found.shape, dtype=bool)
         moves[..., 1:-1, :] = np.abs(after / before - 1) > _ROUNDING
-    free = near < _LEAST_SHARE * known.sum(axis=-2, keepdims=True)
+    free = near < _LEAST_REGULAR * known.sum(axis=-2, keepdims=True)
     return np.where(free, upper, np.where(moves, found, np.fmax(found, upper)))
 
 

@@ -12,9 +12,7 @@ import xarray as xr
 from ..tables import Tables
 from ..weeks import DAY, WEEK, Weeks, period_of, to_polars
 from .aggregation import carried_forward, sales_panel, with_prices
-from .context import context_columns
-
-_KEYS = ["product", "week"]
+from .context import PRODUCT_WEEK, context_columns
 
 
 def product_weeks(
@@ -113,12 +111,12 @@ def weekly_table(
         columns |= {"planned_regular": carried_forward(shop["planned_regular"]), "tested": shop["tested_units"] > 0}
     if "unit_cost" in shop:
         columns["unit_cost"] = carried_forward(shop["unit_cost"])
-    table = xr.Dataset(columns | {"traffic": ("week", traffic)}).to_dataframe(dim_order=_KEYS).reset_index()
+    table = xr.Dataset(columns | {"traffic": ("week", traffic)}).to_dataframe(dim_order=PRODUCT_WEEK).reset_index()
     if products is not None:
         category = products.drop_duplicates("product").set_index("product")["category"]
         table.insert(2, "category", table["product"].map(category))
     weeks = Weeks.over(panel["week"])
-    grid = to_polars(table, _KEYS).with_columns(week=weeks.number(pl.col("week")))
+    grid = to_polars(table, PRODUCT_WEEK).with_columns(week=weeks.number(pl.col("week")))
     return pd.concat([table, context_columns(tables, grid, weeks, kinds).to_pandas()], axis=1)
 
 

@@ -86,12 +86,12 @@ SECTIONS: dict[str, tuple[str, Callable[[dict[str, Any]], Any]]] = {
     "made": ("How this report was made", lambda _: True),
 }
 """The sections below the verdict in order, with their titles and what each is left out without."""
-_PATHS, _MAPS, _SHOWN, _PAIRS, FOREST = 6, 3, 5, 12, 40
+_PATHS, _MAPS, _ROWS_SHOWN, _PAIRS, FOREST = 6, 3, 5, 12, 40
 # A price that moves by less in a map makes it one colour.
-_FLAT, _NOTHING = 0.005, 1e-4
+_FLAT, _LEAST_STEP_SHARE = 0.005, 1e-4
 # The price cut that cross-elasticities are explained by.
 _LOWER = 0.1
-_KINDS = {
+_KIND_WORDS = {
     "learned": "learned",
     "paid": "learned, price paid after personal discounts",
     "best-fixed": "best fixed",
@@ -186,7 +186,7 @@ def _context(data: ReportData) -> dict[str, Any]:
         "same": SAME,
         "paths": path_plots(data),
         "demand": demand_plots(data, fit),
-        "kinds": {kind: _KINDS[kind] for kind in _price_lines(data, 0)},
+        "kinds": {kind: _KIND_WORDS[kind] for kind in _price_lines(data, 0)},
         "map_pictures": map_pictures,
         "index_pictures": [(path, index_plot(path)) for path in data.price_index],
         "maps": maps,
@@ -316,7 +316,7 @@ def _bridge_plot(data: ReportData) -> Plot | None:
             steps.append((f"{word}: {price} price", margin[moved].sum()))
         what = f"{'more' if (sold - units)[moved].sum() > 0 else 'fewer'} units"
         steps.append((f"{word}: {what}", (after - before - margin * (new != old))[moved].sum()))
-    steps = [step for step in steps if abs(step[1]) > _NOTHING * abs(before.sum())]
+    steps = [step for step in steps if abs(step[1]) > _LEAST_STEP_SHARE * abs(before.sum())]
     label = _with_unit(f"expected {found.metric}", unit_of(data))
     return bridge_plot([*steps, ("recommended prices", after.sum())], label=label)
 
@@ -454,7 +454,7 @@ def shown_products(data: ReportData) -> list[dict[str, Any]]:
     now, own = (data.comparison.episodes[name].shown for name in (data.learned, BASELINE))
     rows = []
     for k, segment in enumerate(spec.arrivals.segments):
-        most = [n for n in np.argsort(-now[k], kind="stable")[:_SHOWN] if now[k, n] > 0]
+        most = [n for n in np.argsort(-now[k], kind="stable")[:_ROWS_SHOWN] if now[k, n] > 0]
         shown = [(spec.products.names[n], float(now[k, n])) for n in most]
         row = {"segment": segment, "own": spec.products.names[own[k].argmax()] if own[k].any() else None, "most": shown}
         left = {"rest": now[k].sum() - now[k, most].sum(), "nothing": 1.0 - now[k].sum()}

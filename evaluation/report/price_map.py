@@ -15,8 +15,8 @@ from ...scenarios import MarketSpec
 Array = NDArray[np.float64]
 Axis = Literal["on_hand", "reference_price"]
 
-_MARKETS = 64
-_PERIODS, _ASKED, _WATCHED = 60, 24, 10
+_MAPPED_MARKETS = 64
+_MAPPED_PERIODS, _ASKED, _WATCHED = 60, 24, 10
 _BAND = (0.05, 0.95)
 
 
@@ -54,7 +54,7 @@ def price_maps(spec: MarketSpec, policy: Policy, products: list[int], *, seed: i
     episodes.
     """
     visits = _Visits(spec, policy)
-    rollout(spec, policy, episodes=_MARKETS, seed=seed_for("test", seed), watch=visits.note)
+    rollout(spec, policy, episodes=_MAPPED_MARKETS, seed=seed_for("test", seed), watch=visits.note)
     drawn = (visits.map_of(product) for product in products)
     return [found for found in drawn if found is not None]
 
@@ -77,7 +77,7 @@ class _Visits:
         """The map of one product, or None where neither stock nor reference price varies."""
         axis: Axis = "on_hand" if np.isfinite(self.views[0][0].on_hand[0, product]) else "reference_price"
         last = len(self.views) - 1
-        periods = np.unique(np.linspace(0, last, min(_PERIODS, last + 1)).round().astype(np.intp))
+        periods = np.unique(np.linspace(0, last, min(_MAPPED_PERIODS, last + 1)).round().astype(np.intp))
         seen = np.stack([self._all(t, axis)[:, product] for t in periods]).astype(np.float64)  # (P, E)
         low, high = 1.0 if axis == "on_hand" else seen.min(), seen.max()
         if not low < high * (1 - 1e-6):

@@ -24,14 +24,14 @@ from .halves_gain import HalvesGain
 from .recommendation import MEAN, RULE, Candidate, Recommendation, candidates, costs_assumed, recommend
 from .steps import AtBounds, at_bounds, planned_deals_left
 
-_NOISE, _MOST_EPISODES, _SAME = 0.25, 32, 0.005
-_LARGE, _FEW_MOVES, _PRIOR = 0.2, 20, 0.5
+_NOISE, _MOST_EPISODES, _MOVED = 0.25, 32, 0.005
+_LARGE_GAIN, _FEW_MOVES, _PRIOR = 0.2, 20, 0.5
 _VARY = "change regular prices in some stores for eight weeks"
 _TRIAL = "try the list in a few stores against others that keep their prices"
 # How far the plan may lie from what the past and its trend give: of units and money, of the mean price, of the share on
 # deal; twice as far where less than a year and a plan's length are known, as the trend is not.
-_APART = {"units": 0.15, "revenue": 0.15, "profit": 0.1, "average_price": 0.05, "on_deal": 0.1}
-_WORDS = {
+_MOST_APART = {"units": 0.15, "revenue": 0.15, "profit": 0.1, "average_price": 0.05, "on_deal": 0.1}
+_APART_WORDS = {
     "units": "units of {:,.0f} where {:,.0f} would follow",
     "revenue": "revenue of {:,.0f} where {:,.0f} would follow",
     "profit": "profit of {:,.0f} where {:,.0f} would follow",
@@ -39,7 +39,7 @@ _WORDS = {
     "on_deal": "{:.0%} of product-weeks on deal where {:.0%} would follow",
 }
 Rows = list[dict[str, Any]]
-_LEVEL = 0.05
+_SIGNIFICANCE = 0.05
 # A placebo's elasticity that is too small to matter, and how much worse than the yardstick forecasts may be.
 _PLACEBO, _WORSE = 0.1, 1.05
 
@@ -225,7 +225,7 @@ class Assessment:
         if self.recommendation.policy != REGULAR:
             return []
         price = self.compared.prices[REGULAR].mean(axis=0)
-        moved = np.flatnonzero(np.abs(price / regular - 1) > _SAME)
+        moved = np.flatnonzero(np.abs(price / regular - 1) > _MOVED)
         named = [f"{spec.products.names[n]} {regular[n]:.2f} to {price[n]:.2f}" for n in moved]
         return [f"The price rules do not allow every regular price: {listed(named)}."] if named else []
 
@@ -373,8 +373,8 @@ def doubts(spec: MarketSpec, gain: float | None, *, regular: bool = True) -> lis
     elif regular and history is not None and history.prior_share > _PRIOR:
         what = "these sales say little about lasting price changes, whose effect is therefore mostly assumed"
         found.append((what, _VARY))
-    if gain > _LARGE:
-        found.append((f"a gain above {_LARGE:.0%} is to be tested before it is relied on", _TRIAL))
+    if gain > _LARGE_GAIN:
+        found.append((f"a gain above {_LARGE_GAIN:.0%} is to be tested before it is relied on", _TRIAL))
     return found
 
 
@@ -382,7 +382,7 @@ def _against_the_fit(history: HistorySection) -> list[tuple[str, str]]:
     """A placebo that shows an effect, and forecasts that are worse than a simple yardstick's."""
     found = []
     effect = history.placebo_effect
-    if effect is not None and history.placebo_p < _LEVEL and abs(effect) > _PLACEBO:
+    if effect is not None and history.placebo_p < _SIGNIFICANCE and abs(effect) > _PLACEBO:
         what = f"prices that were not yet charged seem to move sales (elasticity {effect:+.2f}, p = {history.placebo_p:.2f})"
         found.append((f"{what}, so that prices followed something that these tables do not show", _VARY))
     ours, yardstick = history.proof_wape, history.yardstick_wape
@@ -431,7 +431,7 @@ def plan_beside_past(spec: MarketSpec) -> Rows:
     if len(rows) < len(names) + 1:
         return rows
     last, ago, before = rows[1:]
-    trend = {name: ago[name] * (last[name] / before[name] if before[name] else 1.0) for name in _APART}
+    trend = {name: ago[name] * (last[name] / before[name] if before[name] else 1.0) for name in _MOST_APART}
     trend["on_deal"] = ago["on_deal"]
     if min(last["profit"], before["profit"]) <= 0:
         trend["profit"] = ago["profit"] * trend["revenue"] / max(ago["revenue"], 1e-12)
@@ -453,12 +453,12 @@ def unlike_past(rows: Rows, *, profit: bool = True) -> str:
     if len(rows) < 2:
         return ""
     plan, past, far = rows[0], rows[-1], []
-    for name, most in _APART.items():
+    for name, most in _MOST_APART.items():
         if name == "profit" and not profit:
             continue
         scale = 1.0 if name == "on_deal" else max(abs(past[name]), 1e-12)
         if abs(plan[name] - past[name]) > most * scale * (1 if len(rows) > 3 else 2):
-            far.append(_WORDS[name].format(plan[name], past[name]))
+            far.append(_APART_WORDS[name].format(plan[name], past[name]))
     return f"the plan expects {', '.join(far)} from the past" if far else ""
 
 
@@ -556,7 +556,7 @@ def zone_lines(gains: Mapping[str, tuple[float, float, float] | None]) -> list[s
     found, means = heterogeneity(known), [mean for mean, *_ in known.values()]
     test = f"(Cochran Q {found.q:.1f}, p {'< 0.001' if found.p_value < 1e-3 else f'= {found.p_value:.2f}'})"
     span = f"gains from {min(means):+.1%} to {max(means):+.1%}"
-    if found.p_value >= _LEVEL:
+    if found.p_value >= _SIGNIFICANCE:
         return [f"zones: {span} differ no more than their intervals allow {test}"]
     return [
         f"Not yet reliable: {span} in zones of one chain differ by more than their intervals allow {test}; to settle it, try "

@@ -14,7 +14,7 @@ from ...pricing import RULES, Policy
 from ...scenarios import MarketSpec
 from .draws import ENDS, EPISODES, METHOD, Drawn, Floats, draw_numbers, money_of, outcomes_of
 
-_MOST = 0.5
+_MAJORITY = 0.5
 
 
 class OutcomeRange(NamedTuple):
@@ -94,7 +94,7 @@ def simulated_products(
     numbers = draw_numbers(spec, draws)
     parts = Drawn(spec, episodes, seed_for("test", seed), spec).each(_episodes, [policy], numbers)
     seen, hit = np.concatenate([part[0] for part in parts], axis=1), np.sum([part[1] for part in parts], axis=0)
-    most = hit > _MOST * len(seen[0])
+    most = hit > _MAJORITY * len(seen[0])
     bits = (most[..., :-1] << np.arange(len(RULES))).sum(axis=-1).astype(np.uint32)
     return seen.reshape(5, len(numbers), episodes, *seen.shape[2:]), bits, most[..., -1]
 

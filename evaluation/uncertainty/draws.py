@@ -30,7 +30,7 @@ TAIL = 0.1
 NORMAL = norm.ppf((np.arange(25) + 0.5) / 25)
 NORMAL = NORMAL / NORMAL.std()
 Z90 = 1.645
-_SAME = 1e-4
+_LEVEL_ROUNDING = 1e-4
 # An error of the level of sales counts up to this share.
 _MOST_ERROR = 0.6
 DRAWS, EPISODES = 200, 4
@@ -286,7 +286,7 @@ def joint_outside(spec: MarketSpec, price: ArrayLike) -> NDArray[np.bool_] | Non
         return None
     member = np.eye(len(spec.category_names))[spec.category_index]
     level = (np.asarray(price, dtype=np.float64) / spec.products.regular_price) @ (member / member.sum(axis=0))
-    return (level < history.level_low * (1 - _SAME)) | (level > history.level_high * (1 + _SAME))
+    return (level < history.level_low * (1 - _LEVEL_ROUNDING)) | (level > history.level_high * (1 + _LEVEL_ROUNDING))
 
 
 # Policies side by side over posterior draws and customers, paired.

@@ -17,7 +17,7 @@ from ..policies import BEST_FIXED, REGULAR, named_policy
 from .draws import DrawComparison, Gain, compare_draws, cvar
 
 CURRENT = "historical"
-_WORDS = {
+_POLICY_WORDS = {
     "learned": "the learned prices",
     BEST_FIXED: "the best fixed prices",
     REGULAR: "your regular prices, without reductions",
@@ -29,7 +29,7 @@ _WORDS = {
 }
 for _step in STEPS:
     _way = f"{abs(_step):.0%} {'higher' if _step > 0 else 'lower'}"
-    _WORDS[f"regular{_step:+.0%}"] = f"your current prices with regular prices {_way}, deals as planned"
+    _POLICY_WORDS[f"regular{_step:+.0%}"] = f"your current prices with regular prices {_way}, deals as planned"
 SHARES = (0.25, 0.5, 0.75)
 """Weights of the current prices in the blends."""
 MEAN = "mean"
@@ -61,7 +61,7 @@ class Candidate:
         own, share = self.policy, 0.0
         if isinstance(own, BlendedPrice):
             own, share = own.policy, own.share
-        return "current" if own.name == CURRENT else own.name if own.name in _WORDS else "learned", share
+        return "current" if own.name == CURRENT else own.name if own.name in _POLICY_WORDS else "learned", share
 
     @property
     def name(self) -> str:
@@ -90,19 +90,19 @@ def candidates(
         ['regular', 'best-fixed', 'best-fixed+25%:regular']
     """
     current = current_prices(spec)
-    found = [Candidate(current, _WORDS["current"])]
+    found = [Candidate(current, _POLICY_WORDS["current"])]
     # Near the plan, deals stay.
     if current.name != REGULAR and not spec.guardrails.near_plan.size:
-        found.append(Candidate(named_policy(REGULAR, spec), _WORDS[REGULAR]))
+        found.append(Candidate(named_policy(REGULAR, spec), _POLICY_WORDS[REGULAR]))
     several = len(learned) > 1
-    named = [(policy, _WORDS["learned"] + f" ({policy.name})" * several) for policy in learned]
-    named.append((named_policy(BEST_FIXED, spec, seed=seed) if fixed is None else fixed, _WORDS[BEST_FIXED]))
+    named = [(policy, _POLICY_WORDS["learned"] + f" ({policy.name})" * several) for policy in learned]
+    named.append((named_policy(BEST_FIXED, spec, seed=seed) if fixed is None else fixed, _POLICY_WORDS[BEST_FIXED]))
     for policy, words in named:
         found.append(Candidate(policy, words))
         found += [Candidate(BlendedPrice(policy, current, share), words + _moved(share)) for share in SHARES]
     if spec.history is not None:
         plans = {**plan_policies(spec), PLAN: best_plan(spec)}
-        found += [Candidate(policy, _WORDS[name]) for name, policy in plans.items()]
+        found += [Candidate(policy, _POLICY_WORDS[name]) for name, policy in plans.items()]
     return found
 
 
@@ -113,7 +113,7 @@ def words_of(prices: str, share: float) -> str:
         >>> words_of("learned", 0.5)
         'the learned prices, moved 50% of the way back to your current prices'
     """
-    return _WORDS[prices] + (_moved(share) if share else "")
+    return _POLICY_WORDS[prices] + (_moved(share) if share else "")
 
 
 def _moved(share: float) -> str:

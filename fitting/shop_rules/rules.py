@@ -31,7 +31,7 @@ PRICE_KEYS = ("tick", "price_endings", "price_ladder", "minimum_margin", "direct
 PRICE_KEYS += ("change_window_periods", "max_segment_spread", "max_group_spread", "prior_price_periods")
 
 
-_TABLES = {"category": ProductRules, "product": ProductRules, "group": GroupRules}
+_RULE_TABLES = {"category": ProductRules, "product": ProductRules, "group": GroupRules}
 _LISTS = {"gap": GapRule, "pack": PackRule}
 
 
@@ -94,14 +94,14 @@ class ShopRules:
     @classmethod
     def of(cls, table: Mapping[str, Any]) -> ShopRules:
         """Rules from nested tables, as the file has them; see `load`."""
-        _known(table, ("shop", *_TABLES, *_LISTS, "index", "priority", "law"), "")
+        _known(table, ("shop", *_RULE_TABLES, *_LISTS, "index", "priority", "law"), "")
         shop = _table(table.get("shop", {}), "shop")
         _known(shop, (*_names(ShopWide), *PRICE_KEYS), "shop.")
         prices = {key: shop.pop(key) for key in PRICE_KEYS if key in shop}
         checked = validated(section_from_table(Prices, prices, "shop"), "shop", {"N": 1, "G": 0, "P": 0, "I": 0})
         prices = {key: getattr(checked, key) for key in prices}
         parts: dict[str, Any] = {}
-        for kind, section in _TABLES.items():
+        for kind, section in _RULE_TABLES.items():
             named = _table(table.get(kind, {}), kind)
             parts[kind] = {name: _rules(section, content, f"{kind}.{name}") for name, content in named.items()}
         for key, section in _LISTS.items():

@@ -12,12 +12,12 @@ from ...data.weeks import WEEK
 from .base import Forecaster
 from .partial_means import noise_variance, without_means
 
-_LEAST_UNITS = 0.5
+_LOG_UNITS = 0.5
 _HALF_LIFE = 26
 # Standard deviations of the pooled coefficients around 0 (in one store, weeks and own prices leave little of the index),
 # and of a product's own price and promotion coefficients around the pooled ones.
-_POOLED, _SPREAD = np.array([3.0, 1.0, 1.0]), np.array([1.0, 0.5])
-_COLUMNS = ["price", "index", "promotion"]
+_POOLED, _PRODUCT_SPREAD = np.array([3.0, 1.0, 1.0]), np.array([1.0, 0.5])
+_REGRESSORS = ["price", "index", "promotion"]
 _MOST_MEAN_OVER_MEDIAN = 1.5
 
 
@@ -68,11 +68,11 @@ class LogLogRegression(Forecaster):
 
     def _update(self, history: pd.DataFrame) -> None:
         rows = history[history["demand"].notna()]
-        left = rows["demand"].clip(lower=_LEAST_UNITS).map(np.log) - self._answer(rows)
+        left = rows["demand"].clip(lower=_LOG_UNITS).map(np.log) - self._answer(rows)
         age = (self.last_week_ - rows["week"]) / (_HALF_LIFE * WEEK)
         weight, product = 0.5**age, rows["product"]
         total = (weight * left).groupby(product).sum() / weight.groupby(product).sum()
-        self.level_ = total.reindex(self.products_).fillna(np.log(_LEAST_UNITS))
+        self.level_ = total.reindex(self.products_).fillna(np.log(_LOG_UNITS))
         error = left - product.map(self.level_)
         self.weekday_ = error.groupby(rows["week"].dt.day_of_week).mean()
         self.weekday_ -= self.weekday_.mean()
@@ -102,7 +102,7 @@ class LogLogRegression(Forecaster):
         others = (whole - weight).where(whole - weight > 1e-6 * whole)
         index = ((total - weight * price) / others).fillna(0.0)
         promotion = rows["promotion"].fillna(0.0) if "promotion" in rows else 0.0
-        return pd.DataFrame({"price": price, "index": index}).assign(promotion=promotion)[_COLUMNS]
+        return pd.DataFrame({"price": price, "index": index}).assign(promotion=promotion)[_REGRESSORS]
 
 
 def _mean_log_price(rows: pd.DataFrame, by: Sequence[str]) -> pd.Series:
@@ -123,6 +123,6 @@ def _coefficients(rows: pd.DataFrame, x: pd.DataFrame, y: np.ndarray, products: 
     np.add.at(moments, code, own[:, :, None] * own[:, None])
     total = np.zeros((len(products), 2))
     np.add.at(total, code, own * error[:, None])
-    apart = np.linalg.solve(moments + np.diag(noise / _SPREAD**2), total[:, :, None])[:, :, 0]
-    table = pd.DataFrame(np.tile(pooled, (len(products), 1)), index=products, columns=_COLUMNS)
-    return table.add(pd.DataFrame(apart, index=products, columns=["price", "promotion"]), fill_value=0.0)[_COLUMNS]
+    apart = np.linalg.solve(moments + np.diag(noise / _PRODUCT_SPREAD**2), total[:, :, None])[:, :, 0]
+    table = pd.DataFrame(np.tile(pooled, (len(products), 1)), index=products, columns=_REGRESSORS)
+    return table.add(pd.DataFrame(apart, index=products, columns=["price", "promotion"]), fill_value=0.0)[_REGRESSORS]

@@ -23,7 +23,7 @@ _EMBEDDING = 2
 # Last weeks, of those in which the shop was open, that the first training does not see.
 _JUDGED_WEEKS = 8
 _PRIVATE_STEPS = 30
-_WEIGHTS = np.linspace(0.0, 1.0, 11)
+_MIXES = np.linspace(0.0, 1.0, 11)
 
 
 class Lstm(Forecaster):
@@ -301,11 +301,11 @@ def _least_sufficient_weight(
     The one-standard-error rule of Breiman et al. (1984): on few weeks, the least loss alone
     overfits.
     """
-    losses = np.array([_weekly_loss(error, _mix(quantiles, weight), importance, week) for weight in _WEIGHTS])
+    losses = np.array([_weekly_loss(error, _mix(quantiles, weight), importance, week) for weight in _MIXES])
     best = losses[losses.sum(axis=1).argmin()]
     excess = losses - best
     allowed = excess.std(axis=1, ddof=1) / np.sqrt(losses.shape[1])
-    return float(_WEIGHTS[(excess.mean(axis=1) <= allowed).argmax()])
+    return float(_MIXES[(excess.mean(axis=1) <= allowed).argmax()])
 
 
 def _weekly_loss(error: np.ndarray, quantiles: np.ndarray, importance: np.ndarray, week: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-_ITERATIONS = 20
+_DEMEANINGS = 20
 
 
 def without_means(values: np.ndarray, effects: Sequence[np.ndarray]) -> np.ndarray:
@@ -20,7 +20,7 @@ def without_means(values: np.ndarray, effects: Sequence[np.ndarray]) -> np.ndarr
         >>> without_means(np.array([[1.0], [3.0], [5.0]]), [np.array([0, 0, 1])]).ravel().tolist()
         [-1.0, 1.0, 0.0]
     """
-    for _ in range(_ITERATIONS if len(effects) > 1 else 1):
+    for _ in range(_DEMEANINGS if len(effects) > 1 else 1):
         for code in effects:
             size = np.bincount(code)
             means = np.column_stack([np.bincount(code, column) / size for column in values.T])

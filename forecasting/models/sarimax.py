@@ -15,13 +15,13 @@ from statsmodels.tsa.statespace.sarimax import SARIMAX
 from .covariates import WEEKDAYS, fourier
 from .series import CannotFit, SeriesForecaster
 
-_MIN_WEEKS = 12
+_ARIMA_WEEKS = 12
 _LEVEL_SD = 10.0
 _REGULAR_PRICE_SD = 1.0
 _TRAFFIC_SD = 0.5
 _SEASONAL_SD = 0.1
 # Of the optimiser (BFGS on the ARMA parameters and the variance).
-_MOST_STEPS = 50
+_OPTIMISER_STEPS = 50
 _OPTIONAL_SD = {
     "promotion": 0.5,
     "holiday": 0.2,
@@ -100,8 +100,8 @@ class Sarimax(SeriesForecaster):
         return {product: model.parameters.tolist() for product, model in fitted.items()}
 
     def _fit_series(self, series: pd.DataFrame) -> FittedSarimax:
-        if series["demand"].count() < _MIN_WEEKS:
-            raise CannotFit(f"{series['demand'].count()} weeks since the first sale, {_MIN_WEEKS} are needed")
+        if series["demand"].count() < _ARIMA_WEEKS:
+            raise CannotFit(f"{series['demand'].count()} weeks since the first sale, {_ARIMA_WEEKS} are needed")
         regressors = _Regressors.of(series, self.fourier_pairs)
         target = regressors.target(series)
         design = regressors.design(series)
@@ -117,11 +117,11 @@ class Sarimax(SeriesForecaster):
         start = np.append(np.zeros(self.order[0] + self.order[2]), np.nanvar(target) + 1e-4)
         try:
             quiet = {"disp": False, "warn_convergence": False}
-            results: Any = model.fit(start, method="bfgs", maxiter=_MOST_STEPS, cov_type="none", **quiet)
+            results: Any = model.fit(start, method="bfgs", maxiter=_OPTIMISER_STEPS, cov_type="none", **quiet)
         except np.linalg.LinAlgError as error:
             raise CannotFit(f"numerical failure: {error}") from error
         if not results.mle_retvals["converged"]:
-            raise CannotFit(f"the likelihood did not converge in {_MOST_STEPS} steps")
+            raise CannotFit(f"the likelihood did not converge in {_OPTIMISER_STEPS} steps")
         return results
 
     def _initial_state(self, n_states: int, optional: tuple[str, ...]) -> Initialization:

@@ -15,7 +15,7 @@ from statsmodels.tsa.exponential_smoothing.ets import ETSModel
 
 from .series import CannotFit, SeriesForecaster, filled
 
-_MIN_WEEKS = 8
+_SMOOTHING_WEEKS = 8
 _TSB_GRID = (0.02, 0.05, 0.1, 0.2, 0.3)
 
 
@@ -38,8 +38,8 @@ class ExponentialSmoothing(SeriesForecaster):
 
     def _fit_series(self, series: pd.DataFrame) -> _Ets:
         target = np.log1p(filled(series))
-        if len(target) < _MIN_WEEKS:
-            raise CannotFit(f"{len(target)} weeks since the first sale, {_MIN_WEEKS} are needed")
+        if len(target) < _SMOOTHING_WEEKS:
+            raise CannotFit(f"{len(target)} weeks since the first sale, {_SMOOTHING_WEEKS} are needed")
         if np.ptp(target) == 0:
             raise CannotFit("the units never changed")
         with warnings.catch_warnings():

@@ -16,7 +16,7 @@ YEAR = 52
 FOURIER_PAIRS = 2
 
 _TRAFFIC = "log_traffic"
-_NAMES = ("discount", "log_regular", "promotion", "holiday", "rival_discount", "rival_promotion", _TRAFFIC)
+_COLUMN_NAMES = ("discount", "log_regular", "promotion", "holiday", "rival_discount", "rival_promotion", _TRAFFIC)
 _SEASON = tuple(f"season_{number}" for number in range(1, 2 * FOURIER_PAIRS + 1))
 
 
@@ -93,13 +93,13 @@ class WeeklyDesign:
 
 def covariate_names(rows: pd.DataFrame) -> list[str]:
     """Names of the covariates in these rows, without the season."""
-    return [*_NAMES, *sorted(str(name) for name in rows if str(name).startswith(("lag_", "weekday_")))]
+    return [*_COLUMN_NAMES, *sorted(str(name) for name in rows if str(name).startswith(("lag_", "weekday_")))]
 
 
 def all_names(*, daily: bool) -> tuple[str, ...]:
     """Names of all covariates that a panel may have, with the season."""
     lagged = (f"lag_{name}" for name in OBSERVED)
-    return (*_NAMES, *sorted((*lagged, *(WEEKDAYS if daily else ()))), *_SEASON)
+    return (*_COLUMN_NAMES, *sorted((*lagged, *(WEEKDAYS if daily else ()))), *_SEASON)
 
 
 def covariate_matrix(rows: pd.DataFrame) -> np.ndarray:

@@ -25,12 +25,12 @@ Count = Annotated[int, Meta(ge=1, le=10**9, extra={"allowed": "a whole number fr
 AtLeastTwo = Annotated[int, Meta(ge=2, extra={"allowed": "a whole number from 2 on"})]
 Release = Literal["counts", "figures", "units", "network"]
 """What a private fit publishes, each at a share of its cost."""
-_FROM_0, _STORES = {"allowed": "a whole number from 0 on"}, {"allowed": "a list of stores"}
+_FROM_0, _STORES_MEANING = {"allowed": "a whole number from 0 on"}, {"allowed": "a list of stores"}
 _FOLDERS = {"allowed": "a list of folders"}
 
 
 _MODELLED = "share of a category's revenue in the market: what is not priced keeps its [planned prices](fitted_market.md) there; 0: priced alone"
-_AT_ONCE = "products in a market, see [parts](scale.md#a-whole-catalogue); by default 1000, by day 140"
+_AT_ONCE_MEANING = "products in a market, see [parts](scale.md#a-whole-catalogue); by default 1000, by day 140"
 _VAT = (
     "value added tax in all prices, a share of the price without it, such as 0.19; by default the column vat of the product "
     "table, else none"
@@ -46,7 +46,7 @@ _WIDEN = (
 _BY = "stores of one market: all; those whose regular prices agree; or each by itself"
 _COSTS = "whether report and page show what each price rule costs; `repricer rules cost` finds it later, too"
 _EPSILON = "cost of [privacy](privacy_learning.md) of segments and networks; by default they are exact"
-_SHARES = "shares of epsilon; by default counts 0.2, figures 0.27, units 0.18, network 0.35"
+_SHARES_MEANING = "shares of epsilon; by default counts 0.2, figures 0.27, units 0.18, network 0.35"
 _TESTED = "folders of price experiments, whose weeks are among the sales"
 _RELEASES = "a table of counts, figures, units and network"
 
@@ -83,7 +83,7 @@ class FitSection(_Section, frozen=True):
     categories: Annotated[Count, Meta(description="categories to price")] = 5
     per_category: Annotated[AtLeastTwo, Meta(description="products in each")] = 6
     modelled: Annotated[float, Meta(ge=0, le=1, description=_MODELLED)] = 0.95
-    at_once: Annotated[AtLeastTwo | None, Meta(description=_AT_ONCE)] = None
+    at_once: Annotated[AtLeastTwo | None, Meta(description=_AT_ONCE_MEANING)] = None
     forecaster: Annotated[ForecasterName, Meta(description=_FORECASTER)] = "selected"
     promotions: Annotated[bool, Meta(description="decide on displays and mailers, which tables must record")] = False
     objective: Annotated[Literal["revenue", "profit"] | None, Meta(description=_OBJECTIVE)] = None
@@ -98,7 +98,7 @@ class FitSection(_Section, frozen=True):
     experiments: Annotated[tuple[str, ...], Meta(description=_TESTED, extra=_FOLDERS)] = ()
     epsilon: Annotated[Annotated[float, Meta(gt=0, le=1e6)] | None, Meta(description=_EPSILON)] = None
     epsilon_shares: Annotated[
-        dict[Release, Annotated[float, Meta(ge=0)]], Meta(description=_SHARES, extra={"allowed": _RELEASES})
+        dict[Release, Annotated[float, Meta(ge=0)]], Meta(description=_SHARES_MEANING, extra={"allowed": _RELEASES})
     ] = {}
 
     def arguments(self, rules: ShopRules, priors: Path | None) -> dict[str, Any]:
@@ -161,7 +161,9 @@ class EvaluateSection(_Section, frozen=True):
 class AccountSection(_Section, frozen=True):
     """A holdout arm, against which the account compares; a column `arm` of the sales is one too."""
 
-    holdout: Annotated[tuple[str, ...], Meta(description="stores that keep the current prices", extra=_STORES)] = ()
+    holdout: Annotated[
+        tuple[str, ...], Meta(description="stores that keep the current prices", extra=_STORES_MEANING)
+    ] = ()
 
 
 class Config(_Section, frozen=True):

@@ -22,7 +22,7 @@ from scipy.special import gammainc, gammaln
 Array = NDArray[np.float64]
 # Share of the capital that a bet may lose; the paper's section 4 takes 1/2 or 3/4.
 BET_AT_ALL_TIMES, BET_AT_ONE_TIME = 0.5, 0.75
-_HALVINGS = 26
+_BOUND_HALVINGS = 26
 
 
 def betting_bounds(
@@ -88,7 +88,7 @@ def largest(rejected: Callable[[Array], NDArray[np.bool_]], below: Array, above:
         >>> largest(lambda value: value < 0.3, np.zeros(1), np.ones(1)).round(6)
         array([0.3])
     """
-    for _ in range(_HALVINGS):
+    for _ in range(_BOUND_HALVINGS):
         middle = (below + above) / 2
         worse = rejected(middle)
         below, above = np.where(worse, middle, below), np.where(worse, above, middle)

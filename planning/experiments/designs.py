@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 DESIGNS = ("stores", "switchback", "both")
 DAYS = 7
-_TRIES = 8
+_BALANCE_TRIES = 8
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Design:
 
     def _balanced(self, random: Generator, groups: int) -> NDArray[np.int8]:
         """(G, S) of several draws for each group, the one whose arms were most alike."""
-        tries = self._halves(random, (groups, _TRIES))
+        tries = self._halves(random, (groups, _BALANCE_TRIES))
         spread = np.maximum(self.past.std(axis=0), 1e-12)
         apart = np.abs((tries - tries.mean(axis=-1, keepdims=True)) @ (self.past / spread)).sum(axis=-1)
         return tries[np.arange(groups), apart.argmin(axis=1)]

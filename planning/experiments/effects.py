@@ -32,7 +32,7 @@ ALPHA, POWER = 0.05, 0.8
 NORMAL95 = 1.645
 # Spread of the mixture at the planned end: larger would favour the first looks, at the cost of the last.
 _RATIO = 1.0
-_LAGS, _WINDOWS, _DRAWS, _LEAST_DAYS = 28, 8, 1_200, 28
+_LAGS, _WINDOWS, _REDRAWS, _LEAST_DAYS = 28, 8, 1_200, 28
 _PERSISTENCE = np.concatenate([np.linspace(0.0, 0.9, 10), 1 - np.geomspace(0.08, 0.002, 12)])
 _EVEN = 2
 
@@ -196,7 +196,7 @@ def calibrated(cells: Cells, history: Array, design: Design, random: Generator) 
     open_ended = Analysis(1.0, lasting, persistence, first_look, days)
     paths = []
     for start in starts:
-        draws, groups = -(-_DRAWS // len(starts)), cells.loading.shape[1]
+        draws, groups = -(-_REDRAWS // len(starts)), cells.loading.shape[1]
         arms = design.draw(random, draws * groups)
         z, read = cells.regressor(design, arms.reshape(draws, groups, *arms.shape[1:]))
         # The mean of a unit is that of its whole history, as it will be of the experiment.

@@ -17,7 +17,7 @@ from .store_days import store_days
 
 # Stores of an experiment, those that sell most: more add cost, and little that is not read in these.
 MOST_STORES = 60
-_HISTORY_WEEKS, _RECENT_WEEKS, _REGULAR_SALES, _LEVELS = 52, 13, 0.75, 0.005
+_HISTORY_WEEKS, _COMPARED_WEEKS, _REGULAR_SALES, _LEAST_LEVEL_CHANGE = 52, 13, 0.75, 0.005
 
 
 class Past:
@@ -54,15 +54,15 @@ class Past:
         sold = np.isfinite(found["units"].to_numpy()).any(axis=(0, 1))
         found = found.isel(day=slice(DAYS * (int(sold.argmax()) // DAYS), None))
         traffic = found["units"].coarsen(day=DAYS).sum().sum("product").to_numpy()
-        steady = (traffic[:, -_RECENT_WEEKS:] > 0).mean(axis=1) >= _REGULAR_SALES
+        steady = (traffic[:, -_COMPARED_WEEKS:] > 0).mean(axis=1) >= _REGULAR_SALES
         count = min(MOST_STORES, max(int(steady.sum()), 1))
         best = np.sort(np.argsort(-traffic.sum(axis=1) * steady, kind="stable")[:count])
         self.sold, self.share = found.isel(store=best), traffic[best].sum(axis=1) / traffic.sum()
         self.stores = tuple(self.sold["store"].to_numpy().tolist())
         self.left_out = tuple(found["store"].to_numpy()[np.setdiff1d(np.arange(len(traffic)), best)].tolist())
         self.money = self.sold["revenue"].sum("day").to_numpy()
-        recent = np.maximum(traffic[best, -_RECENT_WEEKS:].sum(axis=1), 1e-9)
-        usual = np.maximum(traffic[best].mean(axis=1) * _RECENT_WEEKS, 1e-9)
+        recent = np.maximum(traffic[best, -_COMPARED_WEEKS:].sum(axis=1), 1e-9)
+        usual = np.maximum(traffic[best].mean(axis=1) * _COMPARED_WEEKS, 1e-9)
         self.alike = np.log(np.stack([recent, recent / usual], axis=1))
         weeks = self.sold.coarsen(day=DAYS).sum()
         units = weeks["units"].where(weeks["units"] > 0)
@@ -71,7 +71,7 @@ class Past:
         )
         regular = price.copy(data=regular_prices(price.to_numpy(), listed.to_numpy())).transpose(*units.dims)
         self.without_deals = self.sold["units"].to_numpy() / np.repeat(_deals(units, price / regular), DAYS, axis=-1)
-        self.level = _levels(*(one.isel(day=slice(-_RECENT_WEEKS, None)) for one in (units, regular)))
+        self.level = _levels(*(one.isel(day=slice(-_COMPARED_WEEKS, None)) for one in (units, regular)))
 
 
 def _deals(units: xr.DataArray, ratio: xr.DataArray) -> np.ndarray:
@@ -89,4 +89,4 @@ def _levels(units: xr.DataArray, regular: xr.DataArray) -> np.ndarray:
     whole = (units * regular).sum("store") / np.maximum(units.sum("store"), 1e-9)
     level = (regular / np.maximum(whole, 1e-9)).median("day")
     level = level.fillna(level.median("product")).fillna(1.0)
-    return level.where(np.abs(level - 1) >= _LEVELS, 1.0).to_numpy()
+    return level.where(np.abs(level - 1) >= _LEAST_LEVEL_CHANGE, 1.0).to_numpy()

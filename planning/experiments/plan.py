@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from ...data import Tables
 from ...envs import catalogue_of
 from ...evaluation.uncertainty.draws import charged_range
+from ...pricing.price_rules.grids import seven_digits
 from ...pricing.price_rules.overrides import breaches, firm_bounds
 from ...pricing.wording import rule_words
 from ...scenarios import MarketSpec
@@ -40,11 +41,11 @@ BEYOND = 0.10
 CARRY_OVER_WEEKS = 4
 # With fewer stores, a store must change its arm to be compared with itself.
 _SOME = 4
-_WINDOWS, _DRAWS = 4, 25
+_WINDOWS, _ASSIGNMENT_DRAWS = 4, 25
 # Rules that a test may leave: bounds that the sales alone set, where it teaches most; the largest change counts from the
 # planned price of the same week, and prices are on the grid before they are checked.
 _SOFT = {"floor", "ceiling", "max_change", "price_ladder"}
-_NEAR, _CLOSE, _NOTHING = 1 + 1e-9, 1e-6, 10.0
+_NEAR, _ROUNDED_SHARE, _LEARNS_NOTHING = 1 + 1e-9, 1e-6, 10.0
 _BLIND = 3.0
 """Detectable elasticity above which hardly any real one is seen."""
 _SURE = "what its test would teach is worth less than it costs"
@@ -171,7 +172,7 @@ class _ExperimentPlanner:
         path, most = on_grid(self.spec, self.price * (1 + change), self.price), self.spec.guardrails.max_change
         share = np.abs(path / self.price - 1)
         near = (share > 0).all(axis=0) & (share.mean(axis=0) < 2 * abs(change))
-        small = (share <= (np.inf if most is None else most) + _CLOSE).all(axis=0)
+        small = (share <= (np.inf if most is None else most) + _ROUNDED_SHARE).all(axis=0)
         known = self._within_a_step(path)
         broken = self._broken(np.where(near & small, path, self.price))
         reasons = {n: f"leave the price rule {rules}" for n, rules in broken.items()}
@@ -262,7 +263,7 @@ class _ExperimentPlanner:
 
         found = np.nan_to_num([both(test.products) for test in self.tests], nan=np.inf, posinf=np.inf)
         # A reading that says next to nothing is none.
-        return np.minimum(found / np.sqrt(np.maximum(self.free.mean(axis=0), 1e-9))[:, None], _NOTHING)
+        return np.minimum(found / np.sqrt(np.maximum(self.free.mean(axis=0), 1e-9))[:, None], _LEARNS_NOTHING)
 
     def _chosen(self, errors: Array) -> list[int]:
         """Numbers of the tests with the most value less cost, within the money at risk."""
@@ -480,14 +481,14 @@ def on_grid(spec: MarketSpec, price: Array, planned: Array | None = None) -> Arr
     grid: Callable[..., Any] = spec.guardrails.grid.rounded
     below, above = (np.asarray(grid(price, up=up), np.float64) for up in (False, True))
     near = np.where(price - below > above - price if planned is None else price < planned, above, below)
-    return np.array([float(f"{one:.7g}") for one in near.ravel().tolist()]).reshape(near.shape)
+    return np.array([seven_digits(one) for one in near.ravel().tolist()]).reshape(near.shape)
 
 
 def _past_error(base: Analysis, cells: Cells, history: Array, design: Design, random: Generator) -> float:
     """Root mean square of what a reading comes to by its last day in the past, where there was no effect."""
     days, length, found = design.days, history.shape[1], list[Array]()
     for start in np.unique(np.linspace(min(2 * days, length - days), length - days, _WINDOWS).round().astype(int)):
-        z, read = cells.regressor(design, design.draw(random, _DRAWS)[:, None])
+        z, read = cells.regressor(design, design.draw(random, _ASSIGNMENT_DRAWS)[:, None])
         path = base.path(cells, history[:, :start], history[:, start : start + days], z, read)
         found.append(path.effect[..., -1].ravel())
     effects = np.concatenate(found)

@@ -17,7 +17,7 @@ from ..account import HELD
 from .rollout import Look, RolloutPlan
 from .store_days import store_days
 
-_SHORT_DAYS, _SECONDS, _BY = 3, 30.0, "repricer certify"
+_SHORT_DAYS, _TIMEOUT_SECONDS, _BY = 3, 30.0, "repricer certify"
 
 
 def money_and_arms(spec: MarketSpec, sales: pd.DataFrame, arms: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -127,7 +127,9 @@ def ask(service: str, token: str | None, path: str, body: dict[str, Any] | None 
     headers = {"content-type": "application/json"} | ({} if token is None else {"authorization": f"Bearer {token}"})
     data, method = (None, "GET") if body is None else (json.dumps(body).encode(), "PUT")
     try:
-        with urlopen(Request(service.rstrip("/") + path, data, headers, method=method), timeout=_SECONDS) as answer:
+        with urlopen(
+            Request(service.rstrip("/") + path, data, headers, method=method), timeout=_TIMEOUT_SECONDS
+        ) as answer:
             return json.load(answer)
     except HTTPError as error:
         got = f"{error.code}: {error.read().decode()}"

@@ -14,7 +14,7 @@ from ...data import Tables
 from ...data.panel.aggregation import WHOLE_SHOP
 from .designs import DAYS
 
-_COLUMNS = ["date", "store", "product", "units", "price_paid", "regular_price"]
+_SALES_COLUMNS = ["date", "store", "product", "units", "price_paid", "regular_price"]
 _FEW_WEEKS = 3
 
 
@@ -51,7 +51,7 @@ def store_days(tables: Tables, products: Sequence[str], first: date, end: date) 
         >>> store_days(Tables(sales), ["tea"], date(2024, 1, 1), date(2024, 1, 4))["revenue"].values.ravel().tolist()
         [6.0, 0.0, 6.0]
     """
-    when, lines = pl.col("date").dt.date(), tables.sale_lines(_COLUMNS)
+    when, lines = pl.col("date").dt.date(), tables.sale_lines(_SALES_COLUMNS)
     columns = lines.collect_schema()
     named = "store" in columns and lines.select(pl.col("store").is_not_null().any()).collect().item()
     store = pl.col("store").cast(pl.String) if named else pl.lit(WHOLE_SHOP)

@@ -33,7 +33,7 @@ from ...scenarios.planned_deals import course_of
 Array = NDArray[np.float64]
 # Weeks in which the prices that were learned are charged.
 USE_WEEKS = 26
-_SEARCHED = 24
+_SEARCHED_DRAWS = 24
 _GRIDS = np.linspace(0.75, 1.25, 11), np.linspace(0.95, 1.05, 5)
 _FOLDS, _REPEATS = 5, 8
 _WORST = 0.95
@@ -236,7 +236,7 @@ def drawn_outcomes(
         must = f"weeks must lie in 1 to {spec.market.horizon_periods}, those of {spec.name}"
         raise ValueError(f"{must}; got {weeks}; run it shorter, or fit a market of more weeks")
     shop, numbers = _CourseMoney(spec), draw_numbers(spec)
-    searched = [numbers[i] for i in np.unique(np.linspace(0, len(numbers) - 1, _SEARCHED).astype(int))]
+    searched = [numbers[i] for i in np.unique(np.linspace(0, len(numbers) - 1, _SEARCHED_DRAWS).astype(int))]
     best = {shop.best(market).tobytes(): 0 for market in (spec, *map(spec.draw, searched))}
     factors = np.stack([np.ones(shop.planned.shape[1]), *map(np.frombuffer, best)])
     candidates, category = shop.paths(factors), np.array([spec.category_index[test.products[0]] for test in tests])

@@ -9,6 +9,19 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+SAME = 1e-6
+"""Prices whose relative difference is no larger are the same price: they differ in their last bits."""
+
+
+def seven_digits(price: float) -> float:
+    """A price with all the digits that single precision holds, and no more.
+
+    Example:
+        >>> seven_digits(1.5500000715255737)
+        1.55
+    """
+    return float(f"{price:.7g}")
+
 
 @dataclass(frozen=True)
 class PriceLadder:

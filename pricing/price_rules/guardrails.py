@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from ..law import Law, prior_price
 from ..observed import MarketView
 from ..protocol import Action
-from .grids import PriceEndings, PriceGrid, PriceLadder
-from .projection import MISSED, relinked, settle, within
+from .grids import SAME, PriceEndings, PriceGrid, PriceLadder
+from .projection import HIGHEST, MISSED, relinked, settle, within
 from .rule_formulas import (
     BITS,
     BOUNDS,
@@ -40,8 +40,6 @@ from .rule_formulas import (
 )
 
 Array = NDArray[np.float64]
-SAME = 1e-6
-"""Prices whose relative difference is no larger are the same price: they differ in their last bits."""
 OUTSIDE_CHARGED = "outside_charged"
 """The name, in a trail, of the mark of a price outside the charged range."""
 GAVE_WAY = "gave_way"
@@ -49,8 +47,8 @@ GAVE_WAY = "gave_way"
 _OUTSIDE = 1e-4
 # A share of a rival's price that bounds nothing.
 _NO_SHARE = 1e9
-# No price is lower, and none higher.
-_LEAST, _MOST = 1e-9, 1e12
+# No price is lower.
+_LOWEST = 1e-9
 
 
 @dataclass(frozen=True)
@@ -523,7 +521,7 @@ class Guardrails:
 
     def _cut(self, rules: Iterable[str]) -> tuple[Array, Array]:
         """(N,) lowest and highest price of the grid that some of `BOUNDS` allow together."""
-        low, high = np.full_like(self.floor, _LEAST), np.full_like(self.floor, _MOST)
+        low, high = np.full_like(self.floor, _LOWEST), np.full_like(self.floor, HIGHEST)
         low, high = self.rounded(low, up=True), self.rounded(high, up=False)
         for rule in rules:
             low, high = np.maximum(low, self.bounds[rule][0]), np.minimum(high, self.bounds[rule][1])

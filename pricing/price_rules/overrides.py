@@ -20,7 +20,8 @@ from ..catalogue import Catalogue
 from ..observed import MarketView
 from ..protocol import Action
 from ..wording import gave_way_words, money_words, rule_words
-from .guardrails import SAME, GaveWay, Guardrails, TrailStep
+from .grids import SAME, seven_digits
+from .guardrails import GaveWay, Guardrails, TrailStep
 from .rule_formulas import BOUNDS
 
 Array = NDArray[np.float64]
@@ -62,8 +63,7 @@ def allowed_path(
         deal = rules.deals_of(t, asked)[None] if rules.near_plan.size else None
         action = Action(asked[None].astype(np.float32), deal=deal)
         made = rules.apply(action, _view(rules, catalogue, t, in_force, np.array(past)))
-        # Seven digits: all that single precision holds.
-        rounded = [float(f"{price:.7g}") for price in made.price[0].tolist()]
+        rounded = [seven_digits(price) for price in made.price[0].tolist()]
         kept = asked == current[t]
         allowed[t] = np.where(kept, asked, rounded)
         steps.append([[] if stays else trail for trail, stays in zip(made.trails, kept, strict=True)])
@@ -163,7 +163,7 @@ def breaches(rules: Guardrails, catalogue: Catalogue, wanted: Array, current: Ar
         held = tuple(rule for rule, broken in firm.items() if broken[t, n])
         named = held or tuple(dict.fromkeys(step.rule for step in steps[t][n]))
         near = current[t, n] if frozen[n] else np.clip(wanted[t, n], on_grid[0][n], on_grid[1][n])
-        near = float(f"{near:.7g}") if held else float(allowed[t, n])
+        near = seven_digits(near) if held else float(allowed[t, n])
         found.append(Breach(t, n, float(wanted[t, n]), near, named, bool(held)))
     return found
 

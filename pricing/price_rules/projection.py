@@ -21,9 +21,9 @@ from .grids import CLOSE, ENDINGS, NO_GRID, TICK
 
 MISSED = 1e-6
 """A price that misses a rule by this share, which is rounding, keeps it."""
-_HALVINGS, _SHARES = 40, 12
-# Whatever is higher is no bound.
-_MOST = 1e12
+_NEAREST_HALVINGS, _NEAREST_SHARES = 40, 12
+HIGHEST = 1e12
+"""No price is higher: whatever is, is no bound."""
 
 
 def above(price, grid):
@@ -40,7 +40,7 @@ def _rounded(price, grid, up):
     kind, steps, tick = grid
     if kind == NO_GRID:
         return price
-    if price > _MOST:
+    if price > HIGHEST:
         return math.inf if up else price
     price *= 1 - CLOSE if up else 1 + CLOSE
     if kind == TICK:
@@ -181,7 +181,7 @@ def _highest(n, most, low, high, slack, links, baskets, grid):
         return -math.inf
     # Where a basket's limit is in the way, there is less of it the lower the price.
     found, price, middle = low[n], upper[n], upper[n]
-    for _ in range(_HALVINGS + 1):
+    for _ in range(_NEAREST_HALVINGS + 1):
         if _fixed(n, middle, middle, low.copy(), high.copy(), slack, links, baskets, grid):
             found = middle
         else:
@@ -199,7 +199,7 @@ def _linked(i, low, high, slack, links, baskets, grid):
     # The lowest prices that are left miss it by this much.
     least, most = 0.0, max(low[a] - share[i] * low[b], 0.0)
     slack[i] = 0.0
-    for _ in range(_HALVINGS):
+    for _ in range(_NEAREST_HALVINGS):
         if closed(low.copy(), high.copy(), slack, links, baskets, grid):
             most = slack[i]
         else:
@@ -286,7 +286,7 @@ def within(limit, low, slack, links, baskets, grid, price):
         return
     asked, share, width = price.copy(), 0.0, 0.5
     price[:] = low
-    for _ in range(_SHARES):
+    for _ in range(_NEAREST_SHARES):
         tried = low.copy()
         for n in range(len(low)):
             if asked[n] > low[n]:

@@ -33,10 +33,10 @@ LONGEST = 300
 """Characters of a question."""
 RECENT = 50
 """Decisions of a market in the log that are looked at."""
-_LISTED, _NAMED = 8, 5
+_LISTED, _PRODUCTS_LISTED = 8, 5
 History = Callable[[str], Sequence[Mapping[str, Any]]]
 """The log's last decisions for a market, the latest first, a row a product."""
-_ALIKE, _SHORTEST = 0.8, 4
+_LEAST_ALIKE, _SHORTEST = 0.8, 4
 """Least likeness of a misspelt word, and its least letters; a longer word that begins with one counts too (a German
 compound, a plural).
 """
@@ -48,7 +48,7 @@ NONE, ITEM = "none", "item"
 SURE = 0.4
 """Least probability of an intent that is answered, by cross-validation on the training questions."""
 WEIGHTS = Path(__file__).with_name("weights.npz")
-_BUCKETS, _LETTERS, _WORDS, _WEIGHT = 4096, (3, 4), (1, 2), 3
+_BUCKETS, _LETTERS, _WORD_LENGTHS, _WEIGHT = 4096, (3, 4), (1, 2), 3
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def answer_question(
         can = ", ".join(what for what, _ in _ANSWERS.values())
         reply = _Reply(["I cannot answer this question.", f"I can say {can}."])
     elif named is None:
-        may = f"It may be {some_of([products[n] for n in found], _NAMED)}"
+        may = f"It may be {some_of([products[n] for n in found], _PRODUCTS_LISTED)}"
         may = may if found else f"The question names none of the catalogue's {len(products)}"
         reply = _Reply([f"Which product is meant? {may}."])
     else:
@@ -340,7 +340,9 @@ def _near(word: str, known: dict[str, set[int]]) -> list[str]:
         return [word]
     begins = [other for other in known if len(other) >= _SHORTEST and word.startswith(other)]
     longest = max(map(len, begins), default=0)
-    return [other for other in begins if len(other) == longest] or difflib.get_close_matches(word, known, 1, _ALIKE)
+    return [other for other in begins if len(other) == longest] or difflib.get_close_matches(
+        word, known, 1, _LEAST_ALIKE
+    )
 
 
 def _masked(question: list[str], covered: set[int]) -> list[str]:
@@ -388,7 +390,7 @@ def features(question: list[str]) -> Array:
     """
     # Thirty stays, as the days of the lowest price; what other numbers say is no intent.
     marked = [word if word == "30" or not word[0].isdigit() else "#" for word in question]
-    parts = [" ".join(marked[i : i + n]) for n in _WORDS for i in range(len(marked) - n + 1)]
+    parts = [" ".join(marked[i : i + n]) for n in _WORD_LENGTHS for i in range(len(marked) - n + 1)]
     for word in marked:
         padded = f"_{word}_"
         parts += [f"~{padded[i : i + n]}" for n in _LETTERS for i in range(len(padded) - n + 1)]

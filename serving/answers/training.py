@@ -15,7 +15,7 @@ from .answer import ITEM, NONE, SURE, WEIGHTS, Array, Weights, features, trainin
 
 _STRENGTH = 30.0
 """Inverse regularisation."""
-_NAMES = {
+_ITEM_NAMES = {
     "en": (ITEM, "the juice", "oat milk", "this soap"),
     "de": (ITEM, "der Saft", "die Hafermilch", "das Brot"),
     "fr": (ITEM, "le jus", "le lait d'avoine", "ce savon"),
@@ -28,7 +28,7 @@ def training_set() -> tuple[Array, list[str], list[int]]:
     """The features of every training question with every product, its intent, and its number."""
     rows, intents, numbers = list[Array](), list[str](), list[int]()
     for number, row in enumerate(training_questions()):
-        for question in dict.fromkeys(row["question"].replace("{item}", name) for name in _NAMES[row["language"]]):
+        for question in dict.fromkeys(row["question"].replace("{item}", name) for name in _ITEM_NAMES[row["language"]]):
             rows.append(features(words(question)))
             intents.append(row["intent"])
             numbers.append(number)

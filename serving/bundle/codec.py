@@ -52,15 +52,15 @@ _BY_PRODUCT = (
     "express_periods",
     "vat",
 )
-_COLUMNS = dict.fromkeys((*_BY_PRODUCT, "elasticity_error", "level_error"), "N")
-_COLUMNS |= {"segment_elasticity": "KN", "segment_units": "KN", "forecast_units": "TN", "at_once": "2N"}
+_CATALOGUE_SHAPES = dict.fromkeys((*_BY_PRODUCT, "elasticity_error", "level_error"), "N")
+_CATALOGUE_SHAPES |= {"segment_elasticity": "KN", "segment_units": "KN", "forecast_units": "TN", "at_once": "2N"}
 """The arrays of a catalogue, each with a letter an axis, as are those of the price rules."""
-_RULES = dict.fromkeys(("floor", "ceiling", "unit_cost", "max_change", "minimum_advertised_price", "frozen"), "N")
-_RULES |= dict.fromkeys(("rival_at_least", "rival_at_most", "bounds_from_sales"), "N")
-_RULES |= {"max_step": "N", "planned_regular": "TN"}
-_RULES |= {"past_price": "BN", "planned_price": "TN", "index_weights": "IN", "index_at_most": "I"}
-_RULES |= {"group_contrasts": "PK"}
-_PRICES = ("regular_price", "base_price", "price", "tables")
+_RULE_SHAPES = dict.fromkeys(("floor", "ceiling", "unit_cost", "max_change", "minimum_advertised_price", "frozen"), "N")
+_RULE_SHAPES |= dict.fromkeys(("rival_at_least", "rival_at_most", "bounds_from_sales"), "N")
+_RULE_SHAPES |= {"max_step": "N", "planned_regular": "TN"}
+_RULE_SHAPES |= {"past_price": "BN", "planned_price": "TN", "index_weights": "IN", "index_at_most": "I"}
+_RULE_SHAPES |= {"group_contrasts": "PK"}
+_PRICE_NAMES = ("regular_price", "base_price", "price", "tables")
 Names = Annotated[tuple[str, ...], Meta(min_length=1)]
 Count = Annotated[int, Meta(ge=0)]
 
@@ -79,11 +79,11 @@ class _Facts(Struct):
     due_periods: Count
 
 
-_KINDS = {"int": Count, "bool": bool}
+_COUNT_TYPES = {"int": Count, "bool": bool}
 _LATER = [
-    (item.name, _KINDS[str(item.type)], item.default)
+    (item.name, _COUNT_TYPES[str(item.type)], item.default)
     for item in fields(Catalogue)
-    if item.type in _KINDS and item.name not in _Facts.__struct_fields__
+    if item.type in _COUNT_TYPES and item.name not in _Facts.__struct_fields__
 ]
 """Numbers and switches that bundles of earlier versions lack."""
 _AllFacts = defstruct("_AllFacts", _LATER, bases=(_Facts,))
@@ -91,7 +91,7 @@ check_complete(
     "serving.bundle.codec",
     "a type",
     {item.name for item in fields(Catalogue)},
-    {*_AllFacts.__struct_fields__, *_COLUMNS, "calendar"},
+    {*_AllFacts.__struct_fields__, *_CATALOGUE_SHAPES, "calendar"},
 )
 
 
@@ -206,8 +206,8 @@ def guardrails_from(document: dict[str, Any], num_products: int, num_segments: i
         links = structs.asdict(convert(document, _Links))
     except ValidationError as error:
         raise refusal(GUARDRAILS, f"lines must hold indices of products, as gaps do; got: {error}") from None
-    null = [name for name in _RULES if name not in ("floor", "ceiling", "unit_cost")]
-    found = arrays(GUARDRAILS, document, _RULES, sizes, np.float64, null=null, least={"group_contrasts": -1.0})
+    null = [name for name in _RULE_SHAPES if name not in ("floor", "ceiling", "unit_cost")]
+    found = arrays(GUARDRAILS, document, _RULE_SHAPES, sizes, np.float64, null=null, least={"group_contrasts": -1.0})
     law = None if document.get("law") is None else _law(document["law"], num_products)
     return Guardrails(**{**document, **found, **grids, **links, "law": law})
 
@@ -276,7 +276,7 @@ def _catalogue(document: dict[str, Any]) -> Catalogue:
         if len(set(names)) < len(names):
             raise refusal(CATALOGUE, "products and segments must be unique names; got one again")
     least, null = {"segment_elasticity": -MOST}, (*_OPTIONAL, "max_order_units")
-    columns = arrays(CATALOGUE, document, _COLUMNS, sizes, least=least, null=null)
+    columns = arrays(CATALOGUE, document, _CATALOGUE_SHAPES, sizes, least=least, null=null)
     columns["category"] = columns["category"].astype(np.intp)
     given = {**document, **columns, **structs.asdict(facts)}
     if "calendar" in document:
@@ -336,7 +336,7 @@ def arrays(
     for name, axes in shapes.items():
         if document.get(name) is not None or name not in null:
             values = np.array(document[name], dtype=np.float64)
-            shape, low = tuple(sizes[axis] for axis in axes), least.get(name, 1e-9 if name in _PRICES else 0.0)
+            shape, low = tuple(sizes[axis] for axis in axes), least.get(name, 1e-9 if name in _PRICE_NAMES else 0.0)
             fits = values.shape == shape or (name in empty and not values.size)
             if not fits or not ((values >= low) & (values <= MOST)).all():
                 must = f"{name} must have shape {shape} and numbers from {low:g} to {MOST:g}; got shape {values.shape}"

@@ -24,7 +24,7 @@ from ...pricing import ActionParts, RecurrentState, row_width
 from .codec import FEATURES, PolicySetup, refusal
 from .files import POLICY
 
-_MOST_BYTES, _MOST_NUMBERS = 1 << 30, 1 << 24
+_MOST_BYTES, _MOST_WEIGHTS = 1 << 30, 1 << 24
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _WIDTH = {_FIXED64: 8, _FIXED32: 4}
 _INSIDE = {"model": {7: "graph", 8: "opset import"}, "graph": {1: "node", 5: "tensor"}, "node": {5: "attribute"}}
@@ -123,8 +123,8 @@ def _message(data: memoryview, kind: str) -> None:
             _refuse(what)
         if kind == "tensor" and number == _DIMENSIONS:
             size *= math.prod(_numbers(content))
-            if size > _MOST_NUMBERS:
-                _refuse(f"a tensor of more than {_MOST_NUMBERS:,} numbers")
+            if size > _MOST_WEIGHTS:
+                _refuse(f"a tensor of more than {_MOST_WEIGHTS:,} numbers")
         if isinstance(content, int):
             continue
         if kind == "node" and number == _OPERATOR:

@@ -54,14 +54,14 @@ from .onnx_session import OnnxNetwork
 
 SCHEMA_VERSION = 4
 Array = NDArray[np.float64]
-_SLACK, _LEAST = 0.05, 1e-4
-ALARM_SHARE, ALARM_ROWS, _WINDOW = 0.05, 100, 1000
-_ROWS, _MARKETS = 12, 4
+_RANGE_SLACK, _LEAST_RANGE = 0.05, 1e-4
+ALARM_SHARE, ALARM_ROWS, _ALARM_WINDOW = 0.05, 100, 1000
+_CHECKED_STATES, _CHECKED_MARKETS = 12, 4
 _NOTES = "notes"
 # Both tolerances, because a discount or a score may be close to 0; every output is of order one.
 _RELATIVE = _ABSOLUTE = 1e-5
 # A fraction half-way between two whole orders may round differently on another processor.
-_UNITS = 1.0
+_UNIT_TOLERANCE = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -259,7 +259,7 @@ class TrainingRange:
         return np.maximum(most, 0.0)
 
     def outside(
-        self, features: NDArray[np.float32], *, slack: float = _SLACK, least: float = _LEAST
+        self, features: NDArray[np.float32], *, slack: float = _RANGE_SLACK, least: float = _LEAST_RANGE
     ) -> NDArray[np.bool_]:
         """Which features lie beyond the range.
 
@@ -312,7 +312,7 @@ class DriftAlarm:
         """Add markets of products, (E, N, F) booleans."""
         flat = outside.reshape(-1, len(self._names))
         with self._lock:
-            kept = (1 - 1 / _WINDOW) ** len(flat)
+            kept = (1 - 1 / _ALARM_WINDOW) ** len(flat)
             self._rows = kept * self._rows + len(flat)
             self._outside = kept * self._outside + flat.sum(axis=0)
 
@@ -341,7 +341,7 @@ def golden_states(setup: PolicySetup, network: NetworkFunction, memory: Recurren
         seed: Selects the market states.
     """
     catalogue = setup.catalogue
-    states = random_states(catalogue, setup.guardrails, _ROWS, seed)
+    states = random_states(catalogue, setup.guardrails, _CHECKED_STATES, seed)
     tables = [feature_rows(market_view(catalogue, state), product_wise=setup.product_wise) for state in states]
     # Product-wise, another product of each market.
     rows, notes = np.stack([table[number % len(table)] for number, table in enumerate(tables)]), ()
@@ -350,7 +350,7 @@ def golden_states(setup: PolicySetup, network: NetworkFunction, memory: Recurren
         notes = network(rows[::-1].copy(), setup.memory.initial_state(rows[::-1]))[1]
     parts, renewed = network(rows, notes)
     markets, text = [], None
-    for number, state in enumerate(states[:_MARKETS]):
+    for number, state in enumerate(states[:_CHECKED_MARKETS]):
         if setup.memory is not None:
             period = number % catalogue.horizon
             state |= {"period": period, MEMORY: text if period else None}
@@ -379,7 +379,7 @@ def check_golden(document: dict[str, Any], setup: PolicySetup, network: NetworkF
     for market in document["markets"]:
         got, _ = _answer(setup, network, memory, market["state"], market["proposed"])
         for name, wanted in got.items():
-            _compare(name, wanted, market[name], _UNITS if name in ORDERS else _ABSOLUTE)
+            _compare(name, wanted, market[name], _UNIT_TOLERANCE if name in ORDERS else _ABSOLUTE)
 
 
 def _answer(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 LEAST, EPISODES = 0.95, 256
 """Share of the gain that a smaller policy must keep, and the fewest test episodes that judge it."""
-_PRECISE, _MOST = 0.0025, 10_000_000
+_PRECISE, _MOST_PRICES_ASKED = 0.0025, 10_000_000
 """Standard error of that share from which on no more episodes are played, and most prices asked of a policy for it."""
 # A gain below so many of its standard errors is no gain of which a share could be kept.
 _CLEAR = 3.0
@@ -115,7 +115,7 @@ def kept(run: Run, policy: Policy, episodes: int = EPISODES, seed: int = 0) -> d
         clear = gain.mean() > _CLEAR * gain.std() / root
         whole = float((gain if clear else before).mean())
         error = float((after - before).std() / root) / abs(whole)
-        if error <= _PRECISE or 4 * episodes * prices > _MOST:
+        if error <= _PRECISE or 4 * episodes * prices > _MOST_PRICES_ASKED:
             break
         episodes *= 4
     money = {name: float(part.mean()) for name, part in {"best_fixed": fixed, "before": before, "after": after}.items()}

@@ -57,13 +57,13 @@ if TYPE_CHECKING:
     from ..bundle.reading import TrainingRange
 
 _PACKAGES = ("repricer", "numpy", "onnx", "onnxruntime", "torch")
-_EPISODES, _RANGE_EPISODES = 64, 32
+_AUDIT_EPISODES, _RANGE_EPISODES = 64, 32
 DRAWS, EPISODES = 100, 4
 # As far as the service tolerates, see `training_range.DriftAlarm`.
 _OUTSIDE_SHARE = 0.05
 # Each new week moves the forecasts a little: what lies beyond the range by less than its width, or
 # a tenth (features are logarithms and shares), is no reason to train.
-_SLACK, _LEAST = 1.0, 0.1
+_AUDIT_SLACK, _AUDIT_LEAST = 1.0, 0.1
 
 
 def export(
@@ -248,7 +248,7 @@ def competition(spec: MarketSpec, policy: Policy, seed: int) -> dict[str, Any]:
 
     if spec.law is None or "CA" not in spec.law.jurisdictions or not uses_competitors(spec):
         return {}
-    found, why = audit_policy(spec, policy, episodes=_EPISODES, seed=seed)
+    found, why = audit_policy(spec, policy, episodes=_AUDIT_EPISODES, seed=seed)
     return {"competition": {"audit": None if found is None else found.to_dict(), "no_audit": why}}
 
 
@@ -279,7 +279,7 @@ def range_document(spec: MarketSpec, policy: Policy, seed: int) -> dict[str, Any
         seen.extend((found.min(axis=(0, 1)), found.max(axis=(0, 1))))
 
     for one in (policy, FixedPrice(catalogue.regular_price)):
-        rollout(spec, one, episodes=_EPISODES, seed=seed, watch=watch)
+        rollout(spec, one, episodes=_AUDIT_EPISODES, seed=seed, watch=watch)
     low, high = np.min(seen, axis=0).tolist(), np.max(seen, axis=0).tolist()
     return {"features": feature_names(catalogue, fixed=False), "low": low, "high": high}
 
@@ -317,7 +317,7 @@ def outside_training(spec: MarketSpec, policy: Policy, seen: TrainingRange, seed
     shares = []
 
     def watch(view: MarketView, _: Any) -> None:
-        outside = seen.outside(product_features(view, fixed=False), slack=_SLACK, least=_LEAST)
+        outside = seen.outside(product_features(view, fixed=False), slack=_AUDIT_SLACK, least=_AUDIT_LEAST)
         shares.append(outside.mean(axis=(0, 1)))
 
     rollout(spec, policy, episodes=_RANGE_EPISODES, seed=seed, watch=watch)

@@ -103,7 +103,7 @@ def _facts(body: Certificate) -> dict[str, Any]:
 
 _switch = partial(Operation, tag="admin", refusals=(409, 503))
 _WHY = {"reason": {"by": "Ann", "reason": "the weekly bundle"}}
-_SHARES = {"tenth": {"share": 0.1}, "none": {"share": 0}}
+_EXAMPLE_SHARES = {"tenth": {"share": 0.1}, "none": {"share": 0}}
 _CERTIFIED = {
     "state": "certified",
     "loss": 0.02,
@@ -143,12 +143,12 @@ KILL_SWITCH = _switch(
 HOLDOUT = _switch(
     text="Set the share of markets that the fallback prices, so that the gain of the policy can be measured.",
     body=HoldoutShare,
-    examples=lambda _: _SHARES,
+    examples=lambda _: _EXAMPLE_SHARES,
 )
 CANARY = _switch(
     text="Let the bundle at the path, which must be newer, price a share of the markets; with 0, take it back.",
     body=CanaryShare,
-    examples=lambda _: _SHARES,
+    examples=lambda _: _EXAMPLE_SHARES,
 )
 CERTIFICATE = _switch(
     text="Record what is certified of the policy's prices; switches nothing by itself.",

@@ -31,13 +31,13 @@ from .settings import ServiceSettings
 from .slots import ArmAssignment, Slots, answered
 from .switchboard import DeploymentError, Positions, Transitions
 
-_SECONDS = 0.5
+_FOLLOW_SECONDS = 0.5
 """Between two looks at what other instances have thrown."""
 _MONEY_SECONDS = 300.0
 """Between two looks at what the markets of a newer bundle earn."""
 _MONEY_DECISIONS = 20_000
 """The last decisions before a trial, and of it, at which it looks: reading them takes a few seconds."""
-_TRIES = 5
+_THROW_TRIES = 5
 _EARLIEST = dt.timezone(dt.timedelta(hours=14))
 """Where a day begins first."""
 _log = logging.getLogger(__name__)
@@ -228,7 +228,7 @@ class Deployment:
             LogError: They cannot be recorded.
         """
         with self._switching:
-            for _ in range(_TRIES):
+            for _ in range(_THROW_TRIES):
                 thrown = decide(self.positions)
                 if not thrown:
                     return thrown
@@ -248,7 +248,7 @@ class Deployment:
     async def follow(self, operator: Executor) -> None:
         """Do as other instances do, in one of these threads, until cancelled."""
         while True:
-            await asyncio.sleep(_SECONDS)
+            await asyncio.sleep(_FOLLOW_SECONDS)
             await asyncio.get_running_loop().run_in_executor(operator, self._follow)
 
     def status(self) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from .bodies import BodyError, ItemDecisions, ListApproval, ListDecisions, Overr
 from .desk import Desk, shown_product, shown_row
 from .gate import Call, Endpoint, Operation, Routes, docstring
 
-_MOST = 1000
+_MOST_LISTED = 1000
 
 
 class Wanted(Struct, forbid_unknown_fields=True):
@@ -30,7 +30,7 @@ class Wanted(Struct, forbid_unknown_fields=True):
     search: str = ""
     outside: bool = False
     offset: Annotated[int, Meta(ge=0)] = 0
-    limit: Annotated[int, Meta(ge=1, le=_MOST)] = 100
+    limit: Annotated[int, Meta(ge=1, le=_MOST_LISTED)] = 100
     by: Literal["week", "product"] = "week"
 
     def __call__(self, row: PriceRow) -> bool:

@@ -21,7 +21,7 @@ from ..product_prices import rules_in
 from .canary.guards import LIMITS
 from .slots import Slots
 
-_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
+_DURATIONS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 RELOADS = ("swapped", "tried", "same", "refused")
 """What a reload of the bundle comes to."""
 
@@ -36,7 +36,7 @@ class RequestCounts:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._requests = Counter("repricer_requests", "Requests answered", ["route", "status"], registry=registry)
         self._seconds = Histogram(
-            "repricer_request_duration_seconds", "Time to answer", ["route"], registry=registry, buckets=_SECONDS
+            "repricer_request_duration_seconds", "Time to answer", ["route"], registry=registry, buckets=_DURATIONS
         )
 
     def answered(self, route: str, status: int, seconds: float) -> None:
@@ -53,7 +53,10 @@ class Metrics:
         counter, gauge = partial(Counter, registry=own), partial(Gauge, registry=own)
         self.requests = RequestCounts(own)
         self.commits = Histogram(
-            "repricer_log_commit_duration_seconds", "Time until a decision was on disk", registry=own, buckets=_SECONDS
+            "repricer_log_commit_duration_seconds",
+            "Time until a decision was on disk",
+            registry=own,
+            buckets=_DURATIONS,
         )
         self._prices = counter("repricer_prices", "Prices returned", ["arm"])
         self._rules = counter("repricer_rule_changes", "Prices or discounts that a price rule changed", ["rule"])

@@ -22,7 +22,7 @@ _OF_BODY = (413, 422)
 """Statuses by which a body is refused."""
 _OF_QUERY = (422,)
 """The status by which a query is refused."""
-_KEY = {"type": "http", "scheme": "bearer", "description": "`repricer keys add` makes one"}
+_KEY_SCHEME = {"type": "http", "scheme": "bearer", "description": "`repricer keys add` makes one"}
 _REFUSED = "Problem"
 Json = dict[str, Any]
 
@@ -61,7 +61,7 @@ def openapi(bundle: Bundle, routes: Routes) -> bytes:
         "paths": paths,
         "components": {
             "schemas": {**named, "Product": {"enum": catalogue.products}},
-            "securitySchemes": {"key": _KEY},
+            "securitySchemes": {"key": _KEY_SCHEME},
             "responses": {_REFUSED: refused},
         },
     }

@@ -25,7 +25,7 @@ from .files import write_live
 from .image import KeyItem
 from .rows import ListError, PriceRow
 
-_NAMED, _ITEM = 5, ("name", "status", "decided_by", "decided_at")
+_LINES_NAMED, _ITEM = 5, ("name", "status", "decided_by", "decided_at")
 Keys = Collection[tuple[str, str, dt.date]]
 """Zone, product and week of rows."""
 
@@ -56,7 +56,7 @@ def decided_rows(source: str, rows: Sequence[PriceRow], by: str, rest: str | Non
         raise ListError([f"--by must be the name of who decides; got {by!r}; give a name"])
     undecided = [number for number, row in enumerate(rows, start=2) if row.status == "proposed"]
     if undecided and rest is None:
-        got = f"got proposed in {len(undecided):,} rows ({some_of(undecided, _NAMED)})"
+        got = f"got proposed in {len(undecided):,} rows ({some_of(undecided, _LINES_NAMED)})"
         fix = "decide them, or give --rest approved or --rest postponed"
         raise ListError([f"{source}, column status: every row must be decided; {got}; {fix}"])
     decided = []

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from .products import BY_WEEK, ListedProduct, ProductDecision, by_product
-from .rows import STATUSES, ListError, PriceRow, contradictions
+from .rows import EXPECTED, STATUSES, ListError, PriceRow, contradictions
 
 SHEET = "products"
 DECISIONS = ("status", "decided_price", "decided_by", "decision_reason")
@@ -24,7 +24,6 @@ SEALS = ("check", "written")
 """Columns that the workbook hides."""
 WEEK = "a week: its new price, and what becomes of a deal: kept, moved, dropped or added"
 """What a column that is called by a date holds."""
-_MONEY = ("units", "revenue", "profit")
 _FIRST = {
     "zone": ("text", "store or group of stores with the same prices"),
     "product_id": ("text", "the product's id in the shop's tables"),
@@ -35,7 +34,7 @@ _FIRST = {
     "change": ("share", "new over old regular price, less one"),
 }
 _LAST: dict[str, tuple[str, str]] = {}
-for _name in _MONEY:
+for _name in EXPECTED:
     _LAST |= {
         f"expected_{_name}": ("number", f"expected {_name} in all weeks, as proposed"),
         f"{_name}_change": ("number", f"change of {_name} against the current prices of all products"),
@@ -80,7 +79,7 @@ def _known(product: ListedProduct) -> dict[str, Any]:
     found["change"] = round(product.change, 6)
     for row, deal in zip(product.rows, product.deals, strict=True):
         found[str(row.week)] = f"{row.new_price:.2f} {deal}" if deal else row.new_price
-    for name in _MONEY:
+    for name in EXPECTED:
         expected = product.expected(name)
         found[f"expected_{name}"] = None if expected is None else round(expected, 2)
         change = None if summary is None else getattr(summary, name)

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from ...pricing.planned_deals import DEAL
+from ...pricing.price_rules.grids import SAME
 from .rows import ListError, PriceRow, Status
 from .summary import ListSummary, ProductSummary
 
@@ -18,7 +19,6 @@ BY_WEEK = "by week"
 """The status of a product whose weeks are not decided alike."""
 MOST_MOVED = 2
 """A deal that is dropped in a week and added within so many periods of it has moved."""
-_SAME = 1e-6
 
 
 class ProductDecision(NamedTuple):
@@ -176,7 +176,7 @@ def _listed(rows: list[PriceRow], summary: ProductSummary | None) -> ListedProdu
     proposed = [row.new_price for row, deal in zip(rows, planned, strict=True) if not deal]
     new_regular = _most_charged(proposed) if proposed else regular
     deals = _deals(rows, planned, min(regular, new_regular))
-    moved = [row.reason for row in rows if abs(row.new_price / row.current_price - 1) > _SAME]
+    moved = [row.reason for row in rows if abs(row.new_price / row.current_price - 1) > SAME]
     (reason, _), *_ = Counter(moved or [row.reason for row in rows]).most_common()
     return ListedProduct(tuple(rows), regular, new_regular, tuple(deals), reason, summary)
 
@@ -204,8 +204,8 @@ def _deals(rows: Sequence[PriceRow], planned: Sequence[bool], regular: float) ->
     for t, row in enumerate(rows):
         lower = row.new_price < DEAL * regular
         if planned[t]:
-            found[t] = "kept" if lower or row.new_price <= row.current_price * (1 + _SAME) else "dropped"
-        elif lower and row.new_price < row.current_price * (1 - _SAME):
+            found[t] = "kept" if lower or row.new_price <= row.current_price * (1 + SAME) else "dropped"
+        elif lower and row.new_price < row.current_price * (1 - SAME):
             found[t] = "added"
     gone = [t for t, deal in enumerate(found) if deal == "dropped"]
     come = [t for t, deal in enumerate(found) if deal == "added"]

@@ -120,6 +120,8 @@ class PriceRow(Document, frozen=True, kw_only=True, array_like=True, gc=False):
 
 COLUMNS = tuple(fields(PriceRow))
 """The columns of a price list, in order."""
+EXPECTED = ("units", "revenue", "profit")
+"""What is expected of a row, each with its interval: its columns begin with `expected_`."""
 DECIDED = ("status", "decided_price", "decided_by", "decided_at", "decision_reason")
 """The columns that the desk fills."""
 PROPOSED = COLUMNS.index("status")

@@ -25,11 +25,11 @@ from .rows import DECIDED, KINDS, STATUSES, ListError, PriceRow
 from .summary import ListSummary, PastRow
 
 SUMMARY, SHEET, NOTES = "summary", "prices", "notes"
-_MOST_ROWS, _AT_ONCE = 1_048_575, 2000
+_MOST_ROWS, _SHEET_ROWS_AT_ONCE = 1_048_575, 2000
 _EPOCH = dt.date(1899, 12, 30).toordinal()
 _FORMATS = {"text": "@", "number": "#,##0.00", "date": "yyyy-mm-dd", "share": "0.0%", "week": "#,##0.00"}
-_WIDTHS = {"week": 12}
-_SHARES = ("change", "parameter_share")
+_COLUMN_WIDTHS = {"week": 12}
+_SHARE_COLUMNS = ("change", "parameter_share")
 _WIDE = ("product", "reason", "outside_charged", "rules", "decision_reason")
 _HEAD = {"bold": True, "text_wrap": True, "valign": "top"}
 _EDITED = "#DDEBF7"
@@ -73,7 +73,7 @@ def write_workbook(path: Path, rows: Sequence[PriceRow], currency: str, summary:
         raise ListError([f"a workbook must hold at most {_MOST_ROWS:,} rows; got {len(rows):,}; write a .csv"])
     products = by_product(rows, summary)
     declared = product_sheet.columns(products)
-    by_week = {name: "share" if name in _SHARES else kind for name, kind in KINDS.items()}
+    by_week = {name: "share" if name in _SHARE_COLUMNS else kind for name, kind in KINDS.items()}
     tables = [
         _Table(
             product_sheet.SHEET,
@@ -133,7 +133,7 @@ def _start_sheet(book: Any, table: _Table) -> None:
         cell = book.add_format({"num_format": _FORMATS[kind]})
         sheet.write_string(0, number, name, edited if name in table.edited else bold)
         sheet.write_blank(last, number, None, cell)
-        width = 40 if name in _WIDE else _WIDTHS.get(kind, 14)
+        width = 40 if name in _WIDE else _COLUMN_WIDTHS.get(kind, 14)
         sheet.set_column(number, number, width, cell, {"hidden": name in table.hidden})
     sheet.freeze_panes(1, 3)
     sheet.autofilter(0, 0, last, len(names) - 1)
@@ -209,8 +209,8 @@ def _write_past(book: Any, sheet: Any, line: int, past: Sequence[PastRow], curre
 
 def _row_elements(table: _Table, styles: list[str]) -> Iterator[str]:
     """The XML of the rows, many at a time; cells come in order, so that they need no address."""
-    for first in range(0, len(table.rows), _AT_ONCE):
-        part = zip(*table.rows[first : first + _AT_ONCE], strict=True)
+    for first in range(0, len(table.rows), _SHEET_ROWS_AT_ONCE):
+        part = zip(*table.rows[first : first + _SHEET_ROWS_AT_ONCE], strict=True)
         written = [_cells(*column) for column in zip(table.kinds.values(), styles, part, strict=True)]
         yield "".join([f"<row>{''.join(cells)}</row>" for cells in zip(*written, strict=True)])
 

@@ -17,7 +17,7 @@ EFFORT = {"rows": 1500, "rounds": 1}
 @pytest.fixture(autouse=True)
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compression, "_EPOCHS", 8)
-    monkeypatch.setattr(compression, "_EPISODES", 4)
+    monkeypatch.setattr(compression, "_RECORDED_EPISODES", 4)
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["joint", "product-wise"])

@@ -77,7 +77,7 @@ class TestInversion:
         np.testing.assert_allclose(np.einsum("nk,tkn->tn", segment_share[CATEGORY], shares), target, rtol=1e-8)
 
     def test_shares_that_leave_nothing_outside_cannot_be_met(self, monkeypatch):
-        monkeypatch.setattr("repricer.pricing.choice_formulas._MOST_ROUNDS", 50)
+        monkeypatch.setattr("repricer.pricing.choice_formulas._SHARE_ROUNDS", 50)
         with pytest.raises(RuntimeError, match="not met in 50 rounds"):
             matching_utility(np.array([0.6, 0.6]), np.zeros((1, 2)), np.ones((1, 1)))
 

@@ -85,7 +85,7 @@ class TestRecovery:
         for _ in range(3):
             market.step(policy.act(market.view))
         whole = price_contributions(policy, market.view, 2)
-        monkeypatch.setattr("repricer.pricing.shapley._ROWS", 50)
+        monkeypatch.setattr("repricer.pricing.shapley._ROWS_ASKED", 50)
         assert price_contributions(policy, market.view.take(np.array([0])), 2) == whole
 
 

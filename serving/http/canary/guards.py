@@ -16,7 +16,7 @@ MEANINGS = {
     "errors": "share of states that the newer bundle could not price",
     "money": "confidence that its markets earn less than the others, each against its own past",
 }
-WINDOW, _LEAST = 3000, 300
+WINDOW, _LEAST_PRODUCTS_JUDGED = 3000, 300
 """Products, in the last of which and from how many on the guards judge."""
 _LEAST_ERRORS = 3.0
 
@@ -66,6 +66,6 @@ class Guards:
 
     def _judge(self) -> None:
         for name, value in self.values.items():
-            ready = self._sums[0] >= _LEAST or name != "price_move"
+            ready = self._sums[0] >= _LEAST_PRODUCTS_JUDGED or name != "price_move"
             if ready and value is not None and value > LIMITS[name] and self.stopped is None:
                 self.stopped = name, f"{MEANINGS[name]}: {value:.3g}, at most {LIMITS[name]:.3g} is allowed"

@@ -36,14 +36,14 @@ MAX_BODY = 4 << 20
 _SWITCH_BODY = 64 << 10
 """Largest body of a switch in bytes."""
 _CALLERS = 10_000
-_WEIGHTS = {
+_REQUEST_WEIGHTS = {
     "/v1/explain": 20,
     "/v1/what-if": 15,
     "/v1/answer": 20,
     "/metrics": 10,
     "/v1/operation": 5,
 }
-_WEIGHTS |= dict.fromkeys(("/", "/openapi.json", "/price-list", "/v1/price-list", "/v1/price-list/image"), 20)
+_REQUEST_WEIGHTS |= dict.fromkeys(("/", "/openapi.json", "/price-list", "/v1/price-list", "/v1/price-list/image"), 20)
 """Requests for which each of these counts, as it takes that many times the time of a price."""
 _ADMIN_WEIGHT = 5
 
@@ -228,7 +228,7 @@ class KnownCaller(Check):
         if self._keys is not None:
             key = self._keys.find(_token(headers.get(b"authorization", b"").decode("latin-1")))
             caller = caller if key is None else f"key {key.name}"
-        weight = _WEIGHTS.get(path, _ADMIN_WEIGHT if path.startswith(ADMIN) else 1)
+        weight = _REQUEST_WEIGHTS.get(path, _ADMIN_WEIGHT if path.startswith(ADMIN) else 1)
         requests = max(1, -(-stated_bytes(path, headers) // self._state_bytes))
         wait = self._limit.wait(caller, requests * weight)
         if wait:

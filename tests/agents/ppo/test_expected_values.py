@@ -64,7 +64,7 @@ def test_a_market_that_goes_on_is_corrected_in_its_last_period_too() -> None:
 
 def test_it_does_not_matter_how_many_states_are_valued_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     together = played("price-and-order", 2)
-    monkeypatch.setattr("repricer.agents.ppo.expected_values._AT_ONCE", 1)
+    monkeypatch.setattr("repricer.agents.ppo.expected_values._STATES_AT_ONCE", 1)
     np.testing.assert_allclose(played("price-and-order", 2).rewards, together.rewards, rtol=1e-5, atol=1e-4)
 
 

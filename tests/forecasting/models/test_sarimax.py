@@ -124,7 +124,7 @@ class TestFailures:
         pd.testing.assert_frame_equal(few, expected)
 
     def test_no_convergence(self, panel, split, monkeypatch):
-        monkeypatch.setattr(sarimax, "_MOST_STEPS", 0)
+        monkeypatch.setattr(sarimax, "_OPTIMISER_STEPS", 0)
         history, future = split(panel, 3)
         model = Sarimax().fit(history)
         assert set(model.failures_.values()) == {"the likelihood did not converge in 0 steps"}

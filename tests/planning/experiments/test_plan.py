@@ -64,7 +64,7 @@ def sales_of(stores: int, level: float = 1.0) -> pd.DataFrame:
 def few_assignments():
     """The boundaries, which are tested by themselves, come of a tenth of the assignments."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("repricer.planning.experiments.effects._DRAWS", 120)
+        patch.setattr("repricer.planning.experiments.effects._REDRAWS", 120)
         yield
 
 

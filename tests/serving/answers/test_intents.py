@@ -29,7 +29,7 @@ def test_no_test_question_is_trained_on() -> None:
     trained = {
         " ".join(words(row["question"].replace("{item}", name)))
         for row in answer.training_questions()
-        for name in training._NAMES[row["language"]]
+        for name in training._ITEM_NAMES[row["language"]]
     }
     assert not trained & {" ".join(words(row["question"])) for row, _ in judged()}
 

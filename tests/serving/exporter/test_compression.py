@@ -23,8 +23,8 @@ EFFORT = {"rows": 1500, "rounds": 1, "episodes": 16}
 @pytest.fixture(autouse=True)
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compression, "_EPOCHS", 8)
-    monkeypatch.setattr(compression, "_EPISODES", 4)
-    monkeypatch.setattr("repricer.serving.exporter.compression._MOST", 0)
+    monkeypatch.setattr(compression, "_RECORDED_EPISODES", 4)
+    monkeypatch.setattr("repricer.serving.exporter.compression._MOST_PRICES_ASKED", 0)
 
 
 def test_a_bundle_of_a_smaller_policy_answers_as_it_does(run, tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ def test_a_bundle_of_a_smaller_policy_answers_as_it_does(run, tmp_path: Path) ->
 def test_a_share_in_doubt_is_judged_by_more_episodes(run, monkeypatch) -> None:
     tree = compress(run, "tree", leaves=2, least=-99, **EFFORT).run
     prices = run.spec.market.horizon_periods * run.spec.sizes["N"]
-    monkeypatch.setattr("repricer.serving.exporter.compression._MOST", 64 * prices)
+    monkeypatch.setattr("repricer.serving.exporter.compression._MOST_PRICES_ASKED", 64 * prices)
     monkeypatch.setattr("repricer.serving.exporter.compression._PRECISE", 0.0)
     assert kept(run, run.policy, 16)["episodes"] == 16
     assert kept(run, tree.policy, 16)["episodes"] == 64
