@@ -12,7 +12,6 @@ import click
 import msgspec
 from rich.markup import escape
 
-from ..atomic import write_json
 from ..serving.documents import csv_rows, fields, typed
 from ._options import (
     FILE,
@@ -81,60 +80,26 @@ def export(log: str, out: Path, as_json: bool) -> None:
 
 @command.command()
 @click.argument("log")
-@click.option("--head", help="A file of what --json or --sign wrote earlier, or a hash: it must still be in the log.")
-@click.option(
-    "--sign", type=FILE, help="Ed25519 private key (PEM) that signs a statement of the heads, written to --out."
-)
-@click.option("--out", type=OUT, help="File of the signed statement.")
-@click.option("--public-key", type=FILE, help="Public key (PEM) that must have signed the file of --head.")
+@click.option("--head", help="A file of what --json wrote earlier, or a hash: it must still be in the log.")
 @gone_option("--checkpoint", "all rows are checked; note the head, and pass it as --head")
 @json_option
-def verify(
-    log: str, head: str | None, sign: Path | None, out: Path | None, public_key: Path | None, as_json: bool
-) -> None:
-    """Check the hash of every row; exits with 2 if a row was changed or removed.
-
-    With --sign a statement of where all chains end, signed and dated, is written to --out: kept elsewhere, it shows later by
-    --head and --public-key that no row was cut or replaced, even by somebody who can write the log.
-    """
-    from ..serving.decision_log.statement import stated
-
-    if (sign is None) != (out is None):
-        given, other = ("--sign", "--out") if out is None else ("--out", "--sign")
-        raise click.UsageError(f"--sign and --out go together; got {given} alone; give {other} too")
-    noted = _noted(head, public_key)
+def verify(log: str, head: str | None, as_json: bool) -> None:
+    """Check the hash of every row; exits with 2 if a row was changed or removed."""
     with closing(open_log(log)) as decisions:
-        found = decisions.verify(noted)
-    if sign is not None and out is not None:
-        write_json(out, stated(found, sign))
+        found = decisions.verify(_noted(head))
     gone, lines = {"rows": found.gone, "outcomes": found.outcomes_gone}, []
     for name, what in _CHAINS.items():
         count, head = getattr(found, name), getattr(found, "hash" if name == "rows" else f"{name}_hash")
         left = gone.get(name, 0)
         after = f", after {left:,} that were archived or discarded" if left else ""
         lines.append(f"{count - left:,} {what} in an unbroken chain{after}, head {head}")
-    if out is not None:
-        lines.append(f"signed statement of the heads: {out}")
-    output(as_json, found._asdict() | ({} if out is None else {"statement": str(out)}), *lines)
+    output(as_json, found._asdict(), *lines)
 
 
-def _noted(head: str | None, public_key: Path | None) -> str | dict[str, Any] | None:
-    """A hash, or the ends of all chains that a file holds, signed by a key where one is given. Raises ValueError."""
-    from ..serving.decision_log.statement import checked_statement, is_signed
-
+def _noted(head: str | None) -> str | dict[str, Any] | None:
+    """A hash, or the ends of all chains that a file holds. Raises ValueError."""
     if head is None or not Path(head).is_file():
-        if public_key is not None:
-            raise click.UsageError("--public-key needs the file of --head that it has signed; got none; give both")
         return head
-    noted = _read_note(head)
-    if public_key is not None:
-        checked_statement(noted, public_key)
-    elif is_signed(noted):
-        raise click.UsageError(f"{head} is signed, and must be checked by the key that signed it; give --public-key")
-    return noted
-
-
-def _read_note(head: str) -> dict[str, Any]:
     try:
         return msgspec.json.decode(Path(head).read_bytes(), type=dict[str, Any])
     except msgspec.DecodeError as error:
