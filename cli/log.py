@@ -12,6 +12,7 @@ import click
 import msgspec
 from rich.markup import escape
 
+from ..atomic import write_whole
 from ..serving.documents import csv_rows, fields, typed
 from ._options import (
     FILE,
@@ -80,13 +81,17 @@ def export(log: str, out: Path, as_json: bool) -> None:
 
 @command.command()
 @click.argument("log")
-@click.option("--head", help="A file of what --json wrote earlier, or a hash: it must still be in the log.")
+@click.option(
+    "--head", help="A file that `log heads` or --json wrote earlier, or a hash: all of it must still be in the log."
+)
+@click.option("--public-key", type=FILE, help="PEM file of the key that must have signed the file of --head.")
 @gone_option("--checkpoint", "all rows are checked; note the head, and pass it as --head")
 @json_option
-def verify(log: str, head: str | None, as_json: bool) -> None:
+def verify(log: str, head: str | None, public_key: Path | None, as_json: bool) -> None:
     """Check the hash of every row; exits with 2 if a row was changed or removed."""
+    noted = _noted(head, public_key)
     with closing(open_log(log)) as decisions:
-        found = decisions.verify(_noted(head))
+        found = decisions.verify(noted)
     gone, lines = {"rows": found.gone, "outcomes": found.outcomes_gone}, []
     for name, what in _CHAINS.items():
         count, head = getattr(found, name), getattr(found, "hash" if name == "rows" else f"{name}_hash")
@@ -96,16 +101,46 @@ def verify(log: str, head: str | None, as_json: bool) -> None:
     output(as_json, found._asdict(), *lines)
 
 
-def _noted(head: str | None) -> str | dict[str, Any] | None:
+@command.command()
+@click.argument("log")
+@click.option("--key", type=FILE, required=True, help="Ed25519 key that signs, PEM without a password; as for bundles.")
+@click.option("--out", type=OUT, required=True, help="Statement, .json.")
+@json_option
+def heads(log: str, key: Path, out: Path, as_json: bool) -> None:
+    """Verify LOG, and sign where all of its chains end.
+
+    Store the statement where the log's writer has no access: `log verify --head STATEMENT --public-key KEY` finds a chain
+    that was cut, emptied or replaced since. LOG may lie on a medium that cannot be written.
+    """
+    from ..serving.bundle.files import read_private_key
+    from ..serving.decision_log.statement import signed_heads
+
+    signer = read_private_key(key)
+    with closing(open_log(log)) as decisions:
+        found = decisions.verify()
+    statement = signed_heads(found, signer)
+    write_whole(out, msgspec.json.format(msgspec.json.encode(statement), indent=1) + b"\n")
+    counts = ", ".join(f"{getattr(found, name):,} {what}" for name, what in _CHAINS.items())
+    output(as_json, statement, f"{counts}: their heads are signed in {out}")
+
+
+def _noted(head: str | None, public_key: Path | None) -> str | dict[str, Any] | None:
     """A hash, or the ends of all chains that a file holds. Raises ValueError."""
     if head is None or not Path(head).is_file():
+        if public_key is not None:
+            got = "no --head" if head is None else f"--head {head}, which is no file"
+            raise ValueError(f"--public-key needs a statement of log heads; got {got}; give its file")
         return head
+    from ..serving.bundle.files import read_public_key
+    from ..serving.decision_log.statement import heads_of
+
+    pinned = None if public_key is None else read_public_key(public_key)
     try:
-        return msgspec.json.decode(Path(head).read_bytes(), type=dict[str, Any])
+        noted = msgspec.json.decode(Path(head).read_bytes(), type=dict[str, Any])
     except msgspec.DecodeError as error:
-        raise ValueError(
-            f"--head must be a file that log verify --json wrote; got {head}: {error}; note it again"
-        ) from None
+        must = "--head must be a file that log heads or log verify --json wrote"
+        raise ValueError(f"{must}; got {head}: {error}; note it again") from None
+    return heads_of(noted, pinned)
 
 
 @command.command()

@@ -82,7 +82,8 @@ def _check_known(storage: Storage, head: str, acts: list[Any], tails: Mapping[Ta
 
 
 def _check_noted(storage: Storage, noted: Mapping[str, Any], starts: Mapping[Table, int]) -> None:
-    """Check that every chain still has the end that was noted, unless that went to an archive."""
+    """Check that every chain still has the end that was noted, unless that went to an archive; each that has not is named."""
+    lacking = list[str]()
     for table in CHAINS:
         counted = "rows" if table is DECISIONS else table.name
         rows, own = noted.get(counted), noted.get("hash" if table is DECISIONS else f"{counted}_hash")
@@ -92,8 +93,9 @@ def _check_noted(storage: Storage, noted: Mapping[str, Any], starts: Mapping[Tab
             )
         there = select(table.c.id).where(table.c.id == rows, table.c.hash == own)
         if rows > starts[table] and not any(storage.rows(there)):
-            line = f"must still hold its row {rows:,} with hash {own}; got another, or none; restore a backup"
-            raise ChainError(f"{table.name}: the log {line}")
+            lacking.append(f"{table.name}: the log must still hold its row {rows:,} with hash {own}")
+    if lacking:
+        raise ChainError(f"{'; '.join(lacking)}; got another, or none; restore a backup")
 
 
 def _check_bundles(storage: Storage, events: list[Any]) -> None:

@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 from repricer.cli import main
 from repricer.pricing import ChargedRange
 from repricer.serving import Bundle, DecisionLog, Predictor, example_state
+from repricer.serving.bundle.files import own_key, own_key_paths
 from repricer.serving.decision_log.outcomes import ReportedOutcome
 from repricer.serving.predictor import CurrentPrices
 
@@ -240,3 +241,48 @@ def test_discarding_asks_and_says_how_many(path: Path) -> None:
     assert "Delete 4 decisions from" in asked.stderr
     assert DecisionLog(path).verify().gone == 0
     assert said(*given, "--yes")["decisions"] == 4
+
+
+def test_signed_heads_name_the_chain_that_was_cut(path: Path, tmp_path: Path) -> None:
+    own_key(tmp_path / "auditor")
+    key, public = own_key_paths(tmp_path / "auditor")
+    statement = tmp_path / "heads.json"
+    said("heads", path, "--key", key, "--out", statement)
+    checked = ("verify", path, "--head", statement, "--public-key", public)
+    assert call(*checked).exit_code == 0
+    cuts = {
+        "decisions": ["DELETE FROM decisions WHERE id > 3", "DELETE FROM outcomes"],
+        "outcomes": ["DELETE FROM outcomes"],
+    }
+    for table, statements in cuts.items():
+        copy = tmp_path / f"cut-{table}.db"
+        said("backup", path, copy)
+        with closing(sqlite3.connect(copy)) as connection, connection:
+            for each in statements:
+                connection.execute(each)
+        found = call("verify", copy, *checked[2:])
+        assert found.exit_code == 2
+        assert ("decisions: the log must still hold" in found.stderr) == (table == "decisions"), found.stderr
+        assert "outcomes: the log must still hold its row" in found.stderr, found.stderr
+    new = tmp_path / "replaced.db"
+    DecisionLog(new).close()
+    assert "decisions: the log must still hold its row 4" in call("verify", new, *checked[2:]).stderr
+
+
+def test_heads_that_were_not_signed_so_are_refused(path: Path, tmp_path: Path) -> None:
+    for name in ("auditor", "mallory"):
+        own_key(tmp_path / name)
+    key, public = own_key_paths(tmp_path / "auditor")
+    statement = tmp_path / "heads.json"
+    facts = said("heads", path, "--key", key, "--out", statement)
+    others = own_key_paths(tmp_path / "mallory")[1]
+    assert "got another signer" in call("verify", path, "--head", statement, "--public-key", others).stderr
+    facts["heads"]["rows"] = 1
+    statement.write_text(json.dumps(facts))
+    for more in ((), ("--public-key", public)):
+        found = call("verify", path, "--head", statement, *more)
+        assert (found.exit_code, found.stderr.count("\n")) == (2, 1), found.output
+        assert "must be as it was signed" in found.stderr
+    statement.write_text(json.dumps(said("verify", path)))
+    assert "got none signed" in call("verify", path, "--head", statement, "--public-key", public).stderr
+    assert "--public-key needs a statement" in call("verify", path, "--public-key", public).stderr

@@ -1,4 +1,6 @@
-"""Who does what in the world: callers of prices, a reporter of sales, an operator, and what goes wrong by itself."""
+"""Who does what in the world: callers of prices, a reporter of sales, an operator, approvers and an analyst with their
+price list, and what goes wrong by itself.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +8,14 @@ import asyncio
 import datetime as dt
 from typing import Any
 
+import msgspec
 from repricer.serving import example_state
 from repricer.serving.decision_log.chain import ChainError
 from repricer.serving.decision_log.storage import LogError
+from repricer.serving.price_list.files import read_list
 from sqlalchemy import text
 
-from .world import Asked, Instance, World
+from .world import APPROVERS, Approved, Asked, Instance, World
 
 _SECONDS, _QUIET = 15.0, 2.5
 """How long things happen, and how long nothing goes wrong afterwards."""
@@ -25,14 +29,18 @@ async def story(world: World) -> None:
     for number, instance in enumerate(world.instances):
         instance.put(number % 2 if world.random.random() < 0.5 else 0)
         instance.start()
+    world.write_list()
+    world.desk.put(0)
+    world.desk.start()
     callers = [_caller(world, number) for number in range(2)]
-    others = [_reporter(world), _operator(world), _misfortune(world)]
-    tasks = [world.loop.create_task(work) for work in (*callers, *others)]
+    approvers = [_approver(world, name) for name in APPROVERS]
+    others = [_reporter(world), _operator(world), _analyst(world), _misfortune(world)]
+    tasks = [world.loop.create_task(work) for work in (*callers, *approvers, *others)]
     await asyncio.gather(*tasks)
     for instance in world.instances:
         _mend(instance)
     world.crash_after_commit = 0.0
-    for instance in world.instances:
+    for instance in (*world.instances, world.desk):
         if not instance.is_up:
             instance.start()
     await asyncio.sleep(_QUIET)
@@ -44,12 +52,14 @@ async def _pause(world: World, mean: float) -> bool:
     return world.now < _SECONDS
 
 
-async def _asked(world: World, *request: Any, tries: int = 3) -> tuple[int, Any] | None:
-    """The first answer but a 503 that arrives, of any instance; None without one."""
+async def _asked(
+    world: World, *request: Any, tries: int = 3, of: Instance | None = None, **own: str
+) -> tuple[int, Any] | None:
+    """The first answer but a 503 that arrives, of any service, or of one process; None without one."""
     for _ in range(tries):
-        instance = world.random.choice(world.instances)
+        instance = of or world.random.choice(world.instances)
         try:
-            answer = world.ask(instance, *request)
+            answer = world.ask(instance, *request, **own)
             status, body = await asyncio.wait_for(answer, world.random.choice([0.3, 3.0]))
         except (OSError, TimeoutError):
             continue
@@ -71,7 +81,7 @@ async def _caller(world: World, number: int) -> None:
         several = world.random.random() < 0.2
         body = [state, state] if several else state
         world.history.asked.append(asked)
-        found = await _asked(world, "POST", "/v1/prices", body, asked.key)
+        found = await _asked(world, "POST", "/v1/prices", body, key=asked.key)
         if found is not None and found[0] == 200:
             asked.acknowledged = world.now
             asked.answers = found[1] if several else [found[1]]
@@ -126,13 +136,54 @@ async def _operator(world: World) -> None:
         await _asked(world, method, path, {**body, "by": kind}, tries=2)
 
 
+async def _approver(world: World, name: str) -> None:
+    """Reads the list, thinks, and decides about a row as it was then, or makes the list live; gives a false name."""
+    number, path = 0, "/v1/admin/price-list"
+    while await _pause(world, 1.5):
+        found = await _asked(world, "GET", "/v1/price-list", None, tries=1, of=world.desk, caller=name)
+        if found is None or found[0] != 200:
+            continue
+        await asyncio.sleep(world.random.uniform(0, 2))
+        if all(row["status"] != "proposed" for row in found[1]["rows"]) and world.random.random() < 0.5:
+            await _asked(world, "POST", f"{path}/live", {"by": "Mallory"}, tries=1, of=world.desk, caller=name)
+            continue
+        number += 1
+        row = world.random.choice(found[1]["rows"])
+        status = world.random.choice(["approved", "overridden", "overridden", "postponed"])
+        # One of the prices leaves the rules.
+        factor = world.random.choice([0.95, 1.0, 1.05, 3.0])
+        price = round(row["current_price"] * factor * 20) / 20 if status == "overridden" else None
+        proposal, reason = int(row["reason"].removeprefix("Proposal ")), f"{name} {number}"
+        made = Approved(name, row["seen"], proposal, reason, price, world.now)
+        world.history.approved.append(made)
+        one = {key: row[key] for key in ("zone", "product", "week", "seen")}
+        one |= {"status": status, "decided_price": price, "decision_reason": reason}
+        body = {"by": "Mallory", "decisions": [one]}
+        found = await _asked(world, "POST", f"{path}/decisions", body, tries=2, of=world.desk, caller=name)
+        if found is not None and found[0] == 200:
+            made.row = found[1]["rows"][0]
+
+
+async def _analyst(world: World) -> None:
+    """Writes a new list now and then, and a false name into one."""
+    while await _pause(world, 4.0):
+        if world.random.random() < 0.5:
+            world.write_list()
+        else:
+            decided = {"decided_by": "Mallory"}
+            rows = read_list(world.list_path)
+            world.write_rows([msgspec.structs.replace(row, **decided) if row.decided_by else row for row in rows])
+
+
 async def _misfortune(world: World) -> None:
     """Crashes, starts with any bundle, stalls, full disks, clocks that jump, erased markets, rotations."""
     while await _pause(world, 1.2):
         instance = world.random.choice(world.instances)
-        happens = world.random.choice([_crash, _stall, _fill, _jump, _erase, _rotate, _note])
+        happens = world.random.choice([_crash, _stall, _fill, _jump, _erase, _rotate, _note, _crash_desk])
         if happens in (_erase, _rotate, _note):
             happens(world)
+        elif happens is _crash_desk:
+            await happens(world)
         elif instance.is_up:
             await happens(instance)
 
@@ -143,6 +194,12 @@ async def _crash(instance: Instance) -> None:
     if instance.world.random.random() < 0.5:
         instance.put(instance.world.random.randrange(len(instance.world.bundles)))
     instance.start()
+
+
+async def _crash_desk(world: World) -> None:
+    world.desk.crash()
+    await asyncio.sleep(world.random.uniform(0, 1))
+    world.desk.start()
 
 
 async def _stall(instance: Instance) -> None:

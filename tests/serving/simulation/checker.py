@@ -11,7 +11,7 @@ import numpy as np
 from repricer.serving.decision_log.chain import ChainError
 from sqlalchemy import text
 
-from .world import Asked, World
+from .world import APPROVERS, Asked, World
 
 _FOLLOWED = 2.0
 """Seconds in which an instance that can read the log follows a switch."""
@@ -39,6 +39,7 @@ def violations(world: World) -> list[str]:
         found += _prices(world, moments)
         found += _decisions(world, log)
         found += _outcomes(world, log)
+        found += _approvals(world, log)
         found += [f"verify refuses what was written: {line}" for line in world.history.refused]
         found += [f"rotation took {name}, which is too young" for name in world.history.too_young]
         for head in (None, *world.history.heads):
@@ -167,6 +168,32 @@ def _outcomes(world: World, log: Any) -> Iterator[str]:
     for key in history.sold:
         if not counted[key] and key[0] not in history.rotated and markets[key[0]] not in history.erased:
             yield f"the outcome of {key} was acknowledged and does not count"
+
+
+def _approvals(world: World, log: Any) -> Iterator[str]:
+    """Of decisions about one row as it was seen, one wins; each is of the list that stands, and its owner's."""
+    history = world.history
+    accepted = [one for one in history.approved if one.row is not None]
+    for seen, count in Counter(one.seen for one in accepted).items():
+        if count > 1:
+            names = [one.reason for one in accepted if one.seen == seen]
+            yield f"{count} decisions about one row as it was seen were accepted: {names}"
+    top = dict(zip(world.bundle.catalogue.products, world.bundle.guardrails.high.tolist(), strict=True))
+    for one in accepted:
+        assert one.row is not None, "it was accepted"
+        if any(time <= one.sent for time in history.listed[one.proposal :]):
+            yield f"decision {one.reason} about list {one.proposal} was accepted, which was written anew"
+        if one.row["decided_by"] != one.by:
+            yield f"decision {one.reason} was taken as one of {one.row['decided_by']}"
+        if one.price is not None and one.price > top[one.row["product"]] + 1e-4:
+            yield f"decision {one.reason} has the price {one.price}, which leaves the rules"
+    owners = {one.reason: one.by for one in history.approved}
+    for event in log.events("approval"):
+        owner = owners.get(event["reason"])
+        if owner is None or event["decided_by"] not in APPROVERS:
+            yield f"an approval of {event['decided_by']} is in the log, with the reason {event['reason']!r}"
+    if not world.desk.is_up:
+        yield "the desk does not start"
 
 
 def _ends(world: World, last: Moment) -> Iterator[str]:

@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 from repricer.pricing import Guardrails
 from repricer.serving.decision_log import maintenance, replies
 from repricer.serving.decision_log.storage import Storage, start_of
 from repricer.serving.decision_log.tables import DECISIONS
 from repricer.serving.http.deployment import Deployment
+from repricer.serving.http.desk import Desk
 from repricer.serving.http.switchboard import DeploymentError, Positions
 from sqlalchemy import func, select
 
@@ -122,6 +124,31 @@ def _switch_in_memory(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Deployment, "throw", thrown)
 
 
+def _stale_approval(patch: pytest.MonkeyPatch) -> None:
+    """A decision is about the row as it is, whatever its approver saw."""
+    decide = Desk.decide
+
+    def as_it_was(self: Desk, decisions: Any, by: str, products: Any = ()) -> Any:
+        now = {row.key: row.seen for row in self._current()}
+        blind = [msgspec.structs.replace(one, seen=now[one.zone, one.product, one.week]) for one in decisions]
+        return decide(self, blind, by, products)
+
+    patch.setattr(Desk, "decide", as_it_was)
+
+
+def _decided_by_of_the_file(patch: pytest.MonkeyPatch) -> None:
+    make_live = Desk.make_live
+
+    def as_it_was(self: Desk, by: str, *, is_known: bool = False) -> Any:
+        return make_live(self, by)
+
+    patch.setattr(Desk, "make_live", as_it_was)
+
+
+def _decided_by_of_the_body(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("repricer.serving.http.desk_routes._caller", lambda _, by: by)
+
+
 FAULTS: Mapping[str, Plant] = {
     "a start activates an older bundle": _older_start,
     "a rollback is a toggle": _toggle,
@@ -133,5 +160,8 @@ FAULTS: Mapping[str, Plant] = {
     "an outcome counts twice": _outcome_twice,
     "the kill switch is followed at the start only": _kill_switch_at_start_only,
     "a switch that is not recorded is thrown": _switch_in_memory,
+    "a stale approval is accepted": _stale_approval,
+    "who decided is taken from the file": _decided_by_of_the_file,
+    "who decided is taken from the request": _decided_by_of_the_body,
     "prices leave the price rules": _fallback_without_rules,
 }

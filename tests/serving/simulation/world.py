@@ -24,11 +24,18 @@ import pytest
 from repricer.serving import Bundle, DecisionLog, load_bundle
 from repricer.serving.bundle.files import MANIFEST, SIGNATURE, open_seal, read_files, read_private_key, seal, sha256
 from repricer.serving.decision_log.storage import PATIENCE, LogError, _Job
+from repricer.serving.http.api_keys import add_key
 from repricer.serving.http.app import ServiceSettings, create_app
+from repricer.serving.http.desk_app import create_desk
+from repricer.serving.http.settings import AccessSettings
+from repricer.serving.price_list.files import write_list
+from repricer.serving.price_list.rows import PriceRow, sealed
 from sqlalchemy import text
 from sqlalchemy.util import LRUCache
 
 NAMES = ("one", "two")
+APPROVERS = ("Ann", "Bob", "Cem")
+"""Who decides about the price list, each with a key of their own."""
 BUNDLES = 5
 _NOON = dt.datetime(2024, 3, 4, 12, tzinfo=dt.UTC)
 """When a world begins, by a clock that is right."""
@@ -245,13 +252,17 @@ class Instance:
         elif self.cut_off:
             self.cut_off[-1][1] = self.world.now
 
-    async def respond(self, method: str, path: str, body: Any, key: str | None) -> tuple[int, Any]:
+    async def respond(
+        self, method: str, path: str, body: Any, key: str | None = None, caller: str | None = None
+    ) -> tuple[int, Any]:
         """What it answers to a request, through all of its routes."""
         payload = b"" if body is None else json.dumps(body).encode()
         headers = [(b"host", b"prices"), (b"content-type", b"application/json")]
         headers.append((b"content-length", str(len(payload)).encode()))
         if key is not None:
             headers.append((b"idempotency-key", key.encode()))
+        if caller is not None:
+            headers.append((b"authorization", f"Bearer {_keys()[1][caller]}".encode()))
         scope = {"type": "http", "method": method, "path": path, "headers": headers, "http_version": "1.1"}
         sent = list[dict[str, Any]]()
 
@@ -265,6 +276,23 @@ class Instance:
         return sent[0]["status"], json.loads(sent[1]["body"])
 
 
+class DeskProcess(Instance):
+    """The process of the price list's page."""
+
+    def start(self) -> None:
+        """Start it; a start that the list or the log refuses is none."""
+        assert not self.is_up
+        _OWNER.set(self)
+        self.is_up = True
+        settings = AccessSettings(rate=1e6, burst=1e6, keys=str(_keys()[0]))
+        try:
+            self.app = create_desk(self.world.list_path, self.path, log=self.world.log_path, settings=settings)
+        except (Crashed, ValueError, OSError):
+            self.crash()
+        finally:
+            _OWNER.set(None)
+
+
 @dataclass
 class Asked:
     """A request for prices, and what its caller got."""
@@ -276,6 +304,24 @@ class Asked:
     sent: float
     acknowledged: float = float("inf")
     answers: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass
+class Approved:
+    """A decision about a row of the price list, and what became of it."""
+
+    by: str
+    """Who decided, by the key."""
+    seen: str
+    """The row's check as the approver saw it."""
+    proposal: int
+    """Number of the list in which the row stood."""
+    reason: str
+    """Names the decision, so that no two rows are alike."""
+    price: float | None
+    sent: float
+    row: dict[str, Any] | None = None
+    """The row as it was answered; None where it was refused, or no answer came."""
 
 
 @dataclass
@@ -296,6 +342,9 @@ class History:
     """Those of them that were too young for it."""
     heads: list[dict[str, Any]] = field(default_factory=list)
     """Ends of the log as they were noted."""
+    approved: list[Approved] = field(default_factory=list)
+    listed: list[float] = field(default_factory=list)
+    """When each price list was written."""
     refused: list[str] = field(default_factory=list)
     """What `verify` complained of."""
 
@@ -316,6 +365,7 @@ class World:
         self.crash_after_commit = self.random.choice([0.0, 0.01])
         self.instances = [Instance(self, name) for name in NAMES]
         self.bundle: Bundle = loaded(bundles[0])
+        self.desk, self.list_path = DeskProcess(self, "desk"), folder / "list.csv"
 
     @property
     def now(self) -> float:
@@ -348,14 +398,32 @@ class World:
         for number in range(len(self.history.switched) + 1, last + 1):
             self.history.switched[number] = self.now
 
-    async def ask(self, instance: Instance, method: str, path: str, body: Any, key: str | None = None) -> Any:
-        """Send a request over the network, which may lose it or its answer. Raises OSError."""
+    def write_list(self) -> None:
+        """Write the next price list over the one before."""
+        self.history.listed.append(self.now)
+        number, catalogue, rows = len(self.history.listed), self.bundle.catalogue, list[PriceRow]()
+        for n, name in enumerate(catalogue.products):
+            current = float(catalogue.regular_price[n])
+            new = round(current + 0.05 * self.random.choice([-1, 1]), 2)
+            facts = {"zone": "all stores", "product_id": str(n), "product": name, "category": "all"}
+            facts |= {"week": _NOON.date(), "current_price": current, "new_price": new, "change": new / current - 1}
+            rows.append(sealed(PriceRow(**facts, reason=f"Proposal {number}", check="")))
+        self.write_rows(rows)
+
+    def write_rows(self, rows: list[PriceRow]) -> None:
+        """Write rows as the price list."""
+        write_list(self.list_path, rows, currency=self.bundle.manifest["scenario"]["currency"])
+
+    async def ask(self, instance: Instance, method: str, path: str, body: Any, **own: str) -> Any:
+        """Send a request, with an idempotency key or a caller, over the network, which may lose it or its answer. Raises
+        OSError.
+        """
         random = self.random
         await asyncio.sleep(random.uniform(0, 0.02))
         is_lost, is_answer_lost = random.random() < 0.03, random.random() < 0.05
         if is_lost or not instance.is_up:
             raise ConnectionError
-        answering = instance.run(instance.respond(method, path, body, key))
+        answering = instance.run(instance.respond(method, path, body, **own))
         await asyncio.wait([answering])
         if answering.cancelled() or answering.exception() is not None:
             if not answering.cancelled() and not isinstance(answering.exception(), Crashed):
@@ -382,6 +450,7 @@ class World:
                 patch.setattr(f"repricer.serving.{module}.dt", days)
             patch.setattr("repricer.serving.http.deployment.time", SimpleNamespace(monotonic=self.loop.time))
             patch.setattr("repricer.serving.http.app.DecisionLog", self.opened)
+            patch.setattr("repricer.serving.http.desk_app.DecisionLog", self.opened)
             patch.setattr("repricer.serving.http.bundles.load_bundle", loaded)
             # Pauses for others, who have none here; and no power fails.
             patch.setattr("repricer.serving.decision_log.log.time", SimpleNamespace(sleep=lambda _: None))
@@ -396,7 +465,7 @@ class World:
                 self.log_path.write_bytes(_empty_log())
                 self.loop.run_until_complete(story(self))
             finally:
-                for instance in self.instances:
+                for instance in (*self.instances, self.desk):
                     instance.crash()
                 for task in asyncio.all_tasks(self.loop):
                     task.cancel()
@@ -413,6 +482,13 @@ def loaded(path: Any, **_: Any) -> Bundle:
     if digest not in _BUNDLES:
         _BUNDLES[digest] = load_bundle(path)
     return _BUNDLES[digest]
+
+
+@functools.cache
+def _keys() -> tuple[Path, dict[str, str]]:
+    """A file of API keys, and the key of each approver."""
+    path = Path(tempfile.mkdtemp(prefix="simulation-keys-")) / "keys.json"
+    return path, {name: add_key(path, role="admin", name=name) for name in APPROVERS}
 
 
 @functools.cache
