@@ -148,6 +148,24 @@ def whole_folder(path: Path, *, mode: int = 0o777, at: Path | None = None) -> It
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+@contextmanager
+def only_writer(path: Path) -> Iterator[None]:
+    """The file's folder, locked while the file is read and replaced, so that no change of another process is lost.
+
+    Example:
+        >>> with only_writer(Path("keys.json")):
+        ...     pass
+    """
+    import fcntl  # not on every system, and needed where a service writes
+
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
 def _swap_in(temporary: Path, path: Path) -> None:
     """Rename the folder to `path`; a folder there is moved aside, and back if that fails."""
     replaced = temporary.with_suffix(".old")

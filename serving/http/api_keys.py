@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import hmac
 import logging
@@ -10,15 +9,13 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, get_args
 
 from msgspec import Struct, json
 
-from ...atomic import write_whole
+from ...atomic import only_writer, write_whole
 from ..documents import FilePath
 
 Role = Literal["read", "price", "admin"]
@@ -125,7 +122,7 @@ def add_key(path: Path, *, role: str, name: str) -> str:
         raise KeyFileError(f"role must be one of {', '.join(ROLES)}; got '{role}'; choose one")
     own, secret, salt = secrets.token_hex(4), secrets.token_urlsafe(32), secrets.token_hex(16)
     key = ApiKey(own, name, role, salt, _hash(salt, secret), datetime.now(UTC).isoformat(timespec="seconds"))
-    with _locked(path):
+    with only_writer(path):
         keys = read_keys(path) if path.exists() else []
         if any(key.name == name for key in keys):
             raise KeyFileError(f"{path}: a key's name must be unique; got '{name}' again; choose another or remove it")
@@ -135,26 +132,13 @@ def add_key(path: Path, *, role: str, name: str) -> str:
 
 def remove_key(path: Path, name: str) -> None:
     """Remove a key from a file. Raises KeyFileError where no key has this name."""
-    with _locked(path):
+    with only_writer(path):
         keys = read_keys(path)
         kept = [key for key in keys if key.name != name]
         if len(kept) == len(keys):
             known = [key.name for key in keys]
             raise KeyFileError(f"{path} must hold the key to remove; got no '{name}'; known are {known}")
         _write(path, kept)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """The file's folder, locked while the file is read and replaced, so that no change of another
-    process is lost.
-    """
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(folder)
 
 
 def _write(path: Path, keys: list[ApiKey]) -> None:

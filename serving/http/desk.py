@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
+from ...atomic import only_writer
 from ..bundle.reading import Bundle
 from ..decision_log.log import DecisionLog
 from ..price_list.approval import LiveList, PricedOverride, check_decisions, decided_rows, make_live, priced_override
@@ -114,7 +115,7 @@ class Desk:
         self, decisions: Sequence[ListDecision], by: str, products: Sequence[ProductListDecision] = ()
     ) -> Decided:
         """Write decisions into the list, all or none. Raises ListError."""
-        with self._lock:
+        with self._deciding():
             rows = self._current()
             every = [*decisions, *(one for each in products for one in self._by_week(rows, each))]
             made = {(one.zone, one.product, one.week): one for one in every}
@@ -168,7 +169,7 @@ class Desk:
 
     def decide_items(self, decisions: Mapping[str, Standing], by: str) -> tuple[KeyItem, ...]:
         """Write decisions about key-value items beside the list, all or none; the items. Raises ListError."""
-        with self._lock:
+        with self._deciding():
             before = self.image()
             items = decided_items(before.key_items, decisions, by, called="a decision")
             self._record([item.seen for item in items if item.id in decisions], by)
@@ -189,7 +190,7 @@ class Desk:
         """
         if self._log is None:
             raise ListError(["a list that becomes live must be recorded; got no decision log; start with --log"])
-        with self._lock:
+        with self._deciding():
             rows, bundle = decided_rows(self._path.name, self._current(), by), self._bundle()
             check_decisions(self._path.name, rows, bundle)
             items = self.image().key_items
@@ -200,6 +201,12 @@ class Desk:
             live = make_live(rows, bundle, self._log, self._path.with_name(LIVE), items)
             self._write(live.rows)
         return live
+
+    @contextmanager
+    def _deciding(self) -> Iterator[None]:
+        """Alone with the file, among threads and processes: of two decisions about one row as it was seen, one wins."""
+        with self._lock, only_writer(self._path):
+            yield
 
     def _current(self) -> list[PriceRow]:
         """The rows as the file has them."""
