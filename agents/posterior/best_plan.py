@@ -21,7 +21,7 @@ from .deals import (
     AFTER,
     DROPPED,
     OPTIONS,
-    Calendar,
+    DealCalendar,
     Option,
     Plan,
     PlanValue,
@@ -231,7 +231,7 @@ class PlanSearch:
 
     def _ascended(self, plan: Plan, passes: tuple[int, int]) -> Plan:
         """The local optimum near a plan, by so many passes with coarse steps of regular prices and with fine ones."""
-        calendar = Calendar(self.spec, plan, self.lowest)
+        calendar = DealCalendar(self.spec, plan, self.lowest)
         for steps, rounds in zip((_COARSE, _FINE), passes, strict=True):
             for _ in range(rounds):
                 before = plan

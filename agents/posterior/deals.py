@@ -197,7 +197,7 @@ def plan_policies(spec: MarketSpec) -> dict[str, PricePath]:
     if value.planned.deal.any() and allowed is None:
         value = PlanValue(spec.searched, draws=draws[:: _DRAWS // _CALENDAR_DRAWS])
         for name, plan in ((DEALS, value.planned), (BOTH, plans[BY_CATEGORY])):
-            plans[name] = Calendar(spec, plan).best(plan, value)
+            plans[name] = DealCalendar(spec, plan).best(plan, value)
     return {name: path_of(spec, plan, name) for name, plan in plans.items()}
 
 
@@ -215,7 +215,7 @@ def path_of(spec: MarketSpec, plan: Plan, name: str, recommendation: NDArray[np.
     return PricePath(plan.price.astype(np.float32), promotion, name=name, deal=deal, recommendation=recommendation)
 
 
-class Calendar:
+class DealCalendar:
     """The deals of a plan one by one, and what may become of each.
 
     Args:

@@ -41,18 +41,18 @@ _GRID = np.geomspace(0.02, 12.0, 600)
 
 
 @dataclass(frozen=True)
-class Estimate:
+class ElasticityEstimate:
     """An elasticity with its standard error, which allows for what else moves with prices; infinite without data."""
 
     value: float = 0.0
     error: float = np.inf
 
-    def __and__(self, other: Estimate) -> Estimate:
+    def __and__(self, other: ElasticityEstimate) -> ElasticityEstimate:
         """Both estimates together, weighted by precision."""
         weight = np.array([self.error**-2, other.error**-2])
         if not weight.any():
-            return Estimate()
-        return Estimate(float(weight @ [self.value, other.value] / weight.sum()), float(weight.sum() ** -0.5))
+            return ElasticityEstimate()
+        return ElasticityEstimate(float(weight @ [self.value, other.value] / weight.sum()), float(weight.sum() ** -0.5))
 
     def log_likelihood(self, elasticity: Array) -> Array:
         """Of absolute elasticities, up to a constant."""
@@ -60,7 +60,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Experiment:
+class ExperimentEvidence:
     """What price experiments tell of a category.
 
     Attributes:
@@ -90,11 +90,11 @@ class LastingResponse:
         2.0
     """
 
-    relative: tuple[Estimate, ...] = (Estimate(),)
-    category: Estimate = Estimate()
+    relative: tuple[ElasticityEstimate, ...] = (ElasticityEstimate(),)
+    category: ElasticityEstimate = ElasticityEstimate()
     moves: int = 0
     stores: int = 0
-    experiment: Experiment | None = None
+    experiment: ExperimentEvidence | None = None
 
     @property
     def is_known(self) -> bool:
@@ -196,7 +196,9 @@ def _with_experiment(
         found,
         relative=tuple(usual & each.assigned_relative() for usual, each in zip(found.relative, blocks, strict=True)),
         category=found.category & blocks[0].category(),
-        experiment=Experiment(found, int((sold & (followed > 0)).sum()), {str(name): n for name, n in elsewhere if n}),
+        experiment=ExperimentEvidence(
+            found, int((sold & (followed > 0)).sum()), {str(name): n for name, n in elsewhere if n}
+        ),
     )
 
 
@@ -234,12 +236,12 @@ class _Blocks:
         with np.errstate(invalid="ignore"):
             return int((np.abs(np.diff(self.listed, axis=1)) > _STILL).sum())
 
-    def relative(self, *, by_store: bool) -> Estimate:
+    def relative(self, *, by_store: bool) -> ElasticityEstimate:
         """The elasticity of a product's share in its own price, between stores, or over time where there is one."""
         if by_store:
             # Of store and block, block and product, store and product.
             x, y = (_within(v, self.weight, ((2,), (0,), (1,))) for v in (self.log_price, self.log_units))
-            return _slope([x], y, self.weight, _BIAS_STORES) if len(x) > 1 else Estimate()
+            return _slope([x], y, self.weight, _BIAS_STORES) if len(x) > 1 else ElasticityEstimate()
         whole = self.weight.sum(axis=0, keepdims=True)
         x, y = (
             (self.weight * v).sum(axis=0, keepdims=True) / np.where(whole > 0, whole, 1.0)
@@ -248,18 +250,18 @@ class _Blocks:
         axes = ((2,), (1,))
         free = (whole > 0).sum() - sum((whole.sum(axis=axis) > 0).sum() for axis in axes)
         if free < _LEAST_FREE:
-            return Estimate()
+            return ElasticityEstimate()
         x, y = (_within(v, whole, axes) for v in (x, y))
         # The steps of a regular price over time are few and alike in all stores: one product is one observation.
         return _slope([x.T], y.T, whole.T, _BIAS_WEEKS)
 
-    def category(self) -> Estimate:
+    def category(self) -> ElasticityEstimate:
         """The elasticity of a category's units in its regular prices, the depth of its deals held fixed."""
         known = np.isfinite(self.listed).all(axis=2) & (self.total > 0)
         sold = np.where(known, self.total, 0.0)
         weight = np.where(known, sold.sum(axis=1, keepdims=True) / np.maximum(known.sum(axis=1, keepdims=True), 1), 0.0)
         if len(weight) < 2:
-            return Estimate()
+            return ElasticityEstimate()
         columns = [np.where(known, np.nan_to_num(v) @ self.share, 0.0) for v in (self.listed, self.depth)]
         values = [*columns, np.log(np.where(known, self.total, 1.0))]
         *columns, y = (_within(v, weight, ((0,), (1,))) for v in values)
@@ -293,17 +295,17 @@ class _AssignedBlocks(_Blocks):
         self.ratio = ratio.reshape(shape).mean(axis=2)
         self.planned = np.nan_to_num(planned.reshape(shape)).mean(axis=2)
 
-    def assigned_relative(self) -> Estimate:
+    def assigned_relative(self) -> ElasticityEstimate:
         """The elasticity of a product's share in the price assigned to it."""
         # With one store, what all stores have in common cannot be told apart.
         axes = ((2,), (1,), (0,)) if len(self.weight) > 1 else ((2,), (1,))
         values = (self.ratio, self.planned, self.log_units)
         return self._assigned([_within(v, self.weight, axes) for v in values], self.weight, axes)
 
-    def category(self) -> Estimate:
+    def category(self) -> ElasticityEstimate:
         """The elasticity of the units of a category in the mean of the prices assigned to its products."""
         if len(self.weight) < 2:
-            return Estimate()
+            return ElasticityEstimate()
         carried = (self.weight > 0).any(axis=1, keepdims=True)
         known = (np.isfinite(self.listed) | ~carried).all(axis=2) & (self.total > 0)
         sold = np.where(known, self.total, 0.0)
@@ -314,12 +316,12 @@ class _AssignedBlocks(_Blocks):
         return self._assigned(values, weight[..., None], ((1, 2), (0, 2)))
 
     @staticmethod
-    def _assigned(values: list[Array], weight: Array, axes: tuple[tuple[int, ...], ...]) -> Estimate:
+    def _assigned(values: list[Array], weight: Array, axes: tuple[tuple[int, ...], ...]) -> ElasticityEstimate:
         """The slope in the assigned prices; of few stores, the products of each are clusters."""
         stores, taken = len(weight), sum(int((weight.sum(axis=axis) > 0).sum()) for axis in axes) + len(values) - 1
         count = int((weight > 0).sum())
         if (free := count - taken) < _LEAST_FREE:
-            return Estimate()
+            return ElasticityEstimate()
         if stores < _FEW:
             *values, weight = (np.moveaxis(v, 1, 2).reshape(-1, v.shape[1]) for v in (*values, weight))
         # Of Student's t, whose 90% interval a normal distribution with this variance has.
@@ -345,7 +347,7 @@ def _within(values: Array, weight: Array, axes: tuple[tuple[int, ...], ...]) -> 
 
 def _slope(
     columns: list[Array], y: Array, weight: Array, bias: float, factors: tuple[float, ...] | None = None
-) -> Estimate:
+) -> ElasticityEstimate:
     """The first coefficient of a weighted regression, with the larger of two standard errors: one of independent
     observations, and one of clusters along the first axis.
 
@@ -356,7 +358,7 @@ def _slope(
     x = np.stack([column.ravel() for column in columns], axis=1)
     w, moved = weight.ravel(), float(np.sqrt((weight * columns[0] ** 2).sum() / max(weight.sum(), 1e-12)))
     if moved < _STILL / 10:
-        return Estimate()
+        return ElasticityEstimate()
     inverse = np.linalg.pinv((x.T * w) @ x)
     slope = inverse @ (x.T * w) @ y.ravel()
     scores = (w * (y.ravel() - x @ slope))[:, None] * x
@@ -365,4 +367,6 @@ def _slope(
     # With few clusters, the residuals are too small (Cameron and Miller 2015, Journal of Human Resources 50(2)).
     factors = factors or (count / max(count - 1, 1) if count >= _FEW else 2.0,) * 2
     variances = [of * (inverse @ part.T @ part @ inverse)[0, 0] for of, part in zip(factors, sizes, strict=True)]
-    return Estimate(float(slope[0]), float(np.sqrt(max(variances if count >= _FEW else variances[:1]) + bias**2)))
+    return ElasticityEstimate(
+        float(slope[0]), float(np.sqrt(max(variances if count >= _FEW else variances[:1]) + bias**2))
+    )

@@ -8,9 +8,9 @@ import pytest
 import xarray as xr
 from repricer.data.panel.regular_prices import upper_envelope
 from repricer.fitting.demand import LastingResponse, Priors, lasting_response
-from repricer.fitting.demand.lasting_response import Estimate
+from repricer.fitting.demand.lasting_response import ElasticityEstimate
 
-module = sys.modules[Estimate.__module__]
+module = sys.modules[ElasticityEstimate.__module__]
 
 NAMES = list("abcdef")
 
@@ -93,21 +93,21 @@ def test_one_price_everywhere_tells_nothing_and_leaves_the_prior():
 
 
 def test_draws_are_between_the_prior_and_the_estimate_and_a_category_never_loses_more_than_its_products():
-    known = LastingResponse(relative=(Estimate(-3.0, 0.1),), category=Estimate(-5.0, 0.1))
+    known = LastingResponse(relative=(ElasticityEstimate(-3.0, 0.1),), category=ElasticityEstimate(-5.0, 0.1))
     relative, category = known.draws(Priors(), 2000, seed=0)
     assert relative.mean() == pytest.approx(3.0, abs=0.06)
     assert (category <= 0.95 * relative + 1e-12).all()
 
 
 def test_estimates_are_put_together_by_precision():
-    both = Estimate(-1.0, 0.3) & Estimate(-2.0, 0.6)
+    both = ElasticityEstimate(-1.0, 0.3) & ElasticityEstimate(-2.0, 0.6)
     assert both.value == pytest.approx(-1.2)
     assert both.error == pytest.approx((0.3**-2 + 0.6**-2) ** -0.5)
-    assert Estimate() & Estimate() == Estimate()
+    assert ElasticityEstimate() & ElasticityEstimate() == ElasticityEstimate()
 
 
 def test_a_response_far_from_all_priors_still_has_draws():
-    sure = LastingResponse(relative=(Estimate(-80.0, 0.5),), category=Estimate(-80.0, 0.5))
+    sure = LastingResponse(relative=(ElasticityEstimate(-80.0, 0.5),), category=ElasticityEstimate(-80.0, 0.5))
     relative, category = sure.draws(Priors(), 50, seed=0)
     assert np.isfinite(relative).all()
     assert np.isfinite(category).all()
