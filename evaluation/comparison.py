@@ -32,7 +32,7 @@ Array = NDArray[np.float64]
 _NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(20)
 _HALF_RANGE = np.log(30) / 2
 _FACTORS = np.append(1.0, np.exp(_HALF_RANGE * (1 + _NODES)))
-_PRIOR_WEIGHTS = np.append(0.0, _HALF_RANGE * _NODE_WEIGHTS) * _FACTORS
+_QUADRATURE_WEIGHTS = np.append(0.0, _HALF_RANGE * _NODE_WEIGHTS) * _FACTORS
 CONSTANT = "this policy is a constant"
 NOT_FRESH = "its gain does not hold on the second test set"
 FRESH = 1 << 20
@@ -478,7 +478,7 @@ class _SegmentWatch:
         given["in_stock"] = None if self.spec.stock.shortage == "backlog" else view.on_hand > 0
         given["regime"] = 0 if view.regime is None else view.regime
         paid = price[..., None] * (1 - (np.zeros(1) if discount is None else discount.astype(np.float64)))
-        for factor, weight in zip(_FACTORS, _PRIOR_WEIGHTS, strict=True):
+        for factor, weight in zip(_FACTORS, _QUADRATURE_WEIGHTS, strict=True):
             units = expected_units(self.spec, int(view.period[0]), factor * price, **given)
             money = (paid.swapaxes(1, 2) * units).sum(axis=(0, 2))
             self.surplus += weight * money

@@ -61,9 +61,9 @@ def best_plan(spec: MarketSpec, risk: str = "mean") -> PricePath:
     different categories, whose customers are others, take turns together. Every change must earn more than the plan before
     it on average, and in most draws: a deal is replaced only where 90% of them favour it. Near the shop's plan no deal is
     dropped; where prices may leave it by more than a step, a second ascent starts at the best fixed prices without deals. Of
-    both and the shop's own plan,
-    each category follows what earns most in simulated markets, whose stock may run out. Where the market has a profit
-    floor, the plan keeps it: unit costs are multiplied until it does.
+    both and the shop's own plan, each category follows what earns most in simulated markets, whose stock may run out. Where
+    the market has a profit floor, the plan keeps it: unit costs are multiplied until it does, and the plan is searched anew
+    from the one at the cost before.
 
     Where the market has recommendation slots, each shows in each period what adds the most money to the plan.
 
