@@ -180,8 +180,9 @@ class Assessment:
             self.doubt,
             f"Recommended: {chosen.words}. Expected to earn {gain.more(currency)} {self.metric} than your current prices in "
             f"{weeks_words(spec, dates=True)} (90% interval {gain.interval(currency)}{self.chance(gain)}).",
-            self.halves.words(currency),
         ]
+        if spec.halves is not None:
+            sentences.append(self.halves.words(currency))
         if objective != self.metric:
             sentences.append(
                 f"The objective is {objective}: if the assumed unit costs hold, it is {own.more(currency, 'higher')} "

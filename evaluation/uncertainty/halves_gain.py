@@ -36,15 +36,13 @@ class HalvesGain:
         return self.other.share / self.own.share if self.own.share > 0 else None
 
     def words(self, currency: str) -> str:
-        """Both gains in a sentence.
+        """Both gains in a sentence, where stores or weeks were halved.
 
         Args:
             currency: Unit of money, as the verdict writes it.
         """
-        found = "chosen on" if self.of == "draws" else "found on"
-        what = "posterior draws" if self.of == "draws" else self.of
         return (
-            f"By the {what} that they were {found}, that is {self.own.more(currency)}; by the other {what}, which the "
+            f"By the {self.of} that they were found on, that is {self.own.more(currency)}; by the other {self.of}, which the "
             f"figures here are from, {self.other.more(currency)}."
         )
 

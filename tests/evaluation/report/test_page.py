@@ -181,8 +181,8 @@ def test_one_episode_gives_no_interval(tmp_path):
 
 
 @pytest.mark.usefixtures("no_pictures")
-def test_the_limit_is_the_optimum_or_the_bound(page, bare_page, tmp_path):
-    comparison = evaluate("grocery", ["regular"], episodes=2)
+def test_the_limit_is_the_optimum_or_the_bound(page, bare_page, shop, tmp_path):
+    comparison = evaluate(shop, ["regular"], episodes=2)
     text = read(write_report(tmp_path / "bounded.html", ReportData(comparison, learned="regular"))).text
     assert comparison.bound is not None
     assert "Share of the upper bound" in text
