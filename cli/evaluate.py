@@ -92,13 +92,14 @@ def command(
     documents = {}
     for zone, market in (zone_folders(scenario) or {"": scenario}).items():
         spec = load_scenario(market)
+        known = _informed(spec, how["risk"]) if informed else None
         chosen = [policy_of(in_zone(p, zone) if zone else p, spec, seed=seed) for p in policies]
         comparison = evaluate(spec, chosen, **how)
         document = documents[zone] = comparison.to_dict()
         if stress:
             document["stress"] = stress_table(spec, chosen, episodes=how["episodes"], seed=seed).to_dict()
-        if informed:
-            document["informed"] = _informed(spec, how["risk"]).to_dict()
+        if known is not None:
+            document["informed"] = known.to_dict()
         found = [group_figures(spec, p, draws=how["draws"], seed=seed) for p in chosen] if fairness else []
         document |= {"fairness": [figures.to_dict() for figures in found]} if fairness else {}
         if not as_json:

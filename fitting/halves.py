@@ -13,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import xarray as xr
-from numpy.typing import NDArray
 
 from ..data import with_prices
 from ..data.panel.aggregation import WHOLE_SHOP
@@ -176,8 +175,4 @@ def _by_weeks(problem: Problem, split: Split) -> Iterator[Problem]:
 
 
 def _in_weeks(stores: xr.Dataset | None, weeks: pd.DatetimeIndex) -> xr.Dataset | None:
-    return None if stores is None else stores.sel(week=_known(stores, weeks))
-
-
-def _known(stores: xr.Dataset, weeks: pd.DatetimeIndex) -> NDArray[np.bool_]:
-    return stores.indexes["week"].isin(weeks)
+    return None if stores is None else stores.sel(week=stores.indexes["week"].isin(weeks))
