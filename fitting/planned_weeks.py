@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ..data import DataError, Tables, context_ahead
-from ..data.panel.charged import CHARGED, as_charged
+from ..data.panel.charged import CHARGED_SHARE, as_charged
 from ..data.panel.context import PRODUCT_WEEK
 from ..data.panel.promotion_kinds import PROMOTION, column_of, kinds_in
 from ..data.schema import HOLIDAY
@@ -34,7 +34,7 @@ def planned_weeks(
 
     The usual pattern is each product at its current regular price, with the reductions, displays
     and mailers of the same weeks a year ago; where the history is shorter, of the last weeks. Where the panel says what most
-    stores `charged`, its prices are among these: no mean over stores, which nobody ever charged.
+    stores `charged` and how far they reduced, these count: no mean over stores, which nobody ever charged.
     Holidays are those of the same dates a year ago, or of the same weekday where the date was none
     the year before. Promotions, their discounts, and holidays that the tables already hold for the weeks to come replace
     it, and so does every row of the table `plan`.
@@ -83,8 +83,6 @@ def planned_weeks(
 
 def _usual(panel: pd.DataFrame, regular: pd.Series, days: pd.DatetimeIndex) -> tuple[pd.DataFrame, str]:
     """The usual pattern, and what it repeats of which weeks."""
-    if CHARGED in panel:
-        panel = panel.assign(price=panel[CHARGED].fillna(panel["price"]))
     past = pd.DatetimeIndex(np.sort(panel["week"].unique()))
     # Whole weeks, so that days repeat those of the same weekday.
     per_week = periods_in_a_week(past)
@@ -97,9 +95,12 @@ def _usual(panel: pd.DataFrame, regular: pd.Series, days: pd.DatetimeIndex) -> t
         .to_frame(index=False)
         .merge(source, on="week")
     )
+    share = (panel["price"] / panel["regular_price"]).clip(upper=1)
+    if CHARGED_SHARE in panel:
+        share = panel[CHARGED_SHARE].fillna(share)
+    panel = panel.assign(share=share)
     kept = [
-        "price",
-        "regular_price",
+        "share",
         *(name for name in _COLUMN_WORDS if name in panel),
         *map(column_of, kinds_in(panel)),
     ]
@@ -107,14 +108,13 @@ def _usual(panel: pd.DataFrame, regular: pd.Series, days: pd.DatetimeIndex) -> t
         panel[[*PRODUCT_WEEK, *kept]].rename(columns={"week": "source"}), on=["product", "source"], how="left"
     )
     # Before its first sale a product had no price, and no reduction.
-    share = (rows["price"] / rows["regular_price"]).clip(upper=1).fillna(1.0)
+    share = rows["share"].fillna(1.0)
     share = share.mask(share >= DEAL, 1.0)
     now = rows["product"].map(regular)
     reduced = as_charged(panel, rows["product"], share * now)
     price = now.where(share == 1, reduced)
-    rows = rows.assign(regular_price=now, price=price.where(reduced != share * now, _in_cents(price))).drop(
-        columns="source"
-    )
+    rows = rows.assign(regular_price=now, price=price.where(reduced != share * now, _in_cents(price)))
+    rows = rows.drop(columns=["source", "share"])
     words = [word for name, word in _COLUMN_WORDS.items() if name in panel and (name != "holiday" or known.any())]
     named = ["reductions"] * _reduced(panel) + words
     when = _when(int(known.sum()), len(days), len(last), name_of(period_of(past)) + "s")

@@ -234,7 +234,8 @@ def held_out(
         DataError: The panel is to be of days, and the sales are sums of weeks.
     """
     stores, own = sales_panel(tables, list(products["product"]), days=PERIODS[period].days), zone_tables(tables, zone)
-    panel = with_charged(weekly_table(zone_panel(stores, zone), own, products, shown_kinds(tables.promotions)), own)
+    here = zone_panel(stores, zone)
+    panel = with_charged(weekly_table(here, own, products, shown_kinds(tables.promotions)), own, here)
     if period == "day":
         _check_days(_within(own.sales, panel, panel["week"].max() + WEEK)["date"])
     days, per_week = np.sort(panel["week"].unique()), WEEK // PERIODS[period]

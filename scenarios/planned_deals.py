@@ -15,7 +15,7 @@ from .periods import planned_prices, simulated_prices
 from .sections import Array
 from .spec import MarketSpec
 
-_BY_PERIOD = ("on_deal", "usual", "feature", "depth", "share", "always", "funding", "funded_price")
+_BY_PERIOD = ("on_deal", "usual", "feature", "depth", "always", "funding", "funded_price")
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,11 +26,10 @@ class PlannedDeals:
         price: The plan's prices as the market simulates them, currency per unit.
         on_deal: Whether a price is a deal.
         usual: The regular price: of a deal, that of the nearest period without one, the earlier first.
-        feature: Share of stores with a display or mailer, which the market's demand holds.
+        feature: Share of stores with a display or mailer in the period, which the market's demand holds; of a deal, at `depth`.
         depth: Logarithm of the regular price over the price of the deal; where none is planned, of the product's usual deal.
-        share: Share of stores that show a deal at that depth; where none is planned, of the product's usual deal.
         always: Share of stores that show the product without a deal.
-        funding: What the supplier pays for a unit on a deal, currency.
+        funding: What the supplier pays for a unit on a deal, currency; nothing in a period for which none is planned.
         funded_price: Highest price at which the supplier pays, currency per unit.
         lift: (N,) utility of a display in all stores.
     """
@@ -40,7 +39,6 @@ class PlannedDeals:
     usual: Array
     feature: Array
     depth: Array
-    share: Array
     always: Array
     funding: Array
     funded_price: Array
@@ -109,18 +107,16 @@ def planned_deals(spec: MarketSpec) -> PlannedDeals | None:
     depth = np.log(usual / price)
     count = np.maximum(on_deal.sum(axis=0), 1)
     usual_depth = np.where(on_deal.any(axis=0), depth.sum(axis=0) / count, 1.0)
-    usual_share = (feature * on_deal).sum(axis=0) / count
     return PlannedDeals(
         price=price,
         on_deal=on_deal,
         usual=usual,
         feature=feature,
         depth=np.where(on_deal, depth, usual_depth),
-        share=np.where(on_deal, feature, np.maximum(usual_share, feature)),
         always=np.where(on_deal, 0.0, feature),
-        # The supplier pays for a deal wherever it is moved to.
-        funding=np.where(on_deal, funding, funding.max(axis=0)),
-        funded_price=FUNDED * np.where(on_deal, price, usual * np.exp(-usual_depth)),
+        # Mailers are printed and suppliers pay for agreed weeks: a deal that moves takes neither along.
+        funding=np.where(on_deal, funding, 0.0),
+        funded_price=FUNDED * price,
         lift=lift,
     )
 
@@ -193,8 +189,9 @@ def course_of(
         level = levels[-1]
         met = price[..., t, :] * lowered(level) / level
         reference = memory * references[-1] + (1 - memory) * met
-    planned = {name: plan[name] for name in ("usual", "depth", "share", "always")}
-    shown = standing_share(price, level=_stacked(levels), on_deal=announced, **planned) - plan["feature"]
+    planned = {name: plan[name] for name in ("usual", "depth", "always")}
+    standing = standing_share(price, level=_stacked(levels), on_deal=announced, share=plan["feature"], **planned)
+    shown = standing - plan["feature"]
     funding = where(announced & (price <= plan["funded_price"]), plan["funding"] + 0.0 * price, 0.0 * price)
     return Course(_stacked(references), shown, funding, Remembered(reference, level))
 

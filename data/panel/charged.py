@@ -1,4 +1,4 @@
-"""The price that was charged in a week: that of most stores, never a mean of several."""
+"""What was charged in a week: the price of most stores and how far they reduced it, never a mean of several."""
 
 from __future__ import annotations
 
@@ -7,37 +7,44 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 import polars as pl
+import xarray as xr
 
 from ..experiments import WHOLE_SHOP
 from ..tables import Tables
-from ..weeks import WEEK, YEAR_WEEKS, Weeks
+from ..weeks import WEEK, YEAR_WEEKS, Weeks, to_polars
+from .aggregation import with_prices
 
-CHARGED = "charged"
-"""The column of a panel that holds what `charged_prices` finds."""
+CHARGED, CHARGED_SHARE = "charged", "charged_share"
+"""The columns of a panel that hold what `charged_prices` finds."""
 _CHARGED_CLOSE = 0.05
 """A price this close to one that was charged is that one."""
 _PRICED = ["date", "store", "product", "units", "price_paid"]
+_KEYS = ["product", "week"]
 
 
-def charged_prices(tables: Tables, weeks: Weeks, products: Sequence[str]) -> pd.DataFrame:
-    """The price of each product and week in which it was sold: in each store that of most units, and of these that of most stores.
+def charged_prices(tables: Tables, weeks: Weeks, products: Sequence[str], stores: xr.Dataset) -> pd.DataFrame:
+    """What most stores charged for each product in each week in which it was sold, in each store the price of most units.
 
-    Of prices that as many stores charged, it is the one of more units, then the higher one.
+    Where stores have price levels of their own, no price is that of most of them; how far they reduce it is.
 
     Args:
         tables: The shop's tables.
         weeks: The weeks.
         products: The products.
+        stores: The panel of the tables by store, as `sales_panel` returns it, which knows each store's regular prices.
 
     Returns:
-        `product`, `week` (first day) and `charged`, currency per unit.
+        `product`, `week` (first day), `charged`, the price of more than half of the stores, currency per unit, NaN for none,
+        and `charged_share`, the price over the store's own regular one that half of the stores charged or exceeded, at most 1.
 
     Example:
+        >>> from repricer.data import sales_panel
         >>> day = pd.Timestamp("2024-01-01")
         >>> sales = pd.DataFrame({"date": day, "store": list("abc"), "product": "tea", "units": [1.0, 1.0, 9.0]})
-        >>> tables = Tables(sales.assign(price_paid=[2.79, 2.79, 2.5]))
-        >>> charged_prices(tables, Weeks(day.to_pydatetime(), 1), ["tea"])["charged"].tolist()
-        [2.79]
+        >>> tables = Tables(sales.assign(price_paid=[2.79, 2.79, 2.5], regular_price=2.79))
+        >>> found = charged_prices(tables, Weeks(day.to_pydatetime(), 1), ["tea"], sales_panel(tables))
+        >>> found[["charged", "charged_share"]].to_numpy().tolist()
+        [[2.79, 1.0]]
     """
     lines = tables.sale_lines(_PRICED)
     store = (
@@ -51,30 +58,44 @@ def charged_prices(tables: Tables, weeks: Weeks, products: Sequence[str]) -> pd.
         & pl.col("week").is_between(0, weeks.count - 1)
         & (pl.col("price_paid") > 0)
     )
-    own = rows.group_by("product", "week", "store", "price_paid").agg(pl.col("units").sum())
-    keys, price = ["product", "week"], pl.col("price_paid")
-    by_store = own.sort("units", price, descending=True).unique([*keys, "store"], keep="first", maintain_order=True)
-    over_stores = by_store.group_by(*keys, "price_paid").agg(pl.len(), pl.col("units").sum())
-    most = over_stores.sort("len", "units", price, descending=True).unique(keys, keep="first", maintain_order=True)
-    found = most.select(*keys, charged=price).sort(keys).collect(engine="streaming")
-    return found.with_columns(week=weeks.first_days(found["week"])).to_pandas()
+    price, regular = pl.col("price_paid"), pl.col("regular_price")
+    own = rows.group_by(*_KEYS, "store", "price_paid").agg(pl.col("units").sum())
+    by_store = own.sort("units", price, descending=True).unique([*_KEYS, "store"], keep="first", maintain_order=True)
+    by_store = by_store.join(_regular_prices(stores, weeks).lazy(), on=[*_KEYS, "store"], how="left")
+    share = (price / regular.fill_nan(None)).clip(upper_bound=1.0).fill_null(1.0)
+    reduced = by_store.group_by(_KEYS).agg(pl.len().alias("stores"), charged_share=share.quantile(0.5, "higher"))
+    most = by_store.group_by(*_KEYS, "price_paid").agg(charging=pl.len())
+    most = most.join(reduced, on=_KEYS).filter(2 * pl.col("charging") > pl.col("stores"))
+    found = reduced.join(most.select(*_KEYS, charged=price), on=_KEYS, how="left").sort(_KEYS)
+    frame = found.select(*_KEYS, CHARGED, CHARGED_SHARE).collect(engine="streaming")
+    return frame.with_columns(week=weeks.first_days(frame["week"])).to_pandas()
 
 
-def with_charged(panel: pd.DataFrame, tables: Tables) -> pd.DataFrame:
-    """A weekly panel with the column `charged` of `charged_prices`, NaN without a sale.
+def _regular_prices(stores: xr.Dataset, weeks: Weeks) -> pl.DataFrame:
+    """The regular price of each product, week and store of a panel in which it was sold."""
+    table = with_prices(stores)["regular_price"].to_dataframe().dropna().reset_index()
+    known = to_polars(table, [*_KEYS, "store", "regular_price"])
+    return known.with_columns(pl.col("product", "store").cast(pl.String), week=weeks.number(pl.col("week")))
+
+
+def with_charged(panel: pd.DataFrame, tables: Tables, stores: xr.Dataset) -> pd.DataFrame:
+    """A weekly panel with the columns `charged` and `charged_share` of `charged_prices`, NaN without a sale.
 
     Args:
         panel: As `product_weeks` returns it.
         tables: The tables that it was made of.
+        stores: Their panel by store, as `sales_panel` returns it.
 
     Example:
+        >>> from repricer.data import sales_panel
         >>> day = pd.Timestamp("2024-01-01")
         >>> sales = pd.DataFrame({"date": day, "product": "tea", "units": [1.0, 3.0], "price_paid": [2.0, 3.0]})
-        >>> with_charged(pd.DataFrame({"product": ["tea"], "week": [day]}), Tables(sales))["charged"].tolist()
+        >>> tables = Tables(sales.assign(regular_price=3.0))
+        >>> with_charged(pd.DataFrame({"product": ["tea"], "week": [day]}), tables, sales_panel(tables))["charged"].tolist()
         [3.0]
     """
-    found = charged_prices(tables, Weeks.over(panel["week"]), list(panel["product"].unique()))
-    return panel.merge(found, on=["product", "week"], how="left")
+    found = charged_prices(tables, Weeks.over(panel["week"]), list(panel["product"].unique()), stores)
+    return panel.merge(found, on=_KEYS, how="left")
 
 
 def as_charged(panel: pd.DataFrame, product: pd.Series, price: pd.Series) -> pd.Series:

@@ -16,7 +16,7 @@ from ...scenarios.planned_deals import planned_deals
 from ..jit.compiling import compiled
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
-_BY_PERIOD = ("on_deal", "usual", "feature", "depth", "share", "always", "funding", "funded_price")
+_BY_PERIOD = ("on_deal", "usual", "feature", "depth", "always", "funding", "funded_price")
 
 
 class DealRules(namedtuple("DealRules", [*_BY_PERIOD, "displays", "funds"])):
@@ -66,7 +66,7 @@ def show_deals(deals, period, price, announced, level, shown):
         for e in range(shown.shape[1]):
             t = period[e]
             on_deal = (announced[n, e] if announced.shape[0] else deals.on_deal[n, t]) > _ZERO
-            planned = (deals.depth[n, t], deals.share[n, t], deals.always[n, t])
+            planned = (deals.depth[n, t], deals.feature[n, t], deals.always[n, t])
             standing = standing_share(price[n, e], deals.usual[n, t], level[n, e], on_deal, *planned)
             shown[n, e] = standing - deals.feature[n, t]
 

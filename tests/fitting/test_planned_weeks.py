@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from repricer.data import DataError, Tables, product_weeks
+from repricer.data.panel.aggregation import sales_panel
 from repricer.data.panel.charged import with_charged
 from repricer.fitting.planned_weeks import planned_weeks
 from repricer.fitting.split import regular_price
@@ -56,6 +57,30 @@ def test_planned_prices_are_in_whole_cents():
     assert (found["price"]["p1"] == 0.03).all()
 
 
+def usual_plan(sales):
+    """The rows of eight weeks to come of a shop without a plan."""
+    tables = Tables(sales)
+    panel = with_charged(product_weeks(sales), tables, sales_panel(tables))
+    return planned_weeks(panel, tables, regular_price(panel), 8)[0]
+
+
+def test_stores_with_price_levels_of_their_own_reduce_nothing_by_that():
+    """Four zones of two stores with prices of their own, which sell more by turns; a deal of all, and one of a zone."""
+    rows = [
+        (week, store, round(level * off, 2), 30.0 if zone == week % 4 else 5.0)
+        for week in range(60)
+        for zone, level in enumerate((3.6, 3.9, 4.2, 4.5))
+        for store in (2 * zone, 2 * zone + 1)
+        for off in [0.75 if week % 4 == 1 or (zone == 0 and week % 4 == 3) else 1.0]
+    ]
+    sales = pd.DataFrame(rows, columns=["date", "store", "price_paid", "units"])
+    sales = sales.assign(
+        product="p0", regular_price=sales["price_paid"], date=days(*sales["date"]), store=sales["store"].astype(str)
+    )
+    rows = usual_plan(sales)
+    np.testing.assert_allclose(rows["price"] / rows["regular_price"], [1, 0.75, 1, 1, 1, 0.75, 1, 1], atol=0.01)
+
+
 def test_planned_prices_were_charged_and_are_no_means_over_stores():
     """In each week one of three stores charges less than the others, and coupons make single lines cheaper."""
     rows = [
@@ -72,8 +97,7 @@ def test_planned_prices_were_charged_and_are_no_means_over_stores():
         date=days(*sales["date"]),
         store=sales["store"].astype(str),
     )
-    panel = with_charged(product_weeks(sales), Tables(sales))
-    rows, _ = planned_weeks(panel, Tables(sales), regular_price(panel), 8)
+    rows = usual_plan(sales)
     assert rows["price"].tolist() == [2.79, 1.99, 2.79, 2.79, 2.79, 1.99, 2.79, 2.79]
     assert (rows["regular_price"] == 2.79).all()
 

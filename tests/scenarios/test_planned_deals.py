@@ -110,6 +110,16 @@ def test_a_display_fades_with_its_deal_and_goes_with_it(spec):
     np.testing.assert_allclose(shown, 0.6 * np.log(3.0 / prices) / full, atol=1e-12)
 
 
+def test_what_was_agreed_for_a_week_stays_in_it(spec):
+    """A deal that moves to another week takes neither its display nor the supplier's money along."""
+    plan = planned_deals(spec)
+    price, deal = plan.price.copy(), plan.on_deal.copy()
+    price[2:5, 1], deal[2:5, 1] = (3.0, 2.25, 2.25), (False, True, True)
+    course = course_of(spec, price, deal)
+    np.testing.assert_allclose(plan.feature[2:5, 1] + course.shown[2:5, 1], [0.0, 0.6, 0.1])
+    np.testing.assert_allclose(course.funding[2:5, 1], [0.0, 0.2, 0.0])
+
+
 def test_a_dearer_regular_price_with_the_same_deals_sells_no_more_in_any_week(spec):
     plan = planned_deals(spec)
     for step in (0.02, 0.05, 0.08, 0.2):
