@@ -43,6 +43,8 @@ _MOST = 3.0
 EXTRA = (0.8, 2.0)
 """What households put by on a deal, so that they account for about a third of its bump: see `StockingUp`."""
 _ROUNDS = 300
+_STEPS, _SWEEPS = 11, 12
+"""Shares that are tried for a step of some prices, and passes over them."""
 _WEAR, _MEMORY = 0.3, 0.8
 """Share of its strength that a deal loses in logs by one of 20% in the week before, and what is left of that a week on."""
 
@@ -207,6 +209,49 @@ class DealTruth(Truth):
             depth = self.deals.depth[first : first + horizon, own]
             best[:, own] = best_path(earned, self.listed[first, own], depth, low[own], high[own], calendar=calendar)
         return best
+
+    def best_step(
+        self, step: float, *, first: int | None = None, horizon: int = 12, objective: str = "profit"
+    ) -> Array:
+        """(T, N) prices with the highest expected profit or revenue that leave the shop's own by at most a step: each product
+        moves its regular prices by one share and its deals, which stay in their weeks, by another.
+
+        Args:
+            step: Largest share by which a price leaves the shop's own.
+            first: Number of the first week since the start of the tables.
+            horizon: T.
+            objective: "profit" or "revenue".
+        """
+        first = self.weeks if first is None else first
+        best = self.own_prices(first, horizon)
+        deals = self.deals.depth[first : first + horizon] > 0
+        # Regular prices first, then deals, both of all products together and of each.
+        parts = [part & chosen for part in (~deals, deals) for chosen in (True, *np.eye(best.shape[1], dtype=bool))]
+        for number in range(len(self.responses)):
+            own = self.parameters.category == number
+            moved = [part[:, own] for part in parts if part[:, own].any()]
+            best[:, own] = self._stepped(number, best[:, own], moved, step, (first, objective))
+        return best
+
+    def _stepped(
+        self, number: int, path: Array, parts: list[NDArray[np.bool_]], step: float, goal: tuple[int, str]
+    ) -> Array:
+        """(T, n) prices of a category, whose parts are moved one after the other as long as that earns more."""
+        first, objective = goal
+        own, planned = self.parameters.category == number, path
+        shares = np.linspace(-step, step, _STEPS)[:, None, None]
+        earned = -np.inf
+        for _ in range(_SWEEPS):
+            before = earned
+            for part in parts:
+                tried = np.where(part, planned * (1 + shares), path)
+                margin = self.margin(tried, first, objective, own)
+                money = (margin * self.category_units(number, tried, first)).sum(axis=(-2, -1))
+                if money.max() > earned:
+                    path, earned = tried[money.argmax()], float(money.max())
+            if earned <= before + 1e-6 * abs(earned):
+                break
+        return path
 
     def _feature(self, number: int, weeks: np.ndarray) -> Array:
         own = self.parameters.category == number

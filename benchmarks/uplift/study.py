@@ -161,9 +161,13 @@ def realised(shop: Truth, spec: MarketSpec, recommended: PredictedGain) -> dict[
         "regular": shop.realised(regular, **given),
         "own": shop.realised(own, **given),
         "recommended": shop.realised(path, **given),
-        "optimum": shop.realised(shop.optimum(low, high, **given), **given),
     }
     base = earned["regular"]
+    if isinstance(shop, DealTruth) and rules.near_plan.size:
+        best = shop.best_step(float(np.max(rules.max_step)), **given)
+    else:
+        best = shop.optimum(low, high, **given)
+    earned["optimum"] = shop.realised(best, **given)
     if isinstance(shop, DealTruth):
         earned["calendar"] = shop.realised(shop.optimum(low, high, **given, calendar=False), **given)
         # No search of paths is certain to find the best.
@@ -284,7 +288,7 @@ def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         rows: Results of `assess_shop`.
 
     Returns:
-        `shops`; means of `predicted`, `realised`, `optimal` gain; `over_prediction`, the mean of
+        `shops`; means of `predicted`, `realised` and `optimal` gain, the latter within the same price rules; `over_prediction`, the mean of
         predicted less realised, and `absolute_error`; number of shops `covered` by their 90%
         interval, with a realised gain `below` or `above` it; `worst_realised`, `share_of_optimum`
         and `worst_share`, `regular_share`, `own_share`; `share_of_best_gain`, the mean realised over the

@@ -252,3 +252,16 @@ def test_a_store_that_charges_more_sells_less_and_the_others_as_before():
     found = shop.charging(listed)._without_shocks()[:, shop.weeks :]
     assert found[0].sum() < usual[0].sum()
     np.testing.assert_array_equal(found[1:], usual[1:])
+
+
+def test_the_best_step_stays_near_the_shops_own_prices_and_no_other_step_earns_more():
+    shop = draw_shop("regular-and-deal", 0)
+    own, best = shop.own_prices(), shop.best_step(0.05)
+    assert np.abs(best / own - 1).max() <= 0.05 + 1e-9
+    earned = shop.realised(best)
+    assert earned > shop.realised(own)
+    deals = shop.deals.depth[shop.weeks : shop.weeks + len(own)] > 0
+    random = np.random.default_rng(0)
+    for _ in range(50):
+        regular, deal = random.uniform(-0.05, 0.05, (2, own.shape[1]))
+        assert shop.realised(own * (1 + np.where(deals, deal, regular))) <= earned * (1 + 1e-6)
