@@ -13,7 +13,7 @@ import xarray as xr
 
 from ..data import DataError, Tables, choose_market, choose_products, context_by_store, sales_panel, with_prices
 from ..data.panel.aggregation import WHOLE_SHOP, with_regular_prices
-from ..data.panel.charged import as_charged, with_charged
+from ..data.panel.charged import as_charged, with_charged, without_common_prices
 from ..data.panel.promotion_kinds import PROMOTION, column_of, kinds_in, kinds_in_words, shown_kinds
 from ..data.panel.weekly import weekly_table
 from ..data.product_selection import MODELLED
@@ -254,7 +254,11 @@ def held_out(
         past=panel[panel["week"] < start],
         future=panel[panel["week"] >= start],
         sales=_within(with_regular_prices(own.sales, zone_panel(stores, zone)), panel, start),
-        plan=(*_notes(panel, closed, weeks, held, holdout_weeks), *_kinds_notes(tables, kinds)),
+        plan=(
+            *_notes(panel, closed, weeks, held, holdout_weeks),
+            *_stores_notes(panel, len(here["store"])),
+            *_kinds_notes(tables, kinds),
+        ),
         closed=closed,
         stores=kinds.applied(by_store),
         zones=None if by_zone is None else kinds.applied(by_zone),
@@ -270,6 +274,17 @@ def _kinds(past: pd.DataFrame, stores: xr.Dataset, places: xr.Dataset, zone: Zon
     names = zone.stores if zone is not None else {name: [name] for name in places.indexes["store"]}
     columns = list(map(column_of, kinds_in(list(places))))
     return PromotionKinds.of_places(places[columns].sel(week=slice(None, past["week"].max())), stores, names)
+
+
+def _stores_notes(panel: pd.DataFrame, stores: int) -> Iterator[str]:
+    """What prices mean where stores have none in common."""
+    apart = without_common_prices(panel)
+    if stores > 1 and apart:
+        count, of = len(apart), panel["product"].nunique()
+        yield (
+            f"Most of the {stores} stores have no price in common for {count} of {of} products: prices of these are means over "
+            "stores, whose changes in percent hold for each store; fit price zones (--by zone) for prices in currency."
+        )
 
 
 def _kinds_notes(tables: Tables, kinds: PromotionKinds) -> Iterator[str]:

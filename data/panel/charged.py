@@ -18,6 +18,8 @@ CHARGED, CHARGED_SHARE = "charged", "charged_share"
 """The columns of a panel that hold what `charged_prices` finds."""
 _CHARGED_CLOSE = 0.05
 """A price this close to one that was charged is that one."""
+_IN_COMMON = 0.5
+"""Stores have prices in common where most of them charged one in more than this share of the weeks."""
 _PRICED = ["date", "store", "product", "units", "price_paid"]
 _KEYS = ["product", "week"]
 
@@ -99,7 +101,8 @@ def with_charged(panel: pd.DataFrame, tables: Tables, stores: xr.Dataset) -> pd.
 
 
 def as_charged(panel: pd.DataFrame, product: pd.Series, price: pd.Series) -> pd.Series:
-    """Prices as the shop charged them in the last year of a panel, where one of these is close; others as they are.
+    """Prices as the shop charged them in the last year of a panel, where one of these is close; others as they are, such as
+    those of products for which stores have prices of their own.
 
     Args:
         panel: A weekly panel; without the column `charged`, no price is known to have been charged.
@@ -114,7 +117,8 @@ def as_charged(panel: pd.DataFrame, product: pd.Series, price: pd.Series) -> pd.
     """
     if CHARGED not in panel:
         return price
-    lately = panel[panel["week"] > panel["week"].max() - YEAR_WEEKS * WEEK].dropna(subset=CHARGED)
+    lately = _last_year(panel)
+    lately = lately[lately["product"].isin(_in_common(lately))].dropna(subset=CHARGED)
     known = {str(name): own.unique() for name, own in lately.groupby("product")[CHARGED]}
 
     def nearest(own: pd.Series) -> pd.Series:
@@ -123,3 +127,30 @@ def as_charged(panel: pd.DataFrame, product: pd.Series, price: pd.Series) -> pd.
         return own.mask(np.abs(near / own - 1) <= _CHARGED_CLOSE, near)
 
     return price.groupby(product.to_numpy(), sort=False).transform(nearest)
+
+
+def without_common_prices(panel: pd.DataFrame) -> list[str]:
+    """The products for which most stores had no price in common in most weeks of a panel's last year.
+
+    Args:
+        panel: A weekly panel with what `with_charged` adds.
+
+    Example:
+        >>> panel = pd.DataFrame({"product": ["tea", "mint"], "week": pd.Timestamp("2024-01-01"), "charged_share": 1.0})
+        >>> without_common_prices(panel.assign(charged=[2.79, np.nan]))
+        ['mint']
+    """
+    lately = _last_year(panel)
+    return sorted(set(lately["product"]) - set(_in_common(lately)))
+
+
+def _last_year(panel: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the last year in which a product was sold."""
+    sold = panel[CHARGED_SHARE if CHARGED_SHARE in panel else CHARGED].notna()
+    return panel[sold & (panel["week"] > panel["week"].max() - YEAR_WEEKS * WEEK)]
+
+
+def _in_common(lately: pd.DataFrame) -> pd.Index:
+    """The products for which most stores charged one price in most weeks."""
+    share = lately[CHARGED].notna().groupby(lately["product"]).mean()
+    return share.index[share > _IN_COMMON]

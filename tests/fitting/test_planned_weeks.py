@@ -7,7 +7,7 @@ from repricer.data import DataError, Tables, product_weeks
 from repricer.data.panel.aggregation import sales_panel
 from repricer.data.panel.charged import with_charged
 from repricer.fitting.planned_weeks import planned_weeks
-from repricer.fitting.split import regular_price
+from repricer.fitting.split import held_out, regular_price
 
 FIRST = pd.Timestamp("2024-01-01")
 
@@ -72,6 +72,7 @@ def test_stores_with_price_levels_of_their_own_reduce_nothing_by_that():
         for zone, level in enumerate((3.6, 3.9, 4.2, 4.5))
         for store in (2 * zone, 2 * zone + 1)
         for off in [0.75 if week % 4 == 1 or (zone == 0 and week % 4 == 3) else 1.0]
+        if week != 50 or zone == 1
     ]
     sales = pd.DataFrame(rows, columns=["date", "store", "price_paid", "units"])
     sales = sales.assign(
@@ -79,6 +80,26 @@ def test_stores_with_price_levels_of_their_own_reduce_nothing_by_that():
     )
     rows = usual_plan(sales)
     np.testing.assert_allclose(rows["price"] / rows["regular_price"], [1, 0.75, 1, 1, 1, 0.75, 1, 1], atol=0.01)
+    # No zone's price stands for all of them, even if a few stores had one in common for a week.
+    assert rows["regular_price"].nunique() == 1
+    assert np.abs(rows["regular_price"].iloc[0] - np.array([3.6, 3.9, 4.2, 4.5])).min() > 0.005
+
+
+def test_products_for_which_stores_have_prices_of_their_own_are_named():
+    rows = [
+        (week, store, 4.0 + store * (product == "p1"), product)
+        for week in range(30)
+        for store in range(4)
+        for product in ("p0", "p1")
+    ]
+    sales = pd.DataFrame(rows, columns=["date", "store", "price_paid", "product"])
+    sales = sales.assign(
+        units=3.0, regular_price=sales["price_paid"], date=days(*sales["date"]), store=sales["store"].astype(str)
+    )
+    products = pd.DataFrame({"product": ["p0", "p1"], "category": "x"})
+    said = [line for line in held_out(Tables(sales, products), products, 6).plan if "no price in common" in line]
+    assert len(said) == 1
+    assert "Most of the 4 stores have no price in common for 1 of 2 products" in said[0]
 
 
 def test_planned_prices_were_charged_and_are_no_means_over_stores():
