@@ -13,7 +13,7 @@ import xarray as xr
 
 from ..data import DataError, Tables, choose_market, choose_products, context_by_store, sales_panel, with_prices
 from ..data.panel.aggregation import WHOLE_SHOP, with_regular_prices
-from ..data.panel.charged import as_charged, with_charged, without_common_prices
+from ..data.panel.charged import REGULAR_LEVEL, as_charged, with_charged, without_common_prices
 from ..data.panel.promotion_kinds import PROMOTION, column_of, kinds_in, kinds_in_words, shown_kinds
 from ..data.panel.weekly import weekly_table
 from ..data.product_selection import MODELLED
@@ -430,7 +430,7 @@ def regular_price(panel: pd.DataFrame) -> pd.Series:
         tested = recently("tested")
         recent = recently("planned_regular").where(tested | ~tested.iloc[-1])
     else:
-        recent = recently("regular_price")
+        recent = recently(REGULAR_LEVEL if REGULAR_LEVEL in panel else "regular_price")
     last = recent[-_HELD_WEEKS * per_week :]
     found = last.max().where(last.max() <= (1 + _SAME) * last.min(), recent.median())
     return as_charged(panel, found.index.to_series(), found)

@@ -12,10 +12,10 @@ import xarray as xr
 from ..experiments import WHOLE_SHOP
 from ..tables import Tables
 from ..weeks import WEEK, YEAR_WEEKS, Weeks, to_polars
-from .aggregation import with_prices
+from .aggregation import carried_forward, with_prices
 
-CHARGED, CHARGED_SHARE = "charged", "charged_share"
-"""The columns of a panel that hold what `charged_prices` finds."""
+CHARGED, CHARGED_SHARE, REGULAR_LEVEL = "charged", "charged_share", "regular_level"
+"""The columns of a panel that hold what `charged_prices` and `regular_levels` find."""
 _CHARGED_CLOSE = 0.05
 """A price this close to one that was charged is that one."""
 _IN_COMMON = 0.5
@@ -81,7 +81,8 @@ def _regular_prices(stores: xr.Dataset, weeks: Weeks) -> pl.DataFrame:
 
 
 def with_charged(panel: pd.DataFrame, tables: Tables, stores: xr.Dataset) -> pd.DataFrame:
-    """A weekly panel with the columns `charged` and `charged_share` of `charged_prices`, NaN without a sale.
+    """A weekly panel with the columns `charged` and `charged_share` of `charged_prices`, NaN without a sale, and with the
+    `regular_level` of `regular_levels`.
 
     Args:
         panel: As `product_weeks` returns it.
@@ -97,7 +98,35 @@ def with_charged(panel: pd.DataFrame, tables: Tables, stores: xr.Dataset) -> pd.
         [3.0]
     """
     found = charged_prices(tables, Weeks.over(panel["week"]), list(panel["product"].unique()), stores)
-    return panel.merge(found, on=_KEYS, how="left")
+    level = regular_levels(stores).to_series().rename(REGULAR_LEVEL).reset_index()
+    return panel.merge(found, on=_KEYS, how="left").merge(level, on=_KEYS, how="left")
+
+
+def regular_levels(stores: xr.Dataset) -> xr.DataArray:
+    """The mean of the stores' regular prices by week and product, at the units that each sold in the last year of a panel.
+
+    Weighted by the units of the week, it would move with what each store happens to sell in it.
+
+    Args:
+        stores: The panel by store, as `sales_panel` returns it.
+
+    Returns:
+        Currency per unit, NaN for products that were not sold in the last year.
+
+    Example:
+        >>> from repricer.data import sales_panel
+        >>> days = pd.to_datetime(["2024-01-01", "2024-01-01", "2024-01-08", "2024-01-08"])
+        >>> sales = pd.DataFrame({"date": days, "store": list("abab"), "product": "tea", "units": [1.0, 3.0, 3.0, 1.0]})
+        >>> sales = sales.assign(price_paid=[2.0, 3.0, 2.0, 3.0], regular_price=[2.0, 3.0, 2.0, 3.0])
+        >>> regular_levels(sales_panel(Tables(sales))).values.ravel().tolist()
+        [2.5, 2.5]
+    """
+    backward = {"week": slice(None, None, -1)}
+    regular = carried_forward(with_prices(stores)["regular_price"])
+    regular = carried_forward(regular.isel(backward)).isel(backward)
+    lately = stores["week"] > stores["week"].max() - np.timedelta64(YEAR_WEEKS * WEEK.days, "D")
+    sold = stores["units"].where(lately, 0.0).sum("week").where(np.isfinite(regular))
+    return (regular * sold).sum("store") / sold.sum("store").where(sold.sum("store") > 0)
 
 
 def as_charged(panel: pd.DataFrame, product: pd.Series, price: pd.Series) -> pd.Series:
