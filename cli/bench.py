@@ -155,7 +155,7 @@ def uplift(shops: int, out: Path, on: str, jobs: int | None, seed: int, as_json:
         [],
         _FIGURES,
         title="predicted and realised gain",
-        caption="Covered: realised gain within the predicted 90% interval (below it, above it). Of best: mean realised gain "
+        caption="Covered: realised gain within the predicted 90% interval (below it, above it). Factor: how many times as wide the intervals would have to be for 90% of the shops with a change. Of best: mean realised gain "
         "over that of the best prices under the same bounds. Halves: predicted gain over current prices by the half of the sales "
         "that found the prices, and by the other half. Share: realised profit over theirs; regular, current: that of "
         "regular and of current prices. Loses: realised profit more than 1% below that of regular prices, below that of "
@@ -190,6 +190,7 @@ _FIGURES = {
     "lowest": "{worst_realised:+.1%}",
     "|error|": "{absolute_error:.1%}",
     "covered": "{covered} ({below}, {above})",
+    "factor": "{interval_factor:.2f}",
     "of best": "{share_of_best_gain:.0%}",
     "halves": "{own_half:+.1%}, {other_half:+.1%}",
     "share": "{share_of_optimum:.1%}",

@@ -37,6 +37,8 @@ _SHARES = {"share_of_optimum": "recommended", "regular_share": "regular", "own_s
 _NOTHING = 1e-12
 REGULAR_LOSS = -0.01
 """A recommendation loses against regular prices below this realised gain."""
+OWN_LOSS = -0.005
+"""A recommendation is a loss below this realised gain."""
 
 
 def run_study(
@@ -292,7 +294,9 @@ def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         predicted less realised, and `absolute_error`; number of shops `covered` by their 90%
         interval, with a realised gain `below` or `above` it; `worst_realised`, `share_of_optimum`
         and `worst_share`, `regular_share`, `own_share`; `share_of_best_gain`, the mean realised over the
-        mean optimal gain; `own_half` and `other_half`, the mean gains of what half of the sales would recommend by that
+        mean optimal gain; `over_prediction_se`, the standard error of over_prediction; `interval_factor`, how many times as wide
+        the intervals of shops with a change would have to be for 90% of them; `losses`, shops whose realised gain is below
+        −0.5%; `own_half` and `other_half`, the mean gains of what half of the sales would recommend by that
         half and by the other, and `half_kept`, the latter over the former; shops that `lose_to_regular` by more than 1%, that `lose_to_own` prices, and that
         are `far_below_own`, by more than 1%; `refused`; `named`, verdicts that say that prices follow demand
         or may; `cpu_seconds` per shop.
@@ -302,13 +306,18 @@ def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     gain, error = columns["realised"], columns["predicted"] - columns["realised"]
     earned = {name: np.array([row["earned"][name] for row in rows]) for name in ("own", "recommended")}
     refused = np.array([row["refused"] for row in rows])
+    wide = np.where(error > 0, columns["predicted"] - low, high - columns["predicted"])
+    times = np.abs(error[~refused]) / np.maximum(wide[~refused], _NOTHING)
     return {
         "shops": len(rows),
         **{name: float(values.mean()) for name, values in columns.items()},
         "share_of_best_gain": float(gain.mean() / columns["optimal"].mean()),
         "half_kept": float(columns["other_half"].mean() / max(columns["own_half"].mean(), _NOTHING)),
         "over_prediction": float(error.mean()),
+        "over_prediction_se": float(error.std(ddof=1) / np.sqrt(len(rows))) if len(rows) > 1 else 0.0,
         "absolute_error": float(np.abs(error).mean()),
+        "interval_factor": float(np.quantile(times, 0.9)) if times.size else 1.0,
+        "losses": int((gain < OWN_LOSS).sum()),
         "covered": int(((low <= gain) & (gain <= high)).sum()),
         "below": int((gain < low).sum()),
         "above": int((gain > high).sum()),

@@ -137,7 +137,11 @@ def test_figures_by_hand():
     assert found["worst_realised"] == -0.15
     # A shop that keeps its current prices cannot lose by the recommendation.
     assert (found["lose_to_regular"], found["lose_to_own"], found["refused"], found["named"]) == (2, 1, 1, 1)
-    assert found["far_below_own"] == 2
+    assert (found["far_below_own"], found["losses"]) == (2, 3)
+    # Errors over the half-widths of the four shops with a change: 0.02 of 0.05, 0.25 of 0.2, 0.2 of 0.05 and 0.22 of 0.3.
+    assert found["interval_factor"] == pytest.approx(np.quantile([0.4, 1.25, 4.0, 0.22 / 0.3], 0.9))
+    errors = np.array([-0.02, 0.25, 0.15, -0.2, 0.22])
+    assert found["over_prediction_se"] == pytest.approx(errors.std(ddof=1) / 5**0.5)
     assert (found["own_half"], found["other_half"], found["half_kept"]) == pytest.approx((0.08, 0.06, 0.75))
     assert summarise([row(0, own_half=0.0, other_half=0.0)])["half_kept"] == 0
 
