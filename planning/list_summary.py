@@ -15,7 +15,7 @@ from ..agents.posterior.deals import Plan, PlanValue, own_plan
 from ..agents.posterior.prices import has_closed_form
 from ..evaluation.uncertainty import Assessment, plan_beside_past
 from ..evaluation.uncertainty.by_product import simulated_products
-from ..evaluation.uncertainty.draws import ENDS, METHOD, Gain, draw_numbers
+from ..evaluation.uncertainty.draws import ENDS, METHOD, Gain, draw_numbers, model_error
 from ..pricing import PricePath
 from ..pricing.price_rules.rule_formulas import BITS
 from ..pricing.wording import rule_words
@@ -161,6 +161,7 @@ def _changes(found: Assessment, price: Floats, seed: int) -> dict[str, list[Post
     for name, expected, came in (("units", 0, 0), ("revenue", 3, 1), ("profit", 4, 2)):
         pairs = [new[expected], current[expected], new[came], current[came]]
         gains = [Gain.of(*(part[..., n] for part in pairs)) for n in range(price.shape[1])]
+        gains = [gain.with_model_error(model_error(spec)) for gain in gains]
         changes[name] = [PosteriorEstimate(gain.mean, *gain.interval90) for gain in gains]
     return changes
 

@@ -211,14 +211,14 @@ class Assessment:
         return f"The best candidate, {promising[0].words}, was not chosen: {promising[0].refused}."
 
     def _dropped(self) -> list[str]:
-        """How many planned deals the recommended prices move, and how many they drop, with their displays and mailers."""
+        """How many planned deals the recommended prices move, and how many they drop; displays and mailers stay in their weeks."""
         spec = self.compared.spec
         deals = planned_deals_left(spec, self.compared.prices[self.recommendation.policy])
-        shown = " with their displays and mailers" * deals.with_displays
+        shown = ", without the displays and mailers that were planned for them" * deals.with_displays
         parts = [f"{deals.moved} move to another {spec.market.period}"] * (deals.moved > 0)
-        parts += [f"{deals.dropped} are dropped{shown}"] * (deals.dropped > 0)
+        parts += [f"{deals.dropped} are dropped"] * (deals.dropped > 0)
         planned = f"Of {deals.planned} planned deals by product and {spec.market.period}"
-        return [f"{planned}, {' and '.join(parts)}."] if parts else []
+        return [f"{planned}, {' and '.join(parts)}{shown}."] if parts else []
 
     def _ruled(self) -> list[str]:
         """Which regular prices the price rules do not allow."""

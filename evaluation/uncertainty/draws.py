@@ -33,6 +33,10 @@ Z90 = 1.645
 _LEVEL_ROUNDING = 1e-4
 # An error of the level of sales counts up to this share.
 _MOST_ERROR = 0.6
+MODEL_ERROR = 2.0
+"""How many times as far as the posterior says gains lie from their mean where customers answer to deals in their own way, as
+they do so in more ways than a model has: with it, intervals hold 21 of 24 drawn shops (docs/can_i_believe_it.md).
+"""
 DRAWS, EPISODES = 200, 4
 """Posterior draws and episodes per draw of a comparison, unless the caller says otherwise."""
 LEAST_TO_SPLIT = 40
@@ -135,6 +139,41 @@ class Gain:
             relative_draws=relative_draws,
         )
 
+    def with_model_error(self, factor: float) -> Gain:
+        """The gain where the model is as wrong as to spread it more than the posterior does.
+
+        The discrepancy between a model and what it is of, Kennedy and O'Hagan (2001), Journal of the Royal Statistical Society
+        B 63, in its simplest form: the draws lie further from their mean.
+
+        Args:
+            factor: How many times as far.
+        """
+        if factor == 1:
+            return self
+        draws, parameter = further(self.draws, factor), factor**2 * self.parameter_variance
+        before, after = (max(each, 0.0) + self.sampling_variance for each in (self.parameter_variance, parameter))
+        of_total = float(np.sqrt(after / before)) if before > 0 else 1.0
+        relative, relative_draws = self.relative, self.relative_draws
+        if relative is not None and relative_draws is not None:
+            relative_draws = further(relative_draws, factor)
+            came = np.array(relative["interval90_realised"])
+            relative = relative | {
+                "interval90": quantiles(relative_draws),
+                "interval90_realised": tuple(further(came, of_total, relative["mean"]).tolist()),
+            }
+        low, high = further(np.array(self.interval90_realised), of_total, self.mean).tolist()
+        return replace(
+            self,
+            interval90=quantiles(draws),
+            interval90_realised=(low, high),
+            loss_probability=float((draws < 0).mean()),
+            cvar10=cvar(draws, TAIL),
+            parameter_variance=parameter,
+            relative=relative,
+            draws=draws,
+            relative_draws=relative_draws,
+        )
+
     def with_level_error(self, deviation: float) -> Gain:
         """The gain where the level of all sales is uncertain, too.
 
@@ -147,7 +186,7 @@ class Gain:
         if not deviation:
             return self
 
-        def further(ends: Interval) -> Interval:
+        def wider(ends: Interval) -> Interval:
             low, high = (np.hypot(end - self.mean, Z90 * deviation * self.mean) for end in ends)
             return float(self.mean - low), float(self.mean + high)
 
@@ -156,8 +195,8 @@ class Gain:
         draws = np.sort(scaled.ravel()).reshape(len(self.draws), -1).mean(axis=1)
         return replace(
             self,
-            interval90=further(self.interval90),
-            interval90_realised=further(self.interval90_realised),
+            interval90=wider(self.interval90),
+            interval90_realised=wider(self.interval90_realised),
             cvar10=cvar(draws, TAIL),
             parameter_variance=self.parameter_variance + (self.mean * deviation) ** 2,
             draws=draws,
@@ -233,6 +272,22 @@ def without_noise(episodes: Floats, centre: Floats | None = None) -> tuple[Float
         return means, float(-noise)
     shrink = np.sqrt(max(0.0, 1 - noise / spread))
     return means.mean() + shrink * (means - means.mean()), float(spread - noise)
+
+
+def further(values: Floats, factor: float, centre: float | None = None) -> Floats:
+    """Values so many times as far from a centre.
+
+    Args:
+        values: Values.
+        factor: How many times as far.
+        centre: The centre; by default their mean.
+
+    Example:
+        >>> further(np.array([1.0, 2.0, 3.0]), 2.0).tolist()
+        [0.0, 2.0, 4.0]
+    """
+    middle = values.mean() if centre is None else centre
+    return middle + factor * (values - middle)
 
 
 def quantiles(values: Floats) -> Interval:
@@ -343,7 +398,7 @@ class DrawComparison:
         chosen = self._part(part)
         pair = (policy, reference)
         money = (found[name][row][chosen] for found in (self.expected, self.realised) for name in pair)
-        return Gain.of(*money).with_level_error(level_error(self.spec))
+        return Gain.of(*money).with_model_error(model_error(self.spec)).with_level_error(level_error(self.spec))
 
     def _part(self, part: Part) -> slice:
         if part == "all" or (self.spec.halves is None and len(self.draws) < LEAST_TO_SPLIT):
@@ -352,6 +407,18 @@ class DrawComparison:
             middle = int(np.searchsorted(self.draws, self.spec.halves.draws // 2))
             return slice(None, middle) if part == "choose" else slice(middle, None)
         return slice(0, None, 2) if part == "choose" else slice(1, None, 2)
+
+
+def model_error(spec: MarketSpec) -> float:
+    """How many times as far as the posterior says the gains of a fitted market lie from their mean: `MODEL_ERROR` where
+    customers answer to deals in their own way, else 1.
+
+    Example:
+        >>> from repricer import load_scenario
+        >>> model_error(load_scenario("stationary-logit"))
+        1.0
+    """
+    return MODEL_ERROR if spec.history is not None and spec.reference_price is not None else 1.0
 
 
 def level_error(spec: MarketSpec) -> float:

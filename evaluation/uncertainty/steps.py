@@ -14,7 +14,7 @@ from ...pricing.planned_deals import DEAL
 from ...scenarios import MarketSpec
 from ...scenarios.periods import simulated_prices
 from ...scenarios.planned_deals import stated_deals
-from .draws import Floats, Interval, draw_numbers, quantiles
+from .draws import Floats, Interval, draw_numbers, further, model_error, quantiles
 
 # Prices this close are the same; a price that moved less did not change.
 _AT, _CHANGED = 0.002, 0.005
@@ -103,7 +103,7 @@ class PlannedDealsLeft(NamedTuple):
         planned: How many there are.
         moved: How many another period has instead; counted where prices stay near the plan, as a deal keeps its depth there.
         dropped: How many go.
-        with_displays: Whether displays or mailers went with any that left its period.
+        with_displays: Whether displays or mailers were planned for any that left its period.
     """
 
     planned: int
@@ -177,7 +177,8 @@ def going_on(spec: MarketSpec) -> FurtherGain | None:
     free = spec.with_changes(prices={"max_step": None})
     path = plan_at(free, plan_multiplier(spec))
     value = PlanValue(free.scored, draws=draw_numbers(free.scored))
-    own, further = (value.money_by_draw(each).sum(axis=-1) for each in (value.planned, plan_of(free, path)))
+    own, beyond = (value.money_by_draw(each).sum(axis=-1) for each in (value.planned, plan_of(free, path)))
     if not (own > 0).all():
         return None
-    return FurtherGain(float(further.sum() / own.sum() - 1), quantiles(further / own - 1))
+    gain = further(beyond / own - 1, model_error(spec))
+    return FurtherGain(float(beyond.sum() / own.sum() - 1), quantiles(gain))

@@ -227,7 +227,7 @@ def test_dropped_deals_are_named_with_their_displays(sound):
     shown = np.zeros((6, 3))
     shown[::2, 0] = 0.5
     found = with_history(sound, promotion=shown, feature_lift=np.array([0.8, 0.0, 0.0]))
-    assert "3 are dropped with their displays and mailers." in str(found)
+    assert "3 are dropped, without the displays and mailers that were planned for them." in str(found)
     gain = judged(promotion=2 * shown, feature_lift=np.array([1.5, 0.0, 0.0])).gain("learned").share
     assert gain < sound.gain("learned").share - 0.005
 

@@ -72,3 +72,24 @@ def test_the_interval_covers_the_next_draw_as_often_as_it_says(count):
 def test_cvar_is_the_mean_of_the_lowest():
     assert cvar(np.arange(20.0), 0.1) == 0.5
     assert cvar(np.array([3.0, 1.0]), 0.1) == 1
+
+
+def test_the_error_of_a_model_spreads_the_draws_and_not_the_customers():
+    generator = np.random.default_rng(4)
+    true = generator.normal(2, 1, size=(4000, 1))
+    base, expected = np.full((4000, 4), 100.0), 100 + true + 0.1 * generator.normal(size=(4000, 4))
+    realised = 100 + true + 3 * generator.normal(size=(4000, 4))
+    gain = Gain.of(expected, base, realised, base)
+    wide = gain.with_model_error(2.0)
+    assert wide.mean == gain.mean
+    assert np.array(wide.interval90) - 2 == pytest.approx(2 * (np.array(gain.interval90) - 2), abs=0.1)
+    assert wide.interval90 == pytest.approx([2 - 2 * 1.645, 2 + 2 * 1.645], abs=0.2)
+    assert wide.relative["mean"] == gain.relative["mean"]
+    assert np.array(wide.relative["interval90"]) == pytest.approx(np.array(wide.interval90) / 100, abs=1e-4)
+    # Customers still vary by 3, parameters by 2 instead of 1.
+    assert wide.interval90_realised == pytest.approx([2 - 1.645 * 13**0.5, 2 + 1.645 * 13**0.5], abs=0.3)
+    assert wide.sampling_variance == gain.sampling_variance
+    assert wide.parameter_share == pytest.approx(4 / 13, abs=0.03)
+    assert wide.loss_probability == pytest.approx(0.16, abs=0.03)
+    assert gain.loss_probability < 0.05
+    assert gain.with_model_error(1.0) is gain
