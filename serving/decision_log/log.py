@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 import msgspec
-from sqlalchemy import Executable, delete, func, insert, select
+from sqlalchemy import Executable, bindparam, delete, func, insert, select
 
 from ..decision import Chance, Decision
 from ..market_state import State
@@ -38,6 +38,7 @@ _TRIES = 5
 _PAGE = 500
 """Decisions that are read at a time."""
 _ALL = (2**62, 2**62)
+_EVENTS_AFTER = select(EVENTS).where(EVENTS.c.id > bindparam("last")).order_by(EVENTS.c.id)
 _FILLER = "-" * (4 << 10)
 Named = Sequence[tuple[str, Decision]]
 Ends = tuple[int, int]
@@ -235,7 +236,7 @@ class DecisionLog(Storage):
             LogError: The log cannot be read.
         """
         after = after or EMPTY
-        found = self.rows(select(EVENTS).where(EVENTS.c.id > after.rows).order_by(EVENTS.c.id))
+        found = self.rows(_EVENTS_AFTER, last=after.rows)
         events = [(one, facts_of(one)) for one in checked(EVENTS.name, found, after)]
         positions = [(one["name"], facts["position"]) for one, facts in events if "position" in facts]
         return positions, Tail(events[-1][0]["id"], events[-1][0]["hash"]) if events else after
@@ -381,9 +382,9 @@ class DecisionLog(Storage):
         query = select(func.count().label("n")).where(DECISIONS.c.body.is_(None))
         return next(self.rows(query))["n"]
 
-    def _patiently(self, query: Executable) -> Iterator[dict[str, Any]]:
+    def _patiently(self, query: Executable, **values: Any) -> Iterator[dict[str, Any]]:
         """The rows of a query, with pauses in which others have the interpreter."""
-        for number, found in enumerate(self.rows(query)):
+        for number, found in enumerate(self.rows(query, **values)):
             if number % _SOME == 0:
                 time.sleep(_PAUSE)
             yield found

@@ -23,6 +23,7 @@ from typing import Any
 import pytest
 from repricer.serving import Bundle, DecisionLog, load_bundle
 from repricer.serving.bundle.files import MANIFEST, SIGNATURE, open_seal, read_files, read_private_key, seal, sha256
+from repricer.serving.decision_log import storage
 from repricer.serving.decision_log.storage import PATIENCE, LogError, _Job
 from repricer.serving.http.api_keys import add_key
 from repricer.serving.http.app import ServiceSettings, create_app
@@ -30,7 +31,7 @@ from repricer.serving.http.desk_app import create_desk
 from repricer.serving.http.settings import AccessSettings
 from repricer.serving.price_list.files import write_list
 from repricer.serving.price_list.rows import PriceRow, sealed
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 from sqlalchemy.util import LRUCache
 
 NAMES = ("one", "two")
@@ -45,6 +46,8 @@ _OWNER: contextvars.ContextVar[Instance | None] = contextvars.ContextVar("owner"
 
 _STATEMENTS: Any = LRUCache(500)
 """Compiled once for all worlds."""
+_DIALECTS = list[Any]()
+"""That of the first engine, for all: what is compiled belongs to a dialect."""
 
 
 class Crashed(BaseException):
@@ -125,7 +128,6 @@ class VirtualLog(DecisionLog):
     def __init__(self, world: World, owner: Instance | None) -> None:
         super().__init__(world.log_path)
         self._jobs.put(None)  # its thread ends
-        self.engine._compiled_cache = _STATEMENTS
         self._world, self._owner, self._queue = world, owner, list[Any]()
 
     def submit(self, work: Any) -> Future[Any]:
@@ -171,10 +173,10 @@ class VirtualLog(DecisionLog):
         if self._owner is not None and not self._owner.is_up:
             raise Crashed
 
-    def rows(self, query: Any) -> Iterator[dict[str, Any]]:
+    def rows(self, query: Any, **values: Any) -> Iterator[dict[str, Any]]:
         if self._is_stalled:
             raise LogError("the decision log does not answer")
-        return super().rows(query)
+        return super().rows(query, **values)
 
     def close(self) -> None:
         self.engine.dispose()
@@ -451,7 +453,9 @@ class World:
             patch.setattr("repricer.serving.http.deployment.time", SimpleNamespace(monotonic=self.loop.time))
             patch.setattr("repricer.serving.http.app.DecisionLog", self.opened)
             patch.setattr("repricer.serving.http.desk_app.DecisionLog", self.opened)
-            patch.setattr("repricer.serving.http.bundles.load_bundle", loaded)
+            for module in ("bundles", "bundle_at_path"):
+                patch.setattr(f"repricer.serving.http.{module}.load_bundle", loaded)
+            patch.setattr(storage, "_engine_of", functools.partial(_engine_of, storage._engine_of))
             # Pauses for others, who have none here; and no power fails.
             patch.setattr("repricer.serving.decision_log.log.time", SimpleNamespace(sleep=lambda _: None))
             patch.setattr("repricer.serving.decision_log.storage._PRAGMAS", ("journal_mode = WAL", "synchronous = OFF"))
@@ -471,6 +475,16 @@ class World:
                     task.cancel()
                 self.loop.run_until_complete(asyncio.sleep(0))
                 self.loop.close()
+
+
+def _engine_of(make: Callable[..., Engine], url: Any, is_read_only: bool) -> Engine:
+    """The service's engine, with what all of them share."""
+    engine: Any = make(url, is_read_only)
+    _DIALECTS.append(engine.dialect)
+    del _DIALECTS[1:]
+    engine.dialect = engine.pool._dialect = _DIALECTS[0]
+    engine._compiled_cache = _STATEMENTS
+    return engine
 
 
 _BUNDLES = dict[str, Bundle]()
