@@ -328,8 +328,8 @@ class DecisionLog(Storage):
             for own in products:
                 yield {**own, **summed(reported[own["product"]], own["price"], own["discounts"])}
 
-    def sold_around_trial(self, bundle: str, count: int) -> Iterator[dict[str, Any]]:
-        """The rows of `sold` of the last decisions before a bundle went on trial, and of the last ones since.
+    def sold_around_trial(self, bundle: str, count: int) -> tuple[Iterator[dict[str, Any]], Iterator[dict[str, Any]]]:
+        """The rows of `sold` of the last decisions before a bundle went on trial, and those of the last ones since.
 
         Args:
             bundle: Its digest.
@@ -340,8 +340,8 @@ class DecisionLog(Storage):
             LogError: The log cannot be read.
         """
         began, ends = self.trial_began(bundle), self.ends()
-        yield from self.sold((began - 1, ends[1]), began - count)
-        yield from self.sold(ends, max(began, ends[0] - count + 1))
+        before = self.sold((began - 1, ends[1]), began - count)
+        return before, self.sold(ends, max(began, ends[0] - count + 1))
 
     def states_on_trial(self, bundle: str, count: int) -> list[State]:
         """The states of the last decisions since a bundle went on trial, in order. Raises ChainError, LogError.

@@ -382,5 +382,5 @@ def test_what_was_sold_before_a_trial_is_known_however_many_decisions_follow(
                 stopped = {"bundle": "b", "guard": "errors"}
                 assert log.record_switches(log.transitions()[1], [("guard", stopped)], "guard", "")
         assert log.trial_began("b") == 11
-        around = [row["request_id"] for row in log.sold_around_trial("b", 3)][::3]
-    assert around == ["r7", "r8", "r9", "r21", "r22", "r23"]
+        around = [[row["request_id"] for row in rows][::3] for rows in log.sold_around_trial("b", 3)]
+    assert around == [["r7", "r8", "r9"], ["r21", "r22", "r23"]]
