@@ -14,6 +14,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -64,10 +65,17 @@ def _memory() -> str | None:
 
 @functools.cache
 def own_bundles() -> list[Path]:
-    """Bundles of the market of the tests, made once a process."""
+    """Bundles of the market of the tests, made once a process: some with the same prices, some with others, within the
+    same rules and beyond them.
+    """
     folder = Path(tempfile.mkdtemp(prefix="simulation-bundles-"))
-    path = export(make_run(spec_from_table(TABLE), product_wise=True), folder / "bundle")
-    return newer_bundles(path, own_key_paths(path)[0], folder)
+    spec = spec_from_table(TABLE)
+    dearer = spec.with_changes(prices={"floor": [2.6, 3.9, 6.5], "max_change": None})
+    runs = {"plain": make_run(spec, product_wise=True), "other": make_run(spec, product_wise=True, seed=18)}
+    runs["dearer"] = replace(runs["plain"], spec=dearer)
+    made = {name: export(run, folder / name) for name, run in runs.items()}
+    order = [made[name] for name in ("plain", "other", "plain", "dearer", "dearer")]
+    return newer_bundles(order, own_key_paths(made["plain"])[0], folder)
 
 
 def broken(first: int, count: int) -> Iterator[tuple[int, list[str]]]:

@@ -6,11 +6,9 @@ import itertools
 from pathlib import Path
 
 import pytest
-from repricer.serving.bundle.files import own_key_paths
 
 from .faults import FAULTS
-from .runs import run
-from .world import newer_bundles
+from .runs import own_bundles, run
 
 _SEEDS = 5
 _SEARCHED = 40
@@ -30,8 +28,8 @@ _FINDS = {
 
 
 @pytest.fixture(scope="module")
-def bundles(one_path: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    return newer_bundles(one_path, own_key_paths(one_path)[0], tmp_path_factory.mktemp("bundles"))
+def bundles() -> list[Path]:
+    return own_bundles()
 
 
 @pytest.mark.parametrize("seed", range(_SEEDS))
