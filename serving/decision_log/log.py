@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 import msgspec
-from sqlalchemy import Executable, delete, func, insert, select
+from sqlalchemy import Executable, bindparam, delete, func, insert, select
 
 from ..decision import Chance, Decision
 from ..market_state import State
@@ -27,7 +27,7 @@ from .chain import EMPTY, ChainError, Tail, checked, document, facts_of, is_whol
 from .outcomes import OutcomeError, Report, ReportedOutcome, outcomes_of, reports_of, summed
 from .records import decision_row, opened, state_of
 from .replies import Reply, digest_of, keep, kept
-from .storage import LogError, Storage, Writing, end_of, start_of
+from .storage import LogError, Storage, Writing, end_of
 from .tables import BUNDLES, DECISIONS, EVENTS, FILES, OUTCOMES, TRIALS
 from .verification import verified
 
@@ -38,7 +38,9 @@ _TRIES = 5
 _PAGE = 500
 """Decisions that are read at a time."""
 _ALL = (2**62, 2**62)
+_EVENTS_AFTER = select(EVENTS).where(EVENTS.c.id > bindparam("last")).order_by(EVENTS.c.id)
 _FILLER = "-" * (4 << 10)
+_TRIAL_EVENTS = select(EVENTS).where(EVENTS.c.name.in_(("canary", "bundle", "guard"))).order_by(EVENTS.c.id)
 Named = Sequence[tuple[str, Decision]]
 Ends = tuple[int, int]
 Rows = list[dict[str, Any]]
@@ -218,10 +220,10 @@ class DecisionLog(Storage):
                     packed = msgspec.msgpack.encode(files)
                     writing.put(BUNDLES, [{"digest": name, "files": packed}])
                     writing.note(FILES, {"bundle": name, "sha256": hashlib.sha256(packed).hexdigest()})
-            writing.append(
-                EVENTS,
-                [document(switch, {"position": position, "by": by, "reason": reason}) for switch, position in thrown],
-            )
+            # The number says after which decision it was thrown, whatever the clocks say.
+            last = end_of(DECISIONS, writing.read).rows
+            facts = [(switch, {"position": position, "by": by, "reason": reason}) for switch, position in thrown]
+            writing.append(EVENTS, [document(switch, own, number=last) for switch, own in facts])
             return True
 
         return self.run(add)
@@ -235,7 +237,7 @@ class DecisionLog(Storage):
             LogError: The log cannot be read.
         """
         after = after or EMPTY
-        found = self.rows(select(EVENTS).where(EVENTS.c.id > after.rows).order_by(EVENTS.c.id))
+        found = self.rows(_EVENTS_AFTER, last=after.rows)
         events = [(one, facts_of(one)) for one in checked(EVENTS.name, found, after)]
         positions = [(one["name"], facts["position"]) for one, facts in events if "position" in facts]
         return positions, Tail(events[-1][0]["id"], events[-1][0]["hash"]) if events else after
@@ -281,11 +283,9 @@ class DecisionLog(Storage):
         """
         e = EVENTS.c
         query = select(EVENTS).where(e.id > after).order_by(e.id)
-        for found in self.rows(query.where(e.name.in_(kinds)) if kinds else query):
-            if not is_whole(found):
-                raise ChainError(f"event {found['id']} must be as it was recorded; got another; restore a backup")
+        for found, facts in self._whole_events(query.where(e.name.in_(kinds)) if kinds else query):
             links = {key: found[key] for key in ("id", "time", "previous_hash", "hash")}
-            yield {"event": found["name"], **links, **facts_of(found)}
+            yield {"event": found["name"], **links, **facts}
 
     def recent(self, market: str, count: int) -> list[dict[str, Any]]:
         """The rows of `export` of the last decisions of a market, the latest first.
@@ -327,8 +327,8 @@ class DecisionLog(Storage):
             for own in products:
                 yield {**own, **summed(reported[own["product"]], own["price"], own["discounts"])}
 
-    def sold_around_trial(self, bundle: str, count: int) -> Iterator[dict[str, Any]]:
-        """The rows of `sold` of the last decisions before a bundle went on trial, and of the last ones since.
+    def sold_around_trial(self, bundle: str, count: int) -> tuple[Iterator[dict[str, Any]], Iterator[dict[str, Any]]]:
+        """The rows of `sold` of the last decisions before a bundle went on trial, and those of the last ones since.
 
         Args:
             bundle: Its digest.
@@ -339,8 +339,8 @@ class DecisionLog(Storage):
             LogError: The log cannot be read.
         """
         began, ends = self.trial_began(bundle), self.ends()
-        yield from self.sold((began - 1, ends[1]), began - count)
-        yield from self.sold(ends, max(began, ends[0] - count + 1))
+        before = self.sold((began - 1, ends[1]), began - count)
+        return before, self.sold(ends, max(began, ends[0] - count + 1))
 
     def states_on_trial(self, bundle: str, count: int) -> list[State]:
         """The states of the last decisions since a bundle went on trial, in order. Raises ChainError, LogError.
@@ -354,22 +354,16 @@ class DecisionLog(Storage):
         return [state_of(products) for _, products in opened(self.rows(query))]
 
     def trial_began(self, bundle: str) -> int:
-        """Number of the first decision since a bundle went on trial, by the times of both; that of the next one where it is
-        not on trial. Raises LogError.
+        """Number of the first decision since a bundle went on trial; that of the next one where it is not on trial, or was
+        put there by an earlier version. Raises ChainError, LogError.
         """
-        time = ""
-        for act in self.events("canary", "bundle", "guard"):
-            tried = act["position"] if act["event"] == "canary" else None
+        last = None
+        for found, facts in self._whole_events(_TRIAL_EVENTS):
+            tried = facts["position"] if found["name"] == "canary" else None
             is_on = tried is not None and tried["bundle"] == bundle
-            time = (time or act["time"]) if is_on else ""
-        first, after = start_of(DECISIONS, self.rows).rows + 1, end_of(DECISIONS, self.rows).rows + 1
-        while time and first < after:  # times rise with numbers, and have no index
-            middle = (first + after) // 2
-            if any(self.rows(select(DECISIONS.c.id).where(DECISIONS.c.id == middle, DECISIONS.c.time >= time))):
-                after = middle
-            else:
-                first = middle + 1
-        return after
+            first_thrown = found["number"] if last is None else last
+            last = first_thrown if is_on else None
+        return (end_of(DECISIONS, self.rows).rows if last is None else last) + 1
 
     def known_markets(self, markets: Collection[str]) -> set[str]:
         """Those of some markets that have decisions; an erased one has none. Raises LogError."""
@@ -381,9 +375,16 @@ class DecisionLog(Storage):
         query = select(func.count().label("n")).where(DECISIONS.c.body.is_(None))
         return next(self.rows(query))["n"]
 
-    def _patiently(self, query: Executable) -> Iterator[dict[str, Any]]:
+    def _whole_events(self, query: Executable) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+        """Events, each with the facts in it. Raises ChainError, LogError."""
+        for found in self.rows(query):
+            if not is_whole(found):
+                raise ChainError(f"event {found['id']} must be as it was recorded; got another; restore a backup")
+            yield found, facts_of(found)
+
+    def _patiently(self, query: Executable, **values: Any) -> Iterator[dict[str, Any]]:
         """The rows of a query, with pauses in which others have the interpreter."""
-        for number, found in enumerate(self.rows(query)):
+        for number, found in enumerate(self.rows(query, **values)):
             if number % _SOME == 0:
                 time.sleep(_PAUSE)
             yield found

@@ -154,6 +154,8 @@ class Report:
         return self._older.get(key)
 
 
+_MAINTENANCE = (ERASED, rotated(DECISIONS), rotated(OUTCOMES))
+_LAST_MAINTENANCE = select(func.max(EVENTS.c.id).label("last")).where(EVENTS.c.name.in_(_MAINTENANCE))
 _Key = str | tuple[str, int | str]
 """Names a decision: a request id, a market and its period, or a market and a day."""
 
@@ -231,9 +233,7 @@ def _parts(of: Iterable[Any]) -> Iterator[list[Any]]:
 
 def _maintained(look: Query) -> int | None:
     """The last event that emptied or moved rows."""
-    kinds = (ERASED, rotated(DECISIONS), rotated(OUTCOMES))
-    query = select(func.max(EVENTS.c.id).label("last")).where(EVENTS.c.name.in_(kinds))
-    return next(iter(look(query)))["last"]
+    return next(iter(look(_LAST_MAINTENANCE)))["last"]
 
 
 def reports_of(decisions: Collection[int]) -> Select[Any]:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 from msgspec.json import Decoder
-from sqlalchemy import delete, insert, select
+from sqlalchemy import ColumnElement, Text, bindparam, delete, insert, or_, select
 
 from .chain import ChainError
 from .records import text_of
@@ -50,34 +50,47 @@ class _Recorded(Struct):
 _recorded = Decoder(_Recorded)
 
 
+def _is_first_of(request_id: ColumnElement[str]) -> ColumnElement[bool]:
+    """Whether a decision is the first of a request: of several, it has the number 1."""
+    name = DECISIONS.c.name
+    return or_(name == request_id, name == request_id + ".1")
+
+
+_NAMED = bindparam("name", type_=Text)
+_IS_DECIDED = select(DECISIONS.c.id).where(_is_first_of(_NAMED)).limit(1)
+_ALL_KEPT = select(REPLIES, DECISIONS.c.body).outerjoin(
+    DECISIONS, _is_first_of(REPLIES.c.id) & DECISIONS.c.body.is_not(None)
+)
+_IS_KEPT = _ALL_KEPT.where(REPLIES.c.id == _NAMED)
+_FORGET = delete(REPLIES).where(REPLIES.c.time < bindparam("before"))
+_KEEP = insert(REPLIES)
+
+
 def kept(writing: Writing, request_id: str, question: str) -> bytes | None:
     """The answer that this request got before, None if it got none. Raises ReusedKeyError."""
-    for row in writing.read(select(REPLIES).where(REPLIES.c.id == request_id)):
-        _check(row, writing.read)
+    for row in writing.read(_IS_KEPT, name=request_id):
+        _check(row)
         if row["question"] != question:
             raise ReusedKeyError("Idempotency-Key must name one request; got another body before; take a new key")
         return zlib.decompress(row["answer"])
-    if writing.read(select(DECISIONS.c.id).where(DECISIONS.c.name.in_((request_id, f"{request_id}.1"))).limit(1)):
+    if writing.read(_IS_DECIDED, name=request_id):
         raise ReusedKeyError("Idempotency-Key must be new, or of the last day; got an older one; take a new key")
     return None
 
 
 def check_replies(look: Query) -> None:
     """Check that the answers that are kept are those that were recorded. Raises ChainError."""
-    for row in look(select(REPLIES)):
-        _check(row, look)
+    for row in look(_ALL_KEPT):
+        _check(row)
 
 
-def _check(reply: Mapping[str, Any], look: Query) -> None:
-    """Check an answer by its decisions, in whose chain its digest is; those of an earlier release have none."""
-    d = DECISIONS.c
-    names = (reply["id"], f"{reply['id']}.1")
-    for decision in look(select(d.body).where(d.name.in_(names), d.body.is_not(None))):
-        recorded = _recorded.decode(text_of(decision["body"])).reply
-        if recorded not in (None, digest_of(reply["question"], reply["answer"])):
-            raise ChainError(
-                f"the answer that is kept of {reply['id']} must be as it was given; got another; restore a backup"
-            )
+def _check(reply: Mapping[str, Any]) -> None:
+    """Check an answer by its first decision, in whose chain its digest is; those of an earlier release have none."""
+    recorded = None if reply["body"] is None else _recorded.decode(text_of(reply["body"])).reply
+    if recorded not in (None, digest_of(reply["question"], reply["answer"])):
+        raise ChainError(
+            f"the answer that is kept of {reply['id']} must be as it was given; got another; restore a backup"
+        )
 
 
 def digest_of(question: str, answer: bytes) -> str:
@@ -88,6 +101,6 @@ def digest_of(question: str, answer: bytes) -> str:
 def keep(writing: Writing, reply: Reply) -> None:
     """Keep an answer, and let go of those that are too old."""
     now = dt.datetime.now(dt.UTC)
-    writing.do(delete(REPLIES).where(REPLIES.c.time < (now - _KEPT).isoformat()))
+    writing.do(_FORGET, before=(now - _KEPT).isoformat())
     row = {"time": now.isoformat(), "question": reply.question, "answer": reply.packed}
-    writing.do(insert(REPLIES).values(id=reply.request_id, **row))
+    writing.do(_KEEP, id=reply.request_id, **row)

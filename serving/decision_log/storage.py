@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, Executable, Table, create_engine, event, insert, inspect, select
+from sqlalchemy import Connection, Engine, Executable, Table, bindparam, create_engine, event, insert, inspect, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 
 from ..documents import FilePath
 from .chain import EMPTY, Tail, document, facts_of, linked
-from .tables import DECISIONS, EVENTS, METADATA, SCHEMA, VERSION
+from .tables import CHAINS, DECISIONS, EVENTS, METADATA, SCHEMA, VERSION
 
 _MOST_TOGETHER = 256
 """Most jobs in one commit, so that many jobs do not delay the first one."""
@@ -40,8 +40,8 @@ waits for them.
 _PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON")
 _LOCK = int.from_bytes(hashlib.sha256(b"repricer decision log").digest()[:8], "big", signed=True)
 """The advisory lock of a PostgreSQL database under which its chains grow."""
-Query = Callable[[Executable], Iterable[Mapping[str, Any]]]
-"""What answers a query: a transaction, or a log that is read."""
+Query = Callable[..., Iterable[Mapping[str, Any]]]
+"""What answers a query, with values by name for its parameters: a transaction, or a log that is read."""
 
 
 class LogError(OSError):
@@ -73,15 +73,15 @@ class Writing:
         """Add complete rows."""
         self._waiting.setdefault(table, []).extend(rows)
 
-    def do(self, statement: Executable) -> None:
+    def do(self, statement: Executable, **values: Any) -> None:
         """Change rows."""
         self.flush()
-        self._connection.execute(statement)
+        self._connection.execute(statement, values)
 
-    def read(self, query: Executable) -> list[dict[str, Any]]:
+    def read(self, query: Executable, **values: Any) -> list[dict[str, Any]]:
         """The rows of a query, including those just appended."""
         self.flush()
-        return [dict(found) for found in self._connection.execute(query).mappings()]
+        return [dict(found) for found in self._connection.execute(query, values).mappings()]
 
     def flush(self) -> None:
         """Send the appended rows to the database."""
@@ -98,10 +98,13 @@ Work = Callable[[Writing], Any]
 """What is done in a transaction."""
 
 
+_LAST = {table: select(table.c.id, table.c.hash).order_by(table.c.id.desc()).limit(1) for table in CHAINS}
+_LAST_EVENT = select(EVENTS).where(EVENTS.c.name == bindparam("kind")).order_by(EVENTS.c.id.desc()).limit(1)
+
+
 def start_of(table: Table, look: Query) -> Tail:
     """Where the chain of a table begins: after the rows that went to an archive."""
-    e = EVENTS.c
-    for found in look(select(EVENTS).where(e.name == rotated(table)).order_by(e.id.desc()).limit(1)):
+    for found in look(_LAST_EVENT, kind=rotated(table)):
         return Tail(found["number"], facts_of(found)["up_to_hash"])
     return EMPTY
 
@@ -113,7 +116,7 @@ def rotated(table: Table) -> str:
 
 def end_of(table: Table, look: Query) -> Tail:
     """Where the chain of a table ends."""
-    for found in look(select(table.c.id, table.c.hash).order_by(table.c.id.desc()).limit(1)):
+    for found in look(_LAST[table]):
         return Tail(found["id"], found["hash"])
     return start_of(table, look)
 
@@ -193,11 +196,16 @@ class Storage:
         """Seconds since something was written."""
         return time.monotonic() - self._committed
 
-    def rows(self, query: Executable) -> Iterator[dict[str, Any]]:
-        """The rows of a query, read in pieces, as they were at its start. Raises LogError."""
+    def rows(self, query: Executable, **values: Any) -> Iterator[dict[str, Any]]:
+        """The rows of a query, read in pieces, as they were at its start. Raises LogError.
+
+        Args:
+            query: Made once where it is often asked: that takes longer than to answer it.
+            values: Those of its parameters, by name.
+        """
         try:
             with self.engine.connect().execution_options(yield_per=1000) as connection:
-                yield from map(dict, connection.execute(query).mappings())
+                yield from map(dict, connection.execute(query, values).mappings())
         except SQLAlchemyError as error:
             raise self._error(error) from error
 

@@ -23,6 +23,7 @@ from ..decision_log.storage import LogError
 from ..documents import FilePath
 from ..sample_states import example_state
 from .admin import Status, switch_routes
+from .canary.guards import GuardRules
 from .closing import is_closed
 from .deployment import Deployment
 from .desk import Desk
@@ -51,6 +52,7 @@ def create_app(
     public_key: FilePath | None = None,
     log: FilePath | None = None,
     settings: ServiceSettings | None = None,
+    guards: GuardRules | None = None,
 ) -> Starlette:
     """The service of one bundle, with its `Deployment` as `app.state.deployment`.
 
@@ -60,6 +62,7 @@ def create_app(
         log: File or database URL of the decision log, in which every price is recorded before it is returned; by
             default a temporary file, which ends with the process.
         settings: How the service runs.
+        guards: What the guards of a newer bundle on trial judge by.
 
     Raises:
         ValueError: The service cannot start; the message is one line.
@@ -68,7 +71,7 @@ def create_app(
     if log is None or ("://" not in str(log) and not Path(log).is_file()):
         read_files(Path(bundle_path))  # where there is no bundle, no log is made
     decisions = temporary_log() if log is None else DecisionLog(log)
-    deployment = Deployment(bundle_path, settings, public_key=public_key, log=decisions)
+    deployment = Deployment(bundle_path, settings, public_key=public_key, log=decisions, guards=guards)
     aside, operator = ThreadPoolExecutor(_ASIDE, "aside"), ThreadPoolExecutor(_OPERATOR, "operator")
     recent, status = Recent(), Status(deployment, decisions)
 

@@ -23,8 +23,8 @@ from ..documents import FilePath
 from ..market_state import State, StateError
 from ..predictor import ObservedMarkets, Predictor, fallback_policy
 from .bundles import Bundles
-from .canary.guards import MEANINGS, WINDOW
-from .canary.money import LEAST_MARKETS, confidence_of_loss
+from .canary.guards import MEANINGS, GuardRules
+from .canary.money import confidence_of_loss
 from .canary.trial import Trial
 from .metrics import Metrics
 from .settings import ServiceSettings
@@ -33,10 +33,6 @@ from .switchboard import DeploymentError, Positions, Transitions
 
 _FOLLOW_SECONDS = 0.5
 """Between two looks at what other instances have thrown."""
-_MONEY_SECONDS = 300.0
-"""Between two looks at what the markets of a newer bundle earn."""
-_MONEY_DECISIONS = 20_000
-"""The last decisions before a trial, and of it, at which it looks: reading them takes a few seconds."""
 _THROW_TRIES = 5
 _EARLIEST = dt.timezone(dt.timedelta(hours=14))
 """Where a day begins first."""
@@ -54,6 +50,7 @@ class Deployment:
         public_key: PEM file of the key that must have signed every bundle; any key by default.
         settings: How the service runs.
         log: Where transitions are recorded; by default one in a temporary file, which ends with the process.
+        guards: What the guards of a trial judge by.
 
     Raises:
         BundleError: The bundle cannot be trusted.
@@ -67,13 +64,14 @@ class Deployment:
         *,
         public_key: FilePath | None = None,
         log: DecisionLog | None = None,
+        guards: GuardRules | None = None,
     ) -> None:
         settings = settings or ServiceSettings()
         self.log = log or temporary_log()
         self._bundles = Bundles(path, public_key, self.log, settings.jurisdictions)
         self._fallback, self._draws, self._share = settings.fallback, ArmAssignment(settings.seed), settings.canary
         self.metrics, self._switching = Metrics(), threading.RLock()
-        self._counted, self._complaints = -math.inf, list[str]()
+        self._guards, self._counted, self._complaints = guards or GuardRules(), -math.inf, list[str]()
         self.positions, self._tail = Positions(), EMPTY
         self._following: Any = None  # the bundles that the policies are of
         self._prepared: tuple[Positions, Slots] | None = None
@@ -187,7 +185,7 @@ class Deployment:
         if canary is not None and canary.guards.stopped:
             raise DeploymentError(f"promote needs a canary that no guard has stopped; got {canary.guards.stopped[1]}")
         if canary is not None and not unjudged and canary.guards.values["money"] is None:
-            got = f"the guard money, which cannot judge: {MEANINGS['money']}, of {LEAST_MARKETS} of each at least"
+            got = f"the guard money, which cannot judge: {MEANINGS['money']}, of {self._guards.least_markets} of each at least"
             raise DeploymentError(
                 f'promote needs a canary whose guards can judge; got {got}; wait, or send "unjudged": true'
             )
@@ -293,11 +291,12 @@ class Deployment:
         canary = self.slots.canary
         if canary is None:
             return
-        bundle = canary.predictor.bundle
-        if time.monotonic() > self._counted + _MONEY_SECONDS:
+        bundle, rules = canary.predictor.bundle, self._guards
+        if time.monotonic() > self._counted + rules.money_seconds:
             self._counted = time.monotonic()
-            sold = self.log.sold_around_trial(bundle.digest, _MONEY_DECISIONS)
-            canary.guards.earned(confidence_of_loss(sold, bundle.digest, _costs(bundle), _vat(bundle)))
+            around = self.log.sold_around_trial(bundle.digest, rules.money_decisions)
+            costs, vat = _costs(bundle), _vat(bundle)
+            canary.guards.earned(confidence_of_loss(around, bundle.digest, costs, vat, rules.least_markets))
         if canary.guards.stopped:
             guard, words = canary.guards.stopped
             stopped = self.throw(lambda now: now.stopped(bundle.digest, guard), "guard", f"{guard}: {words}")
@@ -321,8 +320,8 @@ class Deployment:
             if canary and canary.predictor.bundle.digest == digest and not canary.guards.stopped:
                 canary = replace(canary, share=share)  # it goes on
             else:
-                canary = Trial.of(self._bundles.get(digest), slots.active.bundle, share)
-                count = WINDOW // slots.active.bundle.catalogue.num_products + 1
+                canary = Trial.of(self._bundles.get(digest), slots.active.bundle, share, self._guards)
+                count = self._guards.window // slots.active.bundle.catalogue.num_products + 1
                 canary.remember(slots.active, self.log.states_on_trial(digest, count))
         return replace(slots, killed=positions.killed, holdout=positions.holdout or 0.0, canary=canary)
 

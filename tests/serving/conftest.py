@@ -56,13 +56,13 @@ def spec() -> MarketSpec:
     return spec_from_table(TABLE)
 
 
-def make_run(spec: MarketSpec, *, product_wise: bool) -> Run:
+def make_run(spec: MarketSpec, *, product_wise: bool, seed: int = 11) -> Run:
     catalogue = catalogue_of(spec)
     base = catalogue.regular_price * np.float32(0.9)
     layout = spec.action_layout(base)
     rows = 1 if product_wise else catalogue.num_products
     with torch.random.fork_rng():
-        torch.manual_seed(11)
+        torch.manual_seed(seed)
         layers = torch.nn.Sequential(
             torch.nn.Linear(row_width(catalogue, product_wise=product_wise), 32),
             torch.nn.ReLU(),

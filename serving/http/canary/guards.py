@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,16 +17,42 @@ MEANINGS = {
     "errors": "share of states that the newer bundle could not price",
     "money": "confidence that its markets earn less than the others, each against its own past",
 }
-WINDOW, _LEAST_PRODUCTS_JUDGED = 3000, 300
-"""Products, in the last of which and from how many on the guards judge."""
-_LEAST_ERRORS = 3.0
+
+
+@dataclass(frozen=True)
+class GuardRules:
+    """How much the guards must have seen before they judge, and how far back they look.
+
+    Attributes:
+        window: Products, in about the last of which `price_move` and `errors` judge.
+        least_products: From so many on, `price_move` judges.
+        least_errors: From so many on, `errors` judges.
+        least_markets: Of each arm, from so many on `money` judges; two at least.
+        money_decisions: The last decisions before a trial, and of it, that `money` reads: 20,000 take a few seconds.
+        money_seconds: Between two looks at what the markets of a newer bundle earn.
+
+    Example:
+        >>> GuardRules().least_markets
+        10
+    """
+
+    window: int = 3_000
+    least_products: int = 300
+    least_errors: float = 3.0
+    least_markets: int = 10
+    money_decisions: int = 20_000
+    money_seconds: float = 300.0
 
 
 class Guards:
-    """What is known about a newer bundle, in about the last three thousand products."""
+    """What is known about a newer bundle.
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
+    Args:
+        rules: What they judge by.
+    """
+
+    def __init__(self, rules: GuardRules) -> None:
+        self._lock, self._rules = threading.Lock(), rules
         # Products, moves of their prices; states, errors.
         self._sums = np.zeros(4)
         self._money: float | None = None
@@ -46,7 +73,7 @@ class Guards:
         products = max(len(both), sum(len(one.prices) for one in active))
         with self._lock:
             added = len(both), moves, len(active), len(active) - len(pairs)
-            self._sums = (1 - 1 / WINDOW) ** products * self._sums + added
+            self._sums = (1 - 1 / self._rules.window) ** products * self._sums + added
         self._judge()
 
     def earned(self, confidence: float | None) -> None:
@@ -60,12 +87,12 @@ class Guards:
     def values(self) -> dict[str, float | None]:
         """The present value of each guard; None where it cannot judge."""
         products, moves, states, errors = self._sums.tolist()
-        wrong = errors / max(states, 1) if errors >= _LEAST_ERRORS else 0.0
+        wrong = errors / max(states, 1) if errors >= self._rules.least_errors else 0.0
         found = {"price_move": moves / max(products, 1), "errors": wrong, "money": self._money}
         return {name: None if value is None else round(value, 4) for name, value in found.items()}
 
     def _judge(self) -> None:
         for name, value in self.values.items():
-            ready = self._sums[0] >= _LEAST_PRODUCTS_JUDGED or name != "price_move"
+            ready = self._sums[0] >= self._rules.least_products or name != "price_move"
             if ready and value is not None and value > LIMITS[name] and self.stopped is None:
                 self.stopped = name, f"{MEANINGS[name]}: {value:.3g}, at most {LIMITS[name]:.3g} is allowed"

@@ -13,7 +13,7 @@ from ...bundle.files import BundleError
 from ...bundle.reading import Bundle
 from ...market_state import State, StateError
 from ...predictor import Predictor, PriceAnswer, PriceRequest
-from .guards import LIMITS, Guards
+from .guards import LIMITS, GuardRules, Guards
 
 _log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class Trial:
     guards: Guards
 
     @classmethod
-    def of(cls, newer: Bundle, active: Bundle, share: float) -> Trial:
+    def of(cls, newer: Bundle, active: Bundle, share: float, rules: GuardRules) -> Trial:
         """A trial of `newer` beside `active`. Raises BundleError where that makes no sense."""
         own, then = newer.manifest["created"], active.manifest["created"]
         if own <= then:
@@ -42,7 +42,7 @@ class Trial:
             raise BundleError("a canary must price the same products; got others; reload without a canary")
         if any(isinstance(one.policy, RecurrentPolicy) for one in (newer, active)):
             raise BundleError("a canary needs bundles without recurrent state; got others; reload without it")
-        return cls(Predictor(newer), share, Guards())
+        return cls(Predictor(newer), share, Guards(rules))
 
     @property
     def facts(self) -> dict[str, Any]:

@@ -382,5 +382,21 @@ def test_what_was_sold_before_a_trial_is_known_however_many_decisions_follow(
                 stopped = {"bundle": "b", "guard": "errors"}
                 assert log.record_switches(log.transitions()[1], [("guard", stopped)], "guard", "")
         assert log.trial_began("b") == 11
-        around = [row["request_id"] for row in log.sold_around_trial("b", 3)][::3]
-    assert around == ["r7", "r8", "r9", "r21", "r22", "r23"]
+        around = [[row["request_id"] for row in rows][::3] for rows in log.sold_around_trial("b", 3)]
+    assert around == [["r7", "r8", "r9"], ["r21", "r22", "r23"]]
+
+
+def test_a_wrong_clock_does_not_move_the_start_of_a_trial(
+    one: Bundle, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, answer = example_state(one.catalogue), Predictor(one).price(example_state(one.catalogue))
+    with closing(DecisionLog(path)) as log:
+        for number in range(12):
+            year = 2029 if number in (6, 7, 8) else 2030
+            monkeypatch.setattr("repricer.serving.decision_log.chain.now", f"{year}-01-01T00:00:00.000+00:00".__str__)
+            log.record(answer, state, f"r{number}")
+            if number == 4:
+                tried = [("canary", {"bundle": "b", "share": 0.1})]
+                assert log.record_switches(log.transitions()[1], tried, "Ann", "")
+        assert log.trial_began("b") == 6
+        assert len(log.states_on_trial("b", 100)) == 7

@@ -29,9 +29,8 @@ from repricer.serving.bundle.files import own_key_paths
 from repricer.serving.decision_log.outcomes import ReportedOutcome
 from repricer.serving.http.api_keys import KeyFileError, KeyRing, add_key
 from repricer.serving.http.app import ServiceSettings, create_app
-from repricer.serving.http.canary.money import confidence_of_loss
 
-from .canary.test_money import sold
+from .canary.test_money import loss, sold
 from .processes.limited import HEAD, health, limited_service
 
 with warnings.catch_warnings():
@@ -114,12 +113,12 @@ def test_a_rollback_after_a_restart_activates_what_was_active_before(
 
 @pytest.mark.parametrize("effect", [0.5, 0.1, 0.0])
 def test_the_money_guard_sees_a_loss_of_any_size(effect: float) -> None:
-    assert confidence_of_loss(sold(effect), "new", {}, {}) > 0.99
+    assert loss(sold(effect)) > 0.99
 
 
 def test_the_money_guard_sees_that_all_is_sold_below_cost() -> None:
     rows = [{**row, "paid": row["paid"] / 4} if row["arm"] == "canary" else row for row in sold(1.0)]
-    assert confidence_of_loss(rows, "new", {"tea": 1.0, "coffee": 1.0}, {}) > 0.99
+    assert loss(rows, {"tea": 1.0, "coffee": 1.0}) > 0.99
 
 
 def test_an_upload_of_outcomes_takes_no_price_its_turn(one: Bundle, one_path: Path, log: Path) -> None:

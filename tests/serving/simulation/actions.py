@@ -19,7 +19,7 @@ from .world import APPROVERS, Approved, Asked, Instance, World
 
 _SECONDS, _QUIET = 15.0, 2.5
 """How long things happen, and how long nothing goes wrong afterwards."""
-_MARKETS = ("Oslo", "Rome", "Bergen")
+_MARKETS = ("Oslo", "Rome", "Bergen", "Ghent", "Porto", "Lyon")
 _DAYS = 400
 """Age at which rotation takes decisions."""
 
@@ -53,11 +53,13 @@ async def _pause(world: World, mean: float) -> bool:
 
 
 async def _asked(
-    world: World, *request: Any, tries: int = 3, of: Instance | None = None, **own: str
+    world: World, *request: Any, tries: int = 3, of: Instance | None = None, tried: list[str] | None = None, **own: str
 ) -> tuple[int, Any] | None:
-    """The first answer but a 503 that arrives, of any service, or of one process; None without one."""
+    """The first answer but a 503 that arrives, of any service, or of one process; None without one. Notes who was asked."""
     for _ in range(tries):
         instance = of or world.random.choice(world.instances)
+        if tried is not None:
+            tried.append(instance.name)
         try:
             answer = world.ask(instance, *request, **own)
             status, body = await asyncio.wait_for(answer, world.random.choice([0.3, 3.0]))
@@ -71,7 +73,7 @@ async def _asked(
 
 async def _caller(world: World, number: int) -> None:
     count = 0
-    while await _pause(world, 0.6):
+    while await _pause(world, 0.6 if world.tried is None else 0.4):
         count += 1
         units = float(1000 * (number + 1) + count)
         asked = Asked(f"{number}-{count}", units, world.random.choice(_MARKETS), world.now)
@@ -81,7 +83,7 @@ async def _caller(world: World, number: int) -> None:
         several = world.random.random() < 0.2
         body = [state, state] if several else state
         world.history.asked.append(asked)
-        found = await _asked(world, "POST", "/v1/prices", body, key=asked.key)
+        found = await _asked(world, "POST", "/v1/prices", body, key=asked.key, tried=asked.tried)
         if found is not None and found[0] == 200:
             asked.acknowledged = world.now
             asked.answers = found[1] if several else [found[1]]
@@ -89,18 +91,19 @@ async def _caller(world: World, number: int) -> None:
 
 async def _reporter(world: World) -> None:
     history = world.history
-    while await _pause(world, 1.0):
+    while await _pause(world, 0.7):
         known = [one for one in history.asked if one.answers]
         if not known:
             continue
-        answer = world.random.choice(world.random.choice(known).answers)
+        outcomes = list[dict[str, Any]]()
+        count = min(len(known), world.random.randint(1, 12))
         # The same report may be sent again later.
-        units = {item["product"]: float(len(item["product"])) for item in answer["prices"]}
-        named = {(answer["request_id"], product): sold for product, sold in units.items()}
+        for asked in known[-count:] if world.random.random() < 0.7 else world.random.sample(known, count):
+            answer = world.random.choice(asked.answers)
+            bundle = world.digests.index(answer["bundle"])
+            outcomes += world.customers.sold(answer, bundle, world.bundle.catalogue)
+        named = {(one["request_id"], one["product"]): float(one["units"]) for one in outcomes}
         history.maybe_sold |= named
-        outcomes = [
-            {"request_id": answer["request_id"], "product": name, "units": sold} for name, sold in units.items()
-        ]
         found = await _asked(world, "POST", "/v1/outcomes", {"outcomes": outcomes})
         if found is not None and found[0] == 200:
             history.sold |= named
@@ -118,14 +121,18 @@ async def _operator(world: World) -> None:
         "canary": ("PUT", f"{admin}/canary", {"share": 0.5}),
         "end": ("PUT", f"{admin}/canary", {"share": 0}),
         "promote": ("POST", f"{admin}/promote", {"unjudged": True}),
+        "judge": ("POST", f"{admin}/promote", {}),
         "certify": ("PUT", f"{admin}/certificate", {}),
     }
-    kinds = [*acts, "reload", "reload", "rollback", "kill", "revive"]
+    kinds, tried = [*acts, "reload", "reload", "rollback", "kill", "revive"], world.tried
+    if tried is not None:
+        kinds = ["canary", "canary", "canary", "certify", "certify", "judge"]
+        await asyncio.sleep(world.random.uniform(2, 5))
     while await _pause(world, 1.0):
         kind = world.random.choice(kinds)
         method, path, body = acts[kind]
         if kind in ("reload", "canary"):
-            newest = world.random.randrange(len(world.bundles))
+            newest = world.random.randrange(len(world.bundles)) if tried is None else tried
             for instance in world.instances:
                 if world.random.random() < 0.7:
                     instance.put(newest)

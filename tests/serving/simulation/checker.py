@@ -4,30 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from repricer.serving.decision_log.chain import ChainError
 from sqlalchemy import text
 
+from .moments import Moment
+from .trials import trial_violations
 from .world import APPROVERS, Asked, World
 
 _FOLLOWED = 2.0
 """Seconds in which an instance that can read the log follows a switch."""
-
-
-@dataclass(frozen=True)
-class Moment:
-    """What is in force from a time on: the bundles that may price, and whether the policy may."""
-
-    time: float
-    active: str = ""
-    trial: str | None = None
-    killed: bool = False
-    holdout: float = 0.0
-    certificate: dict[str, Any] | None = None
-    rejected: frozenset[str] = frozenset()
 
 
 def violations(world: World) -> list[str]:
@@ -40,9 +29,11 @@ def violations(world: World) -> list[str]:
         found += _decisions(world, log)
         found += _outcomes(world, log)
         found += _approvals(world, log)
+        found += trial_violations(world, log, moments)
         found += [f"verify refuses what was written: {line}" for line in world.history.refused]
         found += [f"rotation took {name}, which is too young" for name in world.history.too_young]
-        for head in (None, *world.history.heads):
+        # With a head, all is checked as without one.
+        for head in world.history.heads or [None]:
             try:
                 log.verify(head)
             except ChainError as error:
@@ -55,7 +46,7 @@ def _moments(world: World, rows: list[Any], found: list[str]) -> list[Moment]:
     moments = [Moment(0.0)]
     for number, switch, position, by in rows:
         before = moments[-1]
-        now = replace(before, time=world.history.switched[number])
+        now = replace(before, time=world.history.switched[number], event=number)
         match switch:
             case "kill_switch":
                 now = replace(now, killed=position)
@@ -68,7 +59,9 @@ def _moments(world: World, rows: list[Any], found: list[str]) -> list[Moment]:
                 now = replace(now, trial=None, rejected=rejected)
             case "canary":
                 # Somebody wants it after all.
-                now = replace(now, trial=position["bundle"], rejected=before.rejected - {position["bundle"]})
+                trial = position["bundle"]
+                first = before.first if trial == before.trial else world.history.ends[number][0] + 1
+                now = replace(now, trial=trial, first=first, rejected=before.rejected - {trial})
             case "bundle" if position != before.active:
                 found += _activation(world, before, position, by)
                 left = {before.active} if by == "rollback" else set()
@@ -118,13 +111,13 @@ def _heard(cut_off: list[list[float]], asked: Asked) -> float:
 
 
 def _rules(world: World, asked: Asked, answer: dict[str, Any]) -> Iterator[str]:
-    rules, catalogue = world.bundle.guardrails, world.bundle.catalogue
+    bundle = world.bundle_of(answer["bundle"])
+    rules, before = bundle.guardrails, bundle.catalogue.regular_price
     price = np.array([item["price"] for item in answer["prices"]], np.float32)
-    most = 1 + float(np.max(rules.max_change)) + 1e-3
-    before = catalogue.regular_price
+    most = np.inf if rules.max_change is None else 1 + float(np.max(rules.max_change)) + 1e-3
     if (price < rules.low - 1e-4).any() or (price > rules.high + 1e-4).any():
         yield f"{asked.key} was priced outside the bounds: {price.tolist()}"
-    if (price > before * most).any() or (price < before * (2 - most)).any():
+    if (np.abs(price / before - 1) > most - 1).any():
         yield f"{asked.key} was priced further from the current prices than may be: {price.tolist()}"
 
 
@@ -206,5 +199,8 @@ def _ends(world: World, last: Moment) -> Iterator[str]:
         found = (status["active"]["bundle"], status["kill_switch"], status["holdout"])
         if found != (last.active, last.killed, last.holdout):
             yield f"instance {instance.name} ends with {found}, not {(last.active, last.killed, last.holdout)}"
+        trial = status["canary"] and status["canary"]["bundle"]
+        if trial != last.trial:
+            yield f"instance {instance.name} ends with {trial} on trial, not {last.trial}"
         if status["certificate"] != last.certificate:
             yield f"instance {instance.name} ends with the certificate of another bundle"

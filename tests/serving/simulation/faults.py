@@ -10,8 +10,11 @@ import msgspec
 import pytest
 from repricer.pricing import Guardrails
 from repricer.serving.decision_log import maintenance, replies
+from repricer.serving.decision_log.log import DecisionLog
 from repricer.serving.decision_log.storage import Storage, start_of
 from repricer.serving.decision_log.tables import DECISIONS
+from repricer.serving.http.canary import money
+from repricer.serving.http.canary.trial import Trial
 from repricer.serving.http.deployment import Deployment
 from repricer.serving.http.desk import Desk
 from repricer.serving.http.switchboard import DeploymentError, Positions
@@ -124,6 +127,63 @@ def _switch_in_memory(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Deployment, "throw", thrown)
 
 
+def _money_of_the_last_decisions(patch: pytest.MonkeyPatch) -> None:
+    """Once enough decisions follow the start of a trial, those before it are not read."""
+
+    def sold_around_trial(self: DecisionLog, bundle: str, count: int) -> Any:
+        first, end = self.trial_began(bundle), self.ends()
+        last = max(end[0] - count, 0) + 1
+        return self.sold((first - 1, end[1]), last), self.sold(end, max(first, last))
+
+    patch.setattr(DecisionLog, "sold_around_trial", sold_around_trial)
+
+
+def _judged_without_grounds(patch: pytest.MonkeyPatch) -> None:
+    """The money guard reads 0 where it cannot judge."""
+    judge = money.confidence_of_loss
+
+    def confidence_of_loss(*args: Any) -> float:
+        return judge(*args) or 0.0
+
+    patch.setattr("repricer.serving.http.deployment.confidence_of_loss", confidence_of_loss)
+
+
+def _losses_before_left_out(patch: pytest.MonkeyPatch) -> None:
+    """The money guard leaves out markets that earned nothing, or less, before the trial."""
+    by_market = money._by_market
+
+    def positive(*args: Any) -> Any:
+        return {key: earned for key, earned in by_market(*args).items() if sum(earned) > 0}
+
+    patch.setattr(money, "_by_market", positive)
+
+
+def _guards_forget(patch: pytest.MonkeyPatch) -> None:
+    """What the guards have seen dies with the process."""
+    patch.setattr(Trial, "remember", lambda *_: None)
+
+
+def _trial_by_the_clock(patch: pytest.MonkeyPatch) -> None:
+    """A trial starts with the first decision that is not older by its clock."""
+
+    def trial_began(self: DecisionLog, bundle: str) -> int:
+        time = ""
+        for act in self.events("canary", "bundle", "guard"):
+            tried = act["position"] if act["event"] == "canary" else None
+            is_on = tried is not None and tried["bundle"] == bundle
+            time = (time or act["time"]) if is_on else ""
+        first, after = start_of(DECISIONS, self.rows).rows + 1, self.ends()[0] + 1
+        while time and first < after:
+            middle = (first + after) // 2
+            if any(self.rows(select(DECISIONS.c.id).where(DECISIONS.c.id == middle, DECISIONS.c.time >= time))):
+                after = middle
+            else:
+                first = middle + 1
+        return after
+
+    patch.setattr(DecisionLog, "trial_began", trial_began)
+
+
 def _stale_approval(patch: pytest.MonkeyPatch) -> None:
     """A decision is about the row as it is, whatever its approver saw."""
     decide = Desk.decide
@@ -160,6 +220,11 @@ FAULTS: Mapping[str, Plant] = {
     "an outcome counts twice": _outcome_twice,
     "the kill switch is followed at the start only": _kill_switch_at_start_only,
     "a switch that is not recorded is thrown": _switch_in_memory,
+    "the money guard reads the last decisions alone": _money_of_the_last_decisions,
+    "the money guard judges without grounds": _judged_without_grounds,
+    "the money guard leaves out markets that earned nothing": _losses_before_left_out,
+    "the guards forget at a restart": _guards_forget,
+    "a trial starts by a clock": _trial_by_the_clock,
     "a stale approval is accepted": _stale_approval,
     "who decided is taken from the file": _decided_by_of_the_file,
     "who decided is taken from the request": _decided_by_of_the_body,

@@ -12,31 +12,37 @@ import datetime as dt
 import functools
 import json
 import tempfile
-from collections.abc import Callable, Coroutine, Iterator
+import zlib
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
+from repricer.pricing import Catalogue
 from repricer.serving import Bundle, DecisionLog, load_bundle
 from repricer.serving.bundle.files import MANIFEST, SIGNATURE, open_seal, read_files, read_private_key, seal, sha256
+from repricer.serving.decision_log import storage
 from repricer.serving.decision_log.storage import PATIENCE, LogError, _Job
+from repricer.serving.decision_log.tables import DECISIONS, EVENTS, OUTCOMES
 from repricer.serving.http.api_keys import add_key
 from repricer.serving.http.app import ServiceSettings, create_app
+from repricer.serving.http.canary.guards import GuardRules
 from repricer.serving.http.desk_app import create_desk
 from repricer.serving.http.settings import AccessSettings
 from repricer.serving.price_list.files import write_list
 from repricer.serving.price_list.rows import PriceRow, sealed
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 from sqlalchemy.util import LRUCache
 
 NAMES = ("one", "two")
 APPROVERS = ("Ann", "Bob", "Cem")
 """Who decides about the price list, each with a key of their own."""
-BUNDLES = 5
+GUARDS = GuardRules(least_products=45, least_markets=2, money_decisions=24, money_seconds=0.9)
+"""What the guards of a trial judge by, where there are six markets and four decisions a second."""
 _NOON = dt.datetime(2024, 3, 4, 12, tzinfo=dt.UTC)
 """When a world begins, by a clock that is right."""
 _OWNER: contextvars.ContextVar[Instance | None] = contextvars.ContextVar("owner", default=None)
@@ -45,6 +51,8 @@ _OWNER: contextvars.ContextVar[Instance | None] = contextvars.ContextVar("owner"
 
 _STATEMENTS: Any = LRUCache(500)
 """Compiled once for all worlds."""
+_DIALECTS = list[Any]()
+"""That of the first engine, for all: what is compiled belongs to a dialect."""
 
 
 class Crashed(BaseException):
@@ -125,7 +133,6 @@ class VirtualLog(DecisionLog):
     def __init__(self, world: World, owner: Instance | None) -> None:
         super().__init__(world.log_path)
         self._jobs.put(None)  # its thread ends
-        self.engine._compiled_cache = _STATEMENTS
         self._world, self._owner, self._queue = world, owner, list[Any]()
 
     def submit(self, work: Any) -> Future[Any]:
@@ -149,12 +156,14 @@ class VirtualLog(DecisionLog):
                 job.done.set_exception(LogError("disk full"))
             return
         ends = self._owner is not None and self._world.random.random() < self._world.crash_after_commit
-        done = [_Job(job.work, Future()) for job in jobs]
+        switches = ["record_switches" in getattr(job.work, "__qualname__", "") for job in jobs]
+        works = [self._noted(job.work) if switch else job.work for job, switch in zip(jobs, switches, strict=True)]
+        done = [_Job(work, Future()) for work in works]
         for job in done:
             job.done.set_running_or_notify_cancel()
         if done:
             self._commit(done)
-        if any("record_switches" in getattr(job.work, "__qualname__", "") for job in jobs):
+        if any(switches):
             self._world.note_switches(self)
         if ends and self._owner:
             self._owner.crash()
@@ -166,15 +175,28 @@ class VirtualLog(DecisionLog):
             else:
                 job.done.set_exception(error)
 
+    def _noted(self, work: Any) -> Any:
+        """The work, which notes what stood in the log before its events."""
+
+        def noted(writing: Any) -> Any:
+            before = [storage.end_of(table, writing.read).rows for table in (DECISIONS, OUTCOMES, EVENTS)]
+            result = work(writing)
+            last = storage.end_of(EVENTS, writing.read).rows
+            for number in range(before[2] + 1, last + 1):
+                self._world.history.ends[number] = before[0], before[1]
+            return result
+
+        return noted
+
     def check_running(self) -> None:
         """Raise Crashed where the process has ended."""
         if self._owner is not None and not self._owner.is_up:
             raise Crashed
 
-    def rows(self, query: Any) -> Iterator[dict[str, Any]]:
+    def rows(self, query: Any, **values: Any) -> Iterator[dict[str, Any]]:
         if self._is_stalled:
             raise LogError("the decision log does not answer")
-        return super().rows(query)
+        return super().rows(query, **values)
 
     def close(self) -> None:
         self.engine.dispose()
@@ -196,6 +218,8 @@ class Instance:
         self.world, self.name, self.path = world, name, world.folder / f"bundle-{name}"
         self.clock = dt.timedelta()
         """How far its clock is off."""
+        self.started = 0.0, 0
+        """When it was started last, and the last decision in the log by then."""
         self.stalled_since: float | None = None
         self.is_full, self.is_up = False, False
         self.cut_off: list[list[float]] = []
@@ -216,11 +240,16 @@ class Instance:
         _OWNER.set(self)
         self.is_up = True
         settings = ServiceSettings(rate=1e6, burst=1e6, fallback="regular", seed=3)
+        self.started = self.world.now, self.world.last_decision()
         try:
-            self.app = create_app(self.path, log=self.world.log_path, settings=settings)
+            self.app = create_app(self.path, log=self.world.log_path, settings=settings, guards=GUARDS)
         except (Crashed, ValueError, OSError):
             self.crash()
         else:
+            canary = self.app.state.deployment.status()["canary"]
+            if canary is not None:
+                resumed = Resumed(*self.started, canary["bundle"], canary["guards"]["price_move"])
+                self.world.history.resumed.append(resumed)
             self.run(self.app.state.deployment.follow(None))
         finally:
             _OWNER.set(None)
@@ -293,6 +322,31 @@ class DeskProcess(Instance):
             _OWNER.set(None)
 
 
+class Customers:
+    """What is bought.
+
+    Args:
+        random: Draws it.
+        bundles: How many there are: the prices of some sell more than those of others.
+    """
+
+    def __init__(self, random: Random, bundles: int) -> None:
+        self._appeal = [random.choice([0.3, 1.0, 3.0]) for _ in range(bundles)]
+        self._is_at_a_loss = random.random() < 0.3
+
+    def sold(self, answer: dict[str, Any], bundle: int, catalogue: Catalogue) -> list[dict[str, Any]]:
+        """The outcomes of an answer, the same each time."""
+        found = list[dict[str, Any]]()
+        for n, item in enumerate(answer["prices"]):
+            outcome = {"request_id": answer["request_id"], "product": item["product"]}
+            drawn = zlib.crc32(f"{answer['request_id']} {n}".encode()) % 100
+            outcome["units"] = round((100 + drawn) * self._appeal[bundle])
+            if self._is_at_a_loss:
+                outcome["price_paid"] = 0.8 * float(catalogue.unit_cost[n])
+            found.append(outcome)
+        return found
+
+
 @dataclass
 class Asked:
     """A request for prices, and what its caller got."""
@@ -304,6 +358,8 @@ class Asked:
     sent: float
     acknowledged: float = float("inf")
     answers: list[dict[str, Any]] = field(default_factory=list)
+    tried: list[str] = field(default_factory=list)
+    """The instances that were asked, the last of which answered."""
 
 
 @dataclass
@@ -324,6 +380,22 @@ class Approved:
     """The row as it was answered; None where it was refused, or no answer came."""
 
 
+class Resumed(NamedTuple):
+    """What an instance that starts knows of a trial.
+
+    Attributes:
+        time: When.
+        last: The number of the last decision by then.
+        bundle: The bundle on trial.
+        price_move: What its guards say of its prices.
+    """
+
+    time: float
+    last: int
+    bundle: str
+    price_move: float
+
+
 @dataclass
 class History:
     """What callers, operators and the clerk saw."""
@@ -335,6 +407,9 @@ class History:
     """Units that were reported."""
     switched: dict[int, float] = field(default_factory=dict)
     """When each row of the switches was committed."""
+    ends: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """Numbers of the last decision and the last outcome before that row."""
+    resumed: list[Resumed] = field(default_factory=list)
     erased: set[str] = field(default_factory=set)
     rotated: set[str] = field(default_factory=set)
     """Request ids that rotation took."""
@@ -365,6 +440,9 @@ class World:
         self.crash_after_commit = self.random.choice([0.0, 0.01])
         self.instances = [Instance(self, name) for name in NAMES]
         self.bundle: Bundle = loaded(bundles[0])
+        self.customers = Customers(self.random, len(bundles))
+        self.tried = self.random.choice([None, self.random.randrange(1, len(bundles))])
+        """The bundle that is tried, by an operator who does little else; None where that is not the story."""
         self.desk, self.list_path = DeskProcess(self, "desk"), folder / "list.csv"
 
     @property
@@ -390,6 +468,15 @@ class World:
         """The log as a command opens it."""
         with contextlib.closing(VirtualLog(self, None)) as log:
             yield log
+
+    def bundle_of(self, digest: str) -> Bundle:
+        """A bundle by its digest."""
+        return loaded(self.bundles[self.digests.index(digest)])
+
+    def last_decision(self) -> int:
+        """The number of the last decision in the log."""
+        with self.command() as log:
+            return log.ends()[0]
 
     def note_switches(self, log: VirtualLog) -> None:
         """Note when switches were committed."""
@@ -451,7 +538,9 @@ class World:
             patch.setattr("repricer.serving.http.deployment.time", SimpleNamespace(monotonic=self.loop.time))
             patch.setattr("repricer.serving.http.app.DecisionLog", self.opened)
             patch.setattr("repricer.serving.http.desk_app.DecisionLog", self.opened)
-            patch.setattr("repricer.serving.http.bundles.load_bundle", loaded)
+            for module in ("bundles", "bundle_at_path"):
+                patch.setattr(f"repricer.serving.http.{module}.load_bundle", loaded)
+            patch.setattr(storage, "_engine_of", functools.partial(_engine_of, storage._engine_of))
             # Pauses for others, who have none here; and no power fails.
             patch.setattr("repricer.serving.decision_log.log.time", SimpleNamespace(sleep=lambda _: None))
             patch.setattr("repricer.serving.decision_log.storage._PRAGMAS", ("journal_mode = WAL", "synchronous = OFF"))
@@ -471,6 +560,16 @@ class World:
                     task.cancel()
                 self.loop.run_until_complete(asyncio.sleep(0))
                 self.loop.close()
+
+
+def _engine_of(make: Callable[..., Engine], url: Any, is_read_only: bool) -> Engine:
+    """The service's engine, with what all of them share."""
+    engine: Any = make(url, is_read_only)
+    _DIALECTS.append(engine.dialect)
+    del _DIALECTS[1:]
+    engine.dialect = engine.pool._dialect = _DIALECTS[0]
+    engine._compiled_cache = _STATEMENTS
+    return engine
 
 
 _BUNDLES = dict[str, Bundle]()
@@ -500,13 +599,14 @@ def _empty_log() -> bytes:
         return path.read_bytes()
 
 
-def newer_bundles(path: Path, key: Path, folder: Path) -> list[Path]:
-    """Copies of a bundle, each made a day after the one before."""
-    files = read_files(path)
-    facts, signer = open_seal(files, None), read_private_key(key)
-    content = {name: data for name, data in files.items() if name not in (MANIFEST, SIGNATURE)}
-    first, made = dt.datetime.fromisoformat(facts["created"]), list[Path]()
-    for number in range(BUNDLES):
+def newer_bundles(paths: Sequence[Path], key: Path, folder: Path) -> list[Path]:
+    """Copies of bundles, each made a day after the one before."""
+    signer, made = read_private_key(key), list[Path]()
+    first = dt.datetime.fromisoformat(open_seal(read_files(paths[0]), None)["created"])
+    for number, path in enumerate(paths):
+        files = read_files(path)
+        facts = open_seal(files, None)
+        content = {name: data for name, data in files.items() if name not in (MANIFEST, SIGNATURE)}
         out = folder / f"bundle-{number}"
         out.mkdir()
         created = (first + dt.timedelta(days=number)).isoformat()

@@ -15,6 +15,7 @@ from repricer.serving.bundle.files import MANIFEST, BundleError, own_key_paths, 
 from repricer.serving.decision import Decision
 from repricer.serving.http import prices
 from repricer.serving.http.app import ServiceSettings, create_app
+from repricer.serving.http.canary.guards import GuardRules
 from repricer.serving.http.canary.trial import Trial
 from repricer.serving.http.deployment import Deployment, DeploymentError
 
@@ -103,7 +104,7 @@ def test_what_is_no_newer_bundle_for_these_products_is_refused(path: Path, newer
     renew(path, newer)
     deployment.reload()
     with pytest.raises(BundleError, match="newer than the active"):
-        Trial.of(one, deployment.bundle, 0.5)
+        Trial.of(one, deployment.bundle, 0.5, GuardRules())
 
 
 def test_prices_that_move_too_far_end_it(path: Path, dearer: Path, one: Bundle) -> None:
@@ -193,11 +194,7 @@ def test_a_newer_bundle_is_tried_first_and_taken_back_by_itself(
         assert again.get("/readyz").json() == {"status": "ready", "bundle": one.digest, "canary": None}
 
 
-def test_markets_that_earn_less_end_it(
-    path: Path, newer: Path, one: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("repricer.serving.http.deployment._MONEY_SECONDS", 0.0)
-
+def test_markets_that_earn_less_end_it(path: Path, newer: Path, one: Bundle, tmp_path: Path) -> None:
     def period(client: TestClient, number: int) -> Counter[str]:
         """Price 60 markets and report what they sold: half as much on the newer bundle."""
         asked = [state | {"period": number} for state in states(one)[:60]]
@@ -211,7 +208,8 @@ def test_markets_that_earn_less_end_it(
         assert client.post("/v1/outcomes", json={"outcomes": sold}).status_code == 200
         return Counter(answer["arm"] for answer in answers)
 
-    with TestClient(create_app(path, log=tmp_path / "log.db", settings=ServiceSettings(canary=0.5))) as client:
+    settings, guards = ServiceSettings(canary=0.5), GuardRules(money_seconds=0.0)
+    with TestClient(create_app(path, log=tmp_path / "log.db", settings=settings, guards=guards)) as client:
         period(client, 0)
         renew(path, newer)
         client.post("/v1/admin/reload")

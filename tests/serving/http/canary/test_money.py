@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -28,37 +28,49 @@ def sold(effect: float, *, markets: int = 40, periods: int = 8, seed: int = 0) -
                 }
 
 
+def loss(
+    rows: Iterable[dict[str, Any]],
+    costs: Mapping[str, float] = {},
+    vat: Mapping[str, float] = {},
+    digest: str = "new",
+) -> float | None:
+    """The confidence of a loss, of ten markets of each arm at least, by rows of which the trial begins with the newer bundle."""
+    known = list(rows)
+    began = next(number for number, row in enumerate(known) if row["arm"] == "canary")
+    return confidence_of_loss((known[:began], known[began:]), digest, costs, vat, 10)
+
+
 def test_markets_that_earn_less_are_noticed_and_others_not() -> None:
-    assert confidence_of_loss(sold(0.7), "new", {}, {}) > 0.99
-    assert confidence_of_loss(sold(1.3), "new", {}, {}) < 0.01
-    calm = [confidence_of_loss(sold(1.0, seed=seed), "new", {}, {}) for seed in range(60)]
+    assert loss(sold(0.7)) > 0.99
+    assert loss(sold(1.3)) < 0.01
+    calm = [loss(sold(1.0, seed=seed)) for seed in range(60)]
     assert sum(value > 0.99 for value in calm) <= 3
     assert 0.3 < np.mean(calm) < 0.7
 
 
 def test_few_markets_and_another_bundle_say_nothing() -> None:
-    assert confidence_of_loss(sold(0.5, markets=36), "new", {}, {}) is None
-    assert confidence_of_loss(sold(0.5), "newer still", {}, {}) is None
+    assert loss(sold(0.5, markets=36)) is None
+    assert loss(sold(0.5), digest="newer still") is None
     unknown = ({**row, "units": None, "paid": None} for row in sold(0.5))
-    assert confidence_of_loss(unknown, "new", {}, {}) is None
+    assert loss(unknown) is None
 
 
 def test_costs_count_where_profit_does() -> None:
     dear = {"tea": 1.0, "coffee": 1.0}
-    assert confidence_of_loss(sold(0.7), "new", dear, {}) == pytest.approx(confidence_of_loss(sold(0.7), "new", {}, {}))
+    assert loss(sold(0.7), dear) == pytest.approx(loss(sold(0.7)))
     selling_more_below_cost = [
         {**row, "units": 1.9 * row["units"], "paid": 1.05 * row["paid"]} if row["arm"] == "canary" else row
         for row in sold(1.0)
     ]
-    assert confidence_of_loss(selling_more_below_cost, "new", {}, {}) < 0.5
-    assert confidence_of_loss(selling_more_below_cost, "new", dear, {}) > 0.99
+    assert loss(selling_more_below_cost) < 0.5
+    assert loss(selling_more_below_cost, dear) > 0.99
 
 
 @pytest.mark.parametrize("cost", [2.0, 3.0])
 def test_markets_that_earned_nothing_or_less_before_are_judged(cost: float) -> None:
     costs = {"tea": cost, "coffee": cost}
     dearer = [{**row, "paid": row["paid"] * 0.7} if row["arm"] == "canary" else row for row in sold(1.0)]
-    found = confidence_of_loss(dearer, "new", costs, {})
+    found = loss(dearer, costs)
     assert found is not None
     assert found > 0.99
 
@@ -70,6 +82,14 @@ def test_vat_is_no_money_of_the_shop() -> None:
         for row in sold(1.0)
         for key, more in [("paid", 1.3 if row["product"] == "tea" else 0.7)]
     ]
-    without = confidence_of_loss(shifted, "new", {}, {})
-    assert confidence_of_loss(shifted, "new", {}, {"tea": 0.5, "coffee": 0.0}) > without
-    assert confidence_of_loss(shifted, "new", {}, {"tea": 0.5, "coffee": 0.5}) == pytest.approx(without)
+    without = loss(shifted)
+    assert loss(shifted, vat={"tea": 0.5, "coffee": 0.0}) > without
+    assert loss(shifted, vat={"tea": 0.5, "coffee": 0.5}) == pytest.approx(without)
+
+
+def test_a_former_trial_of_the_bundle_is_neither_its_past_nor_this_trial() -> None:
+    before, since = [list(sold(effect, periods=2, seed=seed)) for effect, seed in ((0.1, 0), (1.0, 1))]
+    former = [row for row in before if row["arm"] == "canary"]
+    plain = [{**row, "arm": "policy"} for row in sold(1.0, periods=2)]
+    found = confidence_of_loss(([*former, *plain], since), "new", {}, {}, 10)
+    assert found == confidence_of_loss((plain, since), "new", {}, {}, 10)
