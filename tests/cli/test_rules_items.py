@@ -67,7 +67,6 @@ def test_the_rules_file_lists_the_confirmed(market: Path, tmp_path: Path) -> Non
     assert rules.read_text() == before
 
 
-@pytest.mark.usefixtures("short_search")
 def test_lists_carry_the_items_and_bring_decisions_back(market: Path, tmp_path: Path) -> None:
     name, out = load_scenario(market).products.names[0], tmp_path / "prices.csv"
     run("rules", "items", market)
