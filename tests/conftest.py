@@ -120,7 +120,7 @@ def shop(make_shop) -> MarketSpec:
 # Where markets are fitted; the trend itself is tested in `forecasting`, with all its trees.
 _FIT = ("fitting", "cli", "benchmarks", "planning", "serving")
 # Where the demand of a fitted market is judged, with all its candidate models.
-_DEMAND = (("fitting", "demand"), ("benchmarks",))
+_DEMAND = (("fitting", "demand"), ("benchmarks",), ("planning",))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -154,7 +154,7 @@ def short_openings(request: pytest.FixtureRequest):
 
 
 # Where best fixed prices are only computed on the way to something else.
-_SEARCH = ("cli", "planning", "serving")
+_SEARCH = ("cli", "serving")
 _searches = {"short": False}
 
 
