@@ -39,9 +39,9 @@ export PYTHONDONTWRITEBYTECODE :=
 demo: $(STAMP)
 	@$(BIN)/repricer demo --out demo
 
-# A worker a core: more threads would only wait for one another.
+# A worker a core: more threads would only wait for one another. `make acceptance ONLY=tests` runs those marked long.
 test: $(STAMP)
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder --quiet
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not long" --numprocesses auto --dist loadfile --no-loadscope-reorder --quiet
 
 check: $(STAMP)
 	@$(BIN)/ruff check .

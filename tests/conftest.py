@@ -119,17 +119,24 @@ def shop(make_shop) -> MarketSpec:
 
 # Where markets are fitted; the trend itself is tested in `forecasting`, with all its trees.
 _FIT = ("fitting", "cli", "benchmarks", "planning", "serving")
+# Where the demand of a fitted market is judged, with all its candidate models.
+_DEMAND = (("fitting", "demand"), ("benchmarks",), ("planning",))
 
 
 @pytest.fixture(scope="module", autouse=True)
-def few_trees(request: pytest.FixtureRequest):
-    """A fitted market's trend grows forests of 4 trees instead of 100: they are a quarter of a fit's time."""
+def short_fits(request: pytest.FixtureRequest):
+    """A fitted market's trend grows forests of 4 trees instead of 100, and one memory of deals is tried instead of three,
+    where neither is judged: they are half of a fit's time.
+    """
+    place = request.path.relative_to(Path(__file__).parent).parts
     with pytest.MonkeyPatch.context() as patch:
-        if request.path.relative_to(Path(__file__).parent).parts[0] in _FIT:
+        if place[0] in _FIT:
             from repricer.fitting import fit_split
             from repricer.forecasting import MarketTrend
 
             patch.setattr(fit_split, "MarketTrend", functools.partial(MarketTrend, n_estimators=4))
+        if place[0] in _FIT and not any(place[: len(room)] == room for room in _DEMAND):
+            patch.setattr("repricer.fitting.demand.candidate_models.MEMORIES", (0.7,))
         yield
 
 
@@ -143,6 +150,27 @@ def short_openings(request: pytest.FixtureRequest):
     with pytest.MonkeyPatch.context() as patch:
         if request.path.relative_to(Path(__file__).parent).parts[0] in _TRAIN:
             patch.setattr("repricer.agents.cloning._BATCHES", 5)
+        yield
+
+
+# Where best fixed prices are only computed on the way to something else.
+_SEARCH = ("cli", "serving")
+_searches = {"short": False}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_searches(request: pytest.FixtureRequest):
+    """Best fixed prices after a third of their search, in whole rooms: no other room gets those that were kept."""
+    short = request.path.relative_to(Path(__file__).parent).parts[0] in _SEARCH
+    with pytest.MonkeyPatch.context() as patch:
+        if short or _searches["short"]:
+            from repricer.agents import classical
+
+            if short != _searches["short"]:
+                classical.best_fixed.cache_clear()
+                _searches["short"] = short
+            if short:
+                patch.setattr(classical, "_GENERATIONS", (7, 3))
         yield
 
 

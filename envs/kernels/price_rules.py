@@ -129,7 +129,7 @@ class PriceRules(namedtuple("PriceRules", _PRICE_RULES)):
             low=rules.first_low,
             high=rules.first_high,
             grid=rules.grid.kind,
-            # The steps of a ladder are read-only, a type of its own to the compiler.
+            # Copies: arrays of a scenario are read-only, a type of its own to the compiler, which would compile all anew.
             steps=np.array(rules.grid.steps),
             tick=rules.grid.tick,
             leading=np.array([CODES[rule] - _BOUND for rule in rules.leading], np.int64),
@@ -155,8 +155,8 @@ class PriceRules(namedtuple("PriceRules", _PRICE_RULES)):
             large=together([part.large for part in links], np.int64),
             share=together([part.share for part in links], np.float64),
             rule=together([part.rule for part in links], np.int64),
-            weights=rules.baskets[0],
-            limit=rules.baskets[1],
+            weights=np.array(rules.baskets[0]),
+            limit=np.array(rules.baskets[1]),
             paid_low=rules.paid_low,
             cap=rules.discount_cap,
             spread=np.float32(rules.max_segment_spread),

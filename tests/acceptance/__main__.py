@@ -36,6 +36,7 @@ from . import (  # noqa: F401  they register their checks
     instances,
     lists,
     log_growth,
+    long_tests,
     loop,
     market,
     outcome_uploads,

@@ -19,7 +19,7 @@ def test_the_recommenders_first_choice_has_the_highest_score_and_others_none(sho
 
 def test_learning_starts_at_the_recommenders_choices(shop):
     """An untrained network shows any product, and earns 1% less; it would have to learn what the recommender knows."""
-    settings = {"num_envs": 8, "n_steps": 8, "evaluations": 1, "validation_episodes": 128}
+    settings = {"num_envs": 8, "n_steps": 8, "evaluations": 1, "validation_episodes": 128, "clone_epochs": 6}
     start = train(shop, steps=64, settings=settings).history[0]
     assert start["steps"] == 0
     assert start["gain"] > -0.002 * start["best_fixed"]
@@ -38,7 +38,8 @@ def test_learning_starts_at_the_orders_of_the_best_fixed_prices():
 @pytest.mark.parametrize("algo", ["ppo", "recurrent-ppo"])
 def test_with_one_product_no_algorithm_keeps_less_than_the_orders_of_the_best_fixed_price(algo):
     """Without them every sale is lost: PPO kept a policy that lost 8,000 where the best fixed price earns 570."""
-    settings = {"evaluations": 1, "validation_episodes": 64, "num_envs": 4, "n_steps": 8, "clone_episodes": 24}
+    imitation = {"clone_episodes": 24, "clone_epochs": 10}
+    settings = {"evaluations": 1, "validation_episodes": 64, "num_envs": 4, "n_steps": 8} | imitation
     run = train("price-and-order", algo=algo, steps=32, settings=settings)
     start, best = run.history[0], run.facts["best"]
     assert start["gain"] > -0.02 * start["best_fixed"]

@@ -28,7 +28,7 @@ def drift(spec, policy):
     return abs(path[-1] / path[0] - 1)
 
 
-@pytest.mark.parametrize("discount", [0.95, 1.0])
+@pytest.mark.parametrize("discount", [0.95, pytest.param(1.0, marks=pytest.mark.long)])
 def test_learned_prices_of_the_first_and_the_last_week_agree(discount):
     market = {"discount_factor": discount}
     moved = {

@@ -280,7 +280,7 @@ def test_a_diverged_policy_is_an_error_and_never_kept(tmp_path):
 
 def test_a_full_disk_is_one_line_and_what_was_there_stays(tmp_path):
     """A limit on the size of a file does what a full disk does: a write fails half way."""
-    command = ["train", "scarce", "--steps", "3000", "--out", str(tmp_path / "run")]
+    command = ["train", "scarce", "--steps", "3000", "--set", "clone_epochs=1", "--out", str(tmp_path / "run")]
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
     try:
@@ -298,12 +298,13 @@ def test_a_full_disk_is_one_line_and_what_was_there_stays(tmp_path):
     # With room again the same command ends in a run as if nothing had happened.
     assert json.loads(CliRunner().invoke(main, [*command, "--json"]).stdout)
     weights = load_run(tmp_path / "run").actor.state_dict()
-    for name, weight in train("scarce", steps=3000).actor.state_dict().items():
+    for name, weight in train("scarce", steps=3000, settings=SHORT).actor.state_dict().items():
         assert torch.equal(weight, weights[name])
 
 
 def test_a_run_that_ended_early_is_finished(tmp_path):
-    options = {"steps": 50_000, "settings": {"patience": 1, "evaluations": 25, "learning_rate": 1e-30}}
+    stalled = {"patience": 1, "evaluations": 25, "learning_rate": 1e-30}
+    options = {"steps": 25 * 8 * 30, "settings": FAST | stalled}
     run = train("scarce", out=tmp_path / "run", **options)
     assert run.facts["stopped_early"]
     assert len(run.history) == 2

@@ -43,14 +43,7 @@ def sales(customers: int = 240, weeks: int = 45) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def short_search():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("repricer.agents.classical._GENERATIONS", (7, 3))
-        yield
-
-
-@pytest.fixture(scope="module")
-def written(tmp_path_factory, short_search):
+def written(tmp_path_factory):
     """Every file that import, fit, training, report and export leave, without the shop's own.
 
     The fit reads tables that are encrypted, which are those of the plain import.

@@ -17,6 +17,7 @@ from .calls import document, run
 @pytest.fixture(scope="module")
 def market(make_shop, tmp_path_factory: pytest.TempPathFactory) -> Path:
     spec: MarketSpec = make_shop(
+        market={"horizon_periods": 3},
         stock=None,
         products={"names": ["[b]Assam", "Darjeeling tea", "milk"]},
         prices={"max_change": 0.02, "frozen": ["milk"], "bounds_from_sales": ["[b]Assam"]},
@@ -51,10 +52,10 @@ def test_a_table_and_a_file(market: Path, tmp_path: Path) -> None:
 
 
 def test_fewer_draws_are_chosen_by_the_seed(market: Path) -> None:
-    one, same, *others = (document("rules", "cost", market, "--draws", 2, "--seed", seed) for seed in (1, 1, 2, 3, 4))
+    one, same, other = (document("rules", "cost", market, "--draws", 2, "--seed", seed) for seed in (1, 1, 3))
     assert one == same
     assert one["draws"] == 2
-    assert any(one["revenue"] != other["revenue"] for other in others)
+    assert one["revenue"] != other["revenue"]
 
 
 def test_what_is_wrong_is_one_line() -> None:

@@ -14,7 +14,7 @@ def folder(tmp_path_factory):
 
 
 def test_tune_goes_on_and_train_takes_what_it_found(folder, tmp_path):
-    arguments = ("tune", "stationary-logit", "--algo", "a2c", "--steps", "2000", "--out", folder)
+    arguments = ("tune", "stationary-logit", "--algo", "a2c", "--steps", "1000", "--out", folder)
     assert "Trials: 1 complete, 0 pruned, 0 failed." in run(*arguments, "--trials", "1").stdout
     result = run(*arguments, "--trials", "2", "--json")
     assert all(line.startswith("tuning stationary-logit: ") for line in result.stderr.splitlines())

@@ -120,8 +120,9 @@ def test_a_log_keeps_when_orders_arrive(shop):
     np.testing.assert_array_equal(PriceLog.from_table(spec, log.to_table()).view.due, due)
 
 
-def test_a_whole_shop_is_logged(shop):
+def test_a_whole_shop_is_logged(shop, monkeypatch):
     """Three products in two categories: a decision is the prices of a category, and what was seen is kept."""
+    monkeypatch.setattr("repricer.evaluation.off_policy._TREES", 10)
     free = shop.with_changes(prices={"max_discount": 0.0})
     ladder = np.array([[3.0, 4.0, 2.0], [4.0, 5.0, 3.0]])
     log = logged(free, EpsilonGreedy(FixedPrice(ladder[1].astype(np.float32)), ladder, 0.6, seed=1), episodes=150)
@@ -137,8 +138,9 @@ def test_a_whole_shop_is_logged(shop):
     assert weighted_estimates(log, target)["doubly_robust"].mean == pytest.approx(truth, rel=0.2)
 
 
-def test_where_stock_runs_out_only_fitted_q_is_given():
+def test_where_stock_runs_out_only_fitted_q_is_given(monkeypatch):
     """Inverse propensities would praise the low price for every period, though it sells out in ten."""
+    monkeypatch.setattr("repricer.evaluation.off_policy._TREES", 10)
     spec = short(6, rate=6.0)
     ladder = np.array([[0.5], [1.0], [1.5], [2.0]])
     log, cheap = logged(spec, EpsilonGreedy(FixedPrice(1.0), ladder, 1.0), episodes=1500), FixedPrice(0.5, name="cheap")
@@ -258,8 +260,9 @@ def test_sales_keep_the_propensities(segments):
     assert isinstance(sales, pd.DataFrame)
 
 
-def test_a_draw_that_products_share_counts_once(make_shop):
+def test_a_draw_that_products_share_counts_once(make_shop, monkeypatch):
     """Half of the decisions charge all high: each is one in two, whatever the number of products."""
+    monkeypatch.setattr("repricer.evaluation.off_policy._TREES", 3)
     spec = make_shop(
         stock={"initial_units": float("inf"), "replenishment": "none", "holding_cost": 0.0, "lost_sale_cost": 0.0},
     )
@@ -300,8 +303,9 @@ def test_a_log_of_prices_paid_needs_money_where_express_orders_cost():
         PriceLog.from_table(spec, table.assign(price_paid=7.0).drop(columns="money"))
 
 
-def test_fitted_q_is_of_markets_with_whole_episodes(make_shop):
+def test_fitted_q_is_of_markets_with_whole_episodes(make_shop, monkeypatch):
     """The first two periods of an episode earn part of its money only."""
+    monkeypatch.setattr("repricer.evaluation.off_policy._TREES", 3)
     ample = {"initial_units": float("inf"), "replenishment": "none", "holding_cost": 0.0, "lost_sale_cost": 0.0}
     spec, ladder = make_shop(stock=ample), np.array([[3.0, 4.0, 2.0], [4.0, 5.0, 3.0]])
     log, target = logged(spec, EpsilonGreedy(FixedPrice(3.0), ladder, 1.0), episodes=60), FixedPrice(ladder[0])

@@ -9,6 +9,12 @@ from repricer.pricing import EpsilonGreedy, FixedPrice
 from repricer.scenarios import load_scenario
 
 
+@pytest.fixture(autouse=True)
+def fewer_trees(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten trees a forest instead of thirty: what is tested holds whatever forest stands for the values."""
+    monkeypatch.setattr("repricer.evaluation.off_policy._TREES", 10)
+
+
 def logged(spec, policy, episodes, seed=3) -> PriceLog:
     recorder = LogRecorder(spec)
     rollout(spec, policy, episodes=episodes, seed=seed, watch=recorder)

@@ -82,7 +82,7 @@ def test_no_product_keeps_its_price_by_chance():
     assert identified(demand, Priors().unlike)["identified"].all()
 
 
-@pytest.mark.parametrize("regular_and_deal", [1e-6, 0.8])
+@pytest.mark.parametrize("regular_and_deal", [pytest.param(1e-6, marks=pytest.mark.long), 0.8])
 def test_products_whose_regular_prices_follow_demand_are_judged_by_the_model_that_knows_it(regular_and_deal):
     generator = np.random.default_rng(8)
     shock = 0.6 * generator.standard_normal((104, 12))

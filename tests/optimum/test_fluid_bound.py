@@ -193,6 +193,7 @@ def shops():
     )
 
 
+@pytest.mark.usefixtures("short_search")
 @pytest.mark.parametrize(("part", "changes"), list(shops()), ids=[name for name, _ in shops()])
 def test_nobody_earns_more_in_a_shop_with_everything_on(make_shop, rule, part, changes):
     spec = make_shop(**changes)
@@ -242,8 +243,8 @@ class TestCertaintyEquivalent:
         left, units = np.arange(50, 0, -1)[:, None], np.arange(1, 21)
         np.testing.assert_allclose(table[:, 1:], np.clip(np.log(2 * left / units), 1, 5), atol=4e-3)
 
-    def test_several_products(self):
-        spec = load_scenario("three-stocks")
+    def test_several_products(self, make):
+        spec = make("three-stocks", market={"horizon_periods": 25})
         policy = certainty_equivalent(spec)
         prices = fluid_prices(spec, np.array([[5.0, 5, 5], [5, 0, 2], [1, 1, 1]]), np.array([40.0, 10, 0.5]))
         customer = np.exp(spec.demand.quality[0] - 0.25 * prices)
@@ -263,7 +264,10 @@ class TestCertaintyEquivalent:
         ("changes", "least"),
         [
             # The mean demand of a step of the ladder meets no stock exactly.
-            ({"prices": {"price_ladder": {"start": 10, "stop": 40, "step": 2}}}, 0.98),
+            (
+                {"market": {"horizon_periods": 20}, "prices": {"price_ladder": {"start": 10, "stop": 40, "step": 3}}},
+                0.98,
+            ),
         ],
     )
     def test_several_products_of_other_choice_models(self, make, changes, least):

@@ -85,7 +85,7 @@ def test_gains_and_losses_of_every_kind(make, effect):
 
 
 @pytest.mark.parametrize("family", ["linear", "mnl"])
-@pytest.mark.parametrize("scale", ["log", "linear"])
+@pytest.mark.parametrize("scale", ["log", pytest.param("linear", marks=pytest.mark.long)])
 def test_customers_who_stock_up_are_solved_and_the_bound_holds(make, family, scale):
     """Demand is no longer linear, so the quadratic solution does not hold; the other one counts the units."""
     units = 0.6 if scale == "log" else 0.05

@@ -98,7 +98,8 @@ def test_what_is_not_plain_is_left_to_stable_baselines(
     settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("repricer.agents.ppo.fused.update", lambda *_: pytest.fail("not for this network"))
-    run = train("scarce", steps=1600, settings=settings | {"evaluations": 1, "validation_episodes": 4})
+    short = {"evaluations": 1, "validation_episodes": 4, "clone_epochs": 1}
+    run = train("scarce", steps=1600, settings=settings | short)
     assert np.isfinite(run.history[-1]["objective"])
 
 

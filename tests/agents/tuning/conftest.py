@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
+import sqlalchemy
 from repricer.agents.tuning import study as tuning
 from repricer.agents.tuning.study import tune
 
 EVALUATIONS = 12
 STEPS = 1200
+
+
+@pytest.fixture(autouse=True)
+def no_waiting_for_the_disk() -> Iterator[None]:
+    """SQLite waits for the disk at each of the thousands of commits, most of the time: only a power cut would tell."""
+
+    def connected(connection, _):
+        connection.execute("PRAGMA synchronous = OFF")
+
+    sqlalchemy.event.listen(sqlalchemy.Engine, "connect", connected)
+    yield
+    sqlalchemy.event.remove(sqlalchemy.Engine, "connect", connected)
 
 
 def quality(settings, seed=0) -> float:

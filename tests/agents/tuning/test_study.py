@@ -91,6 +91,7 @@ def test_the_best_beats_the_preset_and_is_written_down(tmp_path, lessons):
     assert xml.dom.minidom.parse(str(tmp_path / PLOT_FILE)).documentElement.tagName == "svg"
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_what_matters_is_found_to_matter(tmp_path, lessons, monkeypatch):
     monkeypatch.setattr(lessons, "gain", lambda *_: 0.0)  # no trial stands out before its end, so none is pruned
     found = study(tmp_path, 20)
@@ -102,6 +103,7 @@ def test_what_matters_is_found_to_matter(tmp_path, lessons, monkeypatch):
     assert study(tmp_path, 20).importances == found.importances
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_a_preset_file_is_laid_over_the_presets(tmp_path, lessons):
     found = study(tmp_path, 3)
     for name in ("stationary-logit", "stationary-logit@demand-halved"):
@@ -140,15 +142,17 @@ def test_a_wrong_preset_file_gets_one_line(tmp_path, text, words):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_same_seed_same_trials_whatever_their_number_and_another_seed_others(tmp_path, lessons):
-    whole = study(tmp_path / "whole", 16)
+    # Ten are drawn at random, the others after what was seen.
+    whole = study(tmp_path / "whole", 13)
     study(tmp_path / "parts", 5)
-    parts = study(tmp_path / "parts", 16)
+    parts = study(tmp_path / "parts", 13)
     assert parts.trials == whole.trials
     calls = len(lessons.asked)
     assert study(tmp_path / "parts", 3).trials == whole.trials  # there are more than that already
     assert len(lessons.asked) == calls
-    other = study(tmp_path / "other", 16, seed=1)
+    other = study(tmp_path / "other", 2, seed=1)
     assert other.trials[1] != whole.trials[1]
 
 
@@ -156,6 +160,7 @@ class Stop(Exception):
     """Stands for an interruption: raised from inside a run."""
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_an_interrupted_study_goes_on_as_if_it_had_not_been(tmp_path, lessons):
     whole = study(tmp_path / "whole", 14)
     for after in (1, 50, 200, 7, 120):
@@ -175,6 +180,7 @@ def test_an_interrupted_study_goes_on_as_if_it_had_not_been(tmp_path, lessons):
     assert not any((tmp_path / "cut" / "trials").glob("*"))
 
 
+@pytest.mark.usefixtures("no_pictures")
 @pytest.mark.filterwarnings("error")
 def test_hopeless_trials_end_early_and_each_validation_is_reported_once(tmp_path, lessons):
     found = study(tmp_path, 25)
@@ -189,6 +195,7 @@ def test_hopeless_trials_end_early_and_each_validation_is_reported_once(tmp_path
     assert max(hopeless) < max(complete)
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_the_mean_of_several_seeds_is_judged(tmp_path, lessons):
     found = study(tmp_path, 2, seed=5, seeds_per_trial=3)
     assert [seed for seed, _ in lessons.asked] == [5, 6, 7] * 2
@@ -197,6 +204,7 @@ def test_the_mean_of_several_seeds_is_judged(tmp_path, lessons):
     assert len(stored(tmp_path).get_trials()[0].intermediate_values) == 3 * EVALUATIONS
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_progress_runs_over_all_trials_with_the_best_gain_so_far(tmp_path, lessons):
     calls = []
     found = study(tmp_path, 4, progress=lambda *call: calls.append(call))
@@ -207,6 +215,7 @@ def test_progress_runs_over_all_trials_with_the_best_gain_so_far(tmp_path, lesso
     assert [calls[n * 3 * EVALUATIONS][2]["gain"] for n in range(1, 4)] == best
 
 
+@pytest.mark.usefixtures("no_pictures")
 @pytest.mark.parametrize(
     ("wrong", "reason"),
     [
@@ -227,6 +236,7 @@ def test_a_failed_trial_keeps_its_reason_and_counts(tmp_path, lessons, monkeypat
     assert f"1,failed,,,,{reason}," in (tmp_path / TRIALS_FILE).read_text(encoding="utf-8")
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_a_programming_error_is_raised_and_its_trial_waits(tmp_path, lessons, monkeypatch):
     right = lessons.train
 
@@ -263,6 +273,7 @@ def test_a_policy_that_really_diverges_has_failed(tmp_path, monkeypatch):
     assert "the policy diverged; lower learning_rate" in found.trials[1]["reason"]
 
 
+@pytest.mark.usefixtures("no_pictures")
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -280,6 +291,7 @@ def test_another_study_in_the_folder_is_refused(tmp_path, lessons, options, word
     assert study(tmp_path, 2).trials == before.trials
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_another_scenario_or_version_or_preset_is_refused(tmp_path, lessons, monkeypatch):
     spec = load_scenario("stationary-logit")
     tune(spec, trials=1, steps=STEPS, out=tmp_path)

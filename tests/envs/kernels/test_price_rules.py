@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
+import numba
 import numpy as np
 import pytest
 from repricer.envs import Market
+from repricer.envs.kernels.price_rules import PriceRules
 from repricer.pricing import Action, RandomPrice
 from repricer.scenarios import ScenarioError
 from repricer.scenarios.price_section import HistorySection
@@ -16,6 +18,22 @@ def step(market: Market, *prices: float) -> list[str]:
     allowed = market.spec.guardrails.apply(action, market.view)
     market.step(action)
     return allowed.rules(0, 0)
+
+
+@pytest.mark.parametrize(
+    "prices",
+    [
+        {"index_names": ["rival"], "index_weights": [[0.2, 0.1, 0.0]], "index_at_most": [9.0]},
+        {"frozen": ["b"]},
+        {"max_changes": 2, "change_window_periods": 4},
+        {"tick": None, "price_ladder": [2.0, 3.0, 4.0, 5.0]},
+    ],
+    ids=lambda prices: next(iter(prices)),
+)
+def test_to_the_compiler_all_rules_are_of_one_kind(make_shop, prices):
+    """The weights of a price index were read-only, for which the whole market was compiled anew, in a minute."""
+    with_rule, without = (PriceRules.of(make_shop(**changes)) for changes in ({"prices": prices}, {}))
+    assert numba.typeof(with_rule) == numba.typeof(without)
 
 
 def test_a_price_changes_no_more_often_than_allowed_in_any_window(make_shop):

@@ -26,7 +26,7 @@ def compared(*, objective="revenue", costs=0.0, draws=DRAWS) -> Comparison:
         {
             "name": "one-product",
             "version": 1,
-            "market": {"horizon_periods": 12, "period": "week", "currency": "dollars", "objective": objective},
+            "market": {"horizon_periods": 4, "period": "week", "currency": "dollars", "objective": objective},
             "products": {"names": ["bread"], "regular_price": [2.0], "unit_cost": [1.0]},
             "arrivals": {"rate": 100.0},
             "demand": {"quality": 2.0, "price_sensitivity": 1.0},
@@ -39,7 +39,7 @@ def compared(*, objective="revenue", costs=0.0, draws=DRAWS) -> Comparison:
         sensitivity=np.exp(0.1 * generator.normal(size=(draws, 1))),
         unit_cost=np.exp(costs * generator.normal(size=(draws, 1))),
     )
-    history = HistorySection(price=np.full((12, 1), 2.0), units=np.ones((12, 1)), charged_low=1.5, charged_high=2.3)
+    history = HistorySection(price=np.full((4, 1), 2.0), units=np.ones((4, 1)), charged_low=1.5, charged_high=2.3)
     spec = replace(spec, posterior=posterior, history=history)
     return evaluate(spec, [FixedPrice(2.2, name="learned"), FixedPrice(2.6, name="bold")], episodes=5)
 
@@ -70,7 +70,7 @@ def comparison() -> Comparison:
 def test_the_first_line_says_what_is_recommended(comparison):
     assert headline(gaining(comparison, np.linspace(2, 10, DRAWS))) == (
         "Recommended: the learned prices (learned). Expected to earn 6.0% more revenue than your current prices in these "
-        "12 weeks (90% interval 2.3% to 9.7%; less than 2% chance of earning less). Side by side: revenue +6.0%, units +6.0%, "
+        "4 weeks (90% interval 2.3% to 9.7%; less than 2% chance of earning less). Side by side: revenue +6.0%, units +6.0%, "
         "profit +6.0%."
     )
 
@@ -79,14 +79,14 @@ def test_the_first_line_says_for_which_dates_where_the_market_has_a_calendar(com
     dated = comparison.spec.with_changes(market={"period": "week", "first_day": "2018-01-01"})
     found = gaining(comparison, np.linspace(2, 10, DRAWS)).uncertainty
     found = replace(found, compared=replace(found.compared, spec=dated))
-    assert "in the 12 weeks from 2018-01-01 to 2018-03-25 (90%" in found.headline
+    assert "in the 4 weeks from 2018-01-01 to 2018-01-28 (90%" in found.headline
 
 
 def test_the_figures_are_those_of_the_reporting_draws(comparison):
     found = gaining(comparison, np.where(np.arange(DRAWS) % 2, 6.0, 60.0))
     assert headline(found).startswith(
         "Recommended: the learned prices (learned). Expected to earn 6.0% more revenue than your current prices in these "
-        "12 weeks (90% interval 6.0% to 6.0%; less than 2% chance of earning less)."
+        "4 weeks (90% interval 6.0% to 6.0%; less than 2% chance of earning less)."
     )
 
 
@@ -136,10 +136,10 @@ def test_what_was_assumed_of_prices_that_may_follow_demand_is_told_from_what_sal
 def test_planned_prices_that_break_rules_are_counted(comparison):
     spec = comparison.spec
     assert not any("price rules" in text for text in explanations(comparison, None))
-    plan = np.where(np.arange(12)[:, None] == 3, 0.8, 2.0)  # the floor is 1
+    plan = np.where(np.arange(4)[:, None] == 3, 0.8, 2.0)  # the floor is 1
     planned = replace(comparison, spec=replace(spec, history=replace(spec.history, price=plan)))
     assert explanations(planned, None)[0] == (
-        "1 of the 12 prices planned for these 12 weeks breaks the price rules (floor 1): your current prices count as "
+        "1 of the 4 prices planned for these 4 weeks breaks the price rules (floor 1): your current prices count as "
         "planned, all others keep the rules."
     )
 
@@ -217,7 +217,7 @@ def test_the_report_has_a_section_with_every_candidate(comparison, tmp_path):
     assert "best-fixed+25% +0.00" in text
     bold = write_report(tmp_path / "bold.html", ReportData(gaining(comparison, np.linspace(2, 10, DRAWS), "bold")))
     assert "<td>2.00</td><td>2.60</td>" in bold.read_text(encoding="utf-8")
-    assert "outside what was mostly charged: 1.50 to 2.30</td><td>12 of 12</td>" in bold.read_text(encoding="utf-8")
+    assert "outside what was mostly charged: 1.50 to 2.30</td><td>4 of 4</td>" in bold.read_text(encoding="utf-8")
     for standing in found.uncertainty.recommendation.standings:
         assert standing.policy.replace("+", "&#43;") in html or standing.policy in html
     bare = write_report(

@@ -27,6 +27,7 @@ draws = 8
 """
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("no_pictures")
 def test_days_in_a_row(tmp_path):
     tables, config = daily_shop(14), tmp_path / "cycle.toml"

@@ -42,6 +42,7 @@ def stop(*_):
     raise KeyboardInterrupt
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("no_pictures")
 def test_a_list_per_part(tmp_path, monkeypatch):
     paths = write_files(draw_shop("clean", 41_003, weeks=40), tmp_path)

@@ -55,7 +55,8 @@ def compiled_prices(rules, view, asked):
     nothing = np.empty((0, price.shape[1]), np.float32)
     args = (
         asked.price.T.copy(),
-        nothing if asked.deal is None else asked.deal.T.astype(np.float32),
+        # Rows one after the other as without deals: else the loops are compiled a second time.
+        nothing if asked.deal is None else asked.deal.T.astype(np.float32, order="C"),
         view.list_price.T.copy(),
         past.reshape(-1, price.shape[1]),
         view.competitor_price.T.copy(),

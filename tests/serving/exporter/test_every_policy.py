@@ -66,13 +66,6 @@ def shop() -> MarketSpec:
     )
 
 
-@pytest.fixture(scope="module", autouse=True)
-def short_search():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("repricer.agents.classical._GENERATIONS", (7, 3))
-        yield
-
-
 @pytest.fixture(scope="module", params=["everything", "regular-levels", "recurrent"])
 def made(request: pytest.FixtureRequest, shop: MarketSpec, tmp_path_factory: pytest.TempPathFactory) -> tuple:
     """(run, folder of the run, folder of the bundle)."""
@@ -139,6 +132,7 @@ def test_states_by_row_and_by_layer_do_not_get_mixed_up(
 ) -> None:
     """One market at a time and several: a file holds an LSTM's states by layer, notes hold them by row."""
     settings = SMALL | {"product_wise": product_wise, "n_lstm_layers": layers, "lstm_hidden_size": 5}
+    settings |= {"n_steps": 12, "batch_size": 24}
     run = repricer.train(shop, algo="recurrent-ppo", steps=1, out=tmp_path / "run", settings=settings)
     path = repricer.export(run, tmp_path / "bundle")
     ours, theirs = run.policy, load_bundle(path).policy

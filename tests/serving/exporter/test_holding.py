@@ -50,12 +50,23 @@ def shop() -> MarketSpec:
     )  # fmt: skip
 
 
-def wanted_policy(run: Run, holding: Holding) -> Policy:
+def recommendable(run: Run) -> dict[tuple[str, int], Policy]:
+    """The policies that a recommendation may name."""
+    return {one.prices: one.policy for one in candidates(run.spec, [run.policy], fixed=best_fixed(run.spec))}
+
+
+def wanted_policy(run: Run, policies: dict[tuple[str, int], Policy], holding: Holding) -> Policy:
     """The policy that a recommendation names."""
     current = current_prices(run.spec)
-    policies = {one.prices: one.policy for one in candidates(run.spec, [run.policy], fixed=best_fixed(run.spec))}
     policy = policies[holding.prices, 0]
     return BlendedPrice(policy, current, holding.toward_current) if holding.toward_current else policy
+
+
+@pytest.fixture(scope="module")
+def runs(shop: MarketSpec) -> dict[bool, tuple[Run, dict[tuple[str, int], Policy]]]:
+    """A run that learned product-wise and one that did not, each with what may be recommended of it."""
+    made = {product_wise: make_run(shop, product_wise=product_wise) for product_wise in (True, False)}
+    return {product_wise: (run, recommendable(run)) for product_wise, run in made.items()}
 
 
 @pytest.mark.parametrize(
@@ -73,10 +84,11 @@ def wanted_policy(run: Run, holding: Holding) -> Policy:
     ],
 )
 def test_a_bundle_charges_what_was_recommended(
-    shop: MarketSpec, tmp_path: Path, product_wise: bool, prices: str, share: float
+    shop: MarketSpec, runs: dict, tmp_path: Path, product_wise: bool, prices: str, share: float
 ) -> None:
-    run, holding = make_run(shop, product_wise=product_wise), Holding(prices, share, recommended=True)
-    wanted = wanted_policy(run, holding)
+    run, policies = runs[product_wise]
+    holding = Holding(prices, share, recommended=True)
+    wanted = wanted_policy(run, policies, holding)
     bundle = load_bundle(export(run, tmp_path / "bundle", holding=holding))
     one, two = (rollout(shop, policy, episodes=3, seed=4) for policy in (wanted, bundle.policy))
     np.testing.assert_allclose(two.price_path, one.price_path, atol=0.0101)
@@ -111,16 +123,23 @@ def test_prices_that_were_not_learned_cannot_order(shop: MarketSpec, tmp_path: P
     assert not (tmp_path / "bundle").exists()
 
 
-@pytest.mark.parametrize(("prices", "share"), [("learned", 0.0), ("learned", 0.25), ("plan", 0.0)])
-def test_a_bundle_shows_what_its_plan_and_network_show(make_shop, tmp_path: Path, prices: str, share: float) -> None:
+@pytest.fixture(scope="module")
+def planned(make_shop) -> tuple[Run, dict[tuple[str, int], Policy]]:
+    """A run around a plan that says what to show, and what may be recommended of it."""
     spec = make_shop(market={"objective": "revenue"}, stock=None)
     spec = replace(spec, history=HistorySection(price=np.tile([4.0, 5.0, 3.0], (8, 1))))
     settings = {"base_price": "plan", "product_wise": True, "evaluations": 1, "validation_episodes": 16}
     run = train(spec, steps=2_000, settings=settings)
     assert run.base.recommendation is not None
+    return run, recommendable(run)
+
+
+@pytest.mark.parametrize(("prices", "share"), [("learned", 0.0), ("learned", 0.25), ("plan", 0.0)])
+def test_a_bundle_shows_what_its_plan_and_network_show(planned, tmp_path: Path, prices: str, share: float) -> None:
+    run, policies = planned
     holding = Holding(prices, share)
-    wanted = wanted_policy(run, holding)
+    wanted = wanted_policy(run, policies, holding)
     bundle = load_bundle(export(run, tmp_path / "bundle", holding=holding))
-    one, two = (rollout(spec, policy, episodes=8, seed=4) for policy in (wanted, bundle.policy))
+    one, two = (rollout(run.spec, policy, episodes=8, seed=4) for policy in (wanted, bundle.policy))
     np.testing.assert_array_equal(two.shown, one.shown)
     np.testing.assert_array_equal(bundle.policy.base.recommendation, run.base.recommendation)

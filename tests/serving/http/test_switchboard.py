@@ -115,7 +115,9 @@ class World:
 
 @pytest.mark.parametrize("part", range(10))
 def test_no_price_comes_from_a_bundle_that_was_taken_back(part: int) -> None:
-    for seed in range(part * SEQUENCES // 10, (part + 1) * SEQUENCES // 10):
+    """A fifth of the sequences; `make acceptance` runs all."""
+    first = part * SEQUENCES // 10
+    for seed in range(first, first + SEQUENCES // 50):
         world = World(seed)
         for _ in range(STEPS):
             world.step()
