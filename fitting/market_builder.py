@@ -323,6 +323,10 @@ def _prices(models: ChargedPrices, names: tuple[str, ...], personal: bool, assum
     advertised = rules.values("minimum_advertised_price", models.products, 0.0)
     reasons = reasons_held(models, assumptions)
     because = {name: why for name, why in zip(names, reasons, strict=True) if why is not None}
+    if isinstance(models, FittedModels):
+        # What is planned was charged, or is the shop's own will: no quantile of the past forbids it.
+        floor = np.where(own, floor, np.fmin(floor, models.current_price.min(axis=0)))
+        ceiling = np.where(own, ceiling, np.fmax(ceiling, models.current_price.max(axis=0)))
     room = _with_room(models, assumptions, floor, ceiling)
     held = np.array([why is not None for why in reasons])
     floor, ceiling = (np.where(held, wide, own) for wide, own in zip(room, (floor, ceiling), strict=True))

@@ -197,6 +197,17 @@ def test_prices_stay_near_what_was_charged():
     assert any("within 10% of the range" in line for line in near.assumptions)
 
 
+def test_planned_prices_lie_within_the_bounds_that_come_from_the_sales():
+    """A deal that is planned below nearly all that was charged is not lifted: its supplier would not pay for it any more."""
+    usual = models()
+    current = usual.current_price.copy()
+    current[1, 0], current[2, 1] = 0.9 * usual.charged[0, 0], 1.1 * usual.charged[1, 1]
+    rules = build_market(models(current_price=current), name="shop", assumptions=Assumptions(price_widening=0.0)).prices
+    assert rules.floor[0] == pytest.approx(current[1, 0])
+    assert rules.ceiling[1] == pytest.approx(current[2, 1])
+    assert rules.floor[1] > 0.9 * usual.charged[0, 1]
+
+
 def test_draws_hold_the_uncertainty_of_what_is_assumed():
     fitted = models()
     known = models(products=fitted.products.assign(unit_cost=[1.0, np.nan, 2.0, np.nan]))
@@ -269,13 +280,14 @@ def test_history_promotes_what_the_shop_did():
 
 
 def test_the_plan_is_played_as_the_shop_made_it_and_sells_what_is_expected_of_it():
-    """Prices below the floor and more promotions than the shop usually has are facts, which no rule changes."""
+    """Prices beyond the shop's own bounds and more promotions than it usually has are facts, which no rule changes."""
     price = np.array([[2.0, 3.0, 4.0, 5.0], [0.9, 3.0, 6.5, 4.0], [2.0, 2.5, 4.0, 5.0]])
     share = np.array([[1.0, 0.2, 0.0, 0.9], [1.0, 0.6, 0.7, 0.0], [0.0, 0.0, 0.0, 0.6]])
     planned = np.array([[20.0, 10, 5, 8], [60.0, 6, 2.5, 7], [18.0, 9, 7.5, 9]])
     plan = {"current_promotion": share, "current_price": price, "planned": planned}
     fitted = models(effects={PROMOTION: 0.4}, affinity=None, candidates=None, **plan)
-    spec = build_market(fitted, name="s", assumptions=Assumptions())
+    rules = ShopRules.of({"product": {"1": {"floor": 1.5}, "3": {"ceiling": 5.0}}})
+    spec = build_market(fitted, name="s", assumptions=Assumptions.under(rules))
     assert spec.promotion is not None
     assert spec.promotion.max_products == 2
     assert spec.guardrails.low[0] > 0.9
