@@ -165,7 +165,7 @@ def realised(shop: Truth, spec: MarketSpec, recommended: PredictedGain) -> dict[
         "recommended": shop.realised(path, **given),
     }
     base = earned["regular"]
-    if isinstance(shop, DealTruth) and rules.near_plan.size:
+    if isinstance(shop, DealTruth) and rules.max_step is not None and rules.near_plan.size:
         best = shop.best_step(float(np.max(rules.max_step)), **given)
     else:
         best = shop.optimum(low, high, **given)
