@@ -155,8 +155,9 @@ def uplift(shops: int, out: Path, on: str, jobs: int | None, seed: int, as_json:
         [],
         _FIGURES,
         title="predicted and realised gain",
-        caption="Covered: realised gain within the predicted 90% interval (below it, above it). Factor: how many times as wide the intervals would have to be for 90% of the shops with a change. Of best: mean realised gain "
-        "over that of the best prices under the same bounds. Halves: predicted gain over current prices by the half of the sales "
+        caption="Covered: realised gain within the predicted 90% interval (below it, above it). Factor: how many times as wide the "
+        "intervals would have to be for 90% of the shops with a change. Of best: mean realised gain over that of the best prices "
+        "within the same price rules. Halves: predicted gain over current prices by the half of the sales "
         "that found the prices, and by the other half. Share: realised profit over theirs; regular, current: that of "
         "regular and of current prices. Loses: realised profit more than 1% below that of regular prices, below that of "
         "current prices. No change: current prices recommended.",

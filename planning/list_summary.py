@@ -15,7 +15,7 @@ from ..agents.posterior.deals import Plan, PlanValue, own_plan
 from ..agents.posterior.prices import has_closed_form
 from ..evaluation.uncertainty import Assessment, plan_beside_past
 from ..evaluation.uncertainty.by_product import simulated_products
-from ..evaluation.uncertainty.draws import ENDS, METHOD, Gain, draw_numbers, model_error
+from ..evaluation.uncertainty.draws import Gain, draw_numbers, further, model_error, quantiles
 from ..pricing import PricePath
 from ..pricing.price_rules.rule_formulas import BITS
 from ..pricing.wording import rule_words
@@ -203,7 +203,6 @@ def _costs_of_leaving(found: Assessment, price: Floats) -> list[PosteriorEstimat
         kept = np.eye(count, dtype=bool)[products][:, None]
         plans = Plan(*(np.where(kept, old, new) for new, old in zip(listed, own, strict=True)))
         costs_by_draw = whole[:, None] - value.money_by_draw(plans, extra_cost=less).sum(axis=-1)
-        low, high = np.quantile(costs_by_draw, ENDS, axis=0, method=METHOD)
-        for place, n in enumerate(products.tolist()):
-            costs[n] = PosteriorEstimate(float(costs_by_draw[:, place].mean()), float(low[place]), float(high[place]))
+        for n, cost in zip(products.tolist(), further(costs_by_draw, model_error(spec)).T, strict=True):
+            costs[n] = PosteriorEstimate(float(cost.mean()), *quantiles(cost))
     return costs

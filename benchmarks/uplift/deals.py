@@ -14,7 +14,7 @@ from scipy.ndimage import maximum_filter1d, minimum_filter1d
 from .choice import Segments, StockingUp
 from .history import History, autoregression
 from .parameters import Array, Parameters
-from .truth import Truth, best_path
+from .truth import Truth, best_path, best_steps
 
 LONGEST = 4
 """Weeks after which a lower price is no deal but the regular price."""
@@ -43,8 +43,6 @@ _MOST = 3.0
 EXTRA = (0.8, 2.0)
 """What households put by on a deal, so that they account for about a third of its bump: see `StockingUp`."""
 _ROUNDS = 300
-_STEPS, _SWEEPS = 11, 12
-"""Shares that are tried for a step of some prices, and passes over them."""
 _WEAR, _MEMORY = 0.3, 0.8
 """Share of its strength that a deal loses in logs by one of 20% in the week before, and what is left of that a week on."""
 
@@ -201,14 +199,19 @@ class DealTruth(Truth):
         best = np.empty((horizon, low.size))
         for number in range(len(self.responses)):
             own = self.parameters.category == number
-
-            def earned(batch: Array, number: int = number, own: NDArray[np.bool_] = own) -> Array:
-                margin = self.margin(batch, first, objective, own)
-                return (margin * self.category_units(number, batch, first)).sum(axis=(-2, -1))
-
-            depth = self.deals.depth[first : first + horizon, own]
+            depth, earned = self.deals.depth[first : first + horizon, own], self._earned_by(number, first, objective)
             best[:, own] = best_path(earned, self.listed[first, own], depth, low[own], high[own], calendar=calendar)
         return best
+
+    def _earned_by(self, number: int, first: int, objective: str) -> Callable[[Array], Array]:
+        """What each of B paths (B, T, n) of a category's prices earns, from a week on."""
+        own = self.parameters.category == number
+
+        def earned(paths: Array) -> Array:
+            margin = self.margin(paths, first, objective, own)
+            return (margin * self.category_units(number, paths, first)).sum(axis=(-2, -1))
+
+        return earned
 
     def best_step(
         self, step: float, *, first: int | None = None, horizon: int = 12, objective: str = "profit"
@@ -230,28 +233,8 @@ class DealTruth(Truth):
         for number in range(len(self.responses)):
             own = self.parameters.category == number
             moved = [part[:, own] for part in parts if part[:, own].any()]
-            best[:, own] = self._stepped(number, best[:, own], moved, step, (first, objective))
+            best[:, own] = best_steps(self._earned_by(number, first, objective), best[:, own], moved, step)
         return best
-
-    def _stepped(
-        self, number: int, path: Array, parts: list[NDArray[np.bool_]], step: float, goal: tuple[int, str]
-    ) -> Array:
-        """(T, n) prices of a category, whose parts are moved one after the other as long as that earns more."""
-        first, objective = goal
-        own, planned = self.parameters.category == number, path
-        shares = np.linspace(-step, step, _STEPS)[:, None, None]
-        earned = -np.inf
-        for _ in range(_SWEEPS):
-            before = earned
-            for part in parts:
-                tried = np.where(part, planned * (1 + shares), path)
-                margin = self.margin(tried, first, objective, own)
-                money = (margin * self.category_units(number, tried, first)).sum(axis=(-2, -1))
-                if money.max() > earned:
-                    path, earned = tried[money.argmax()], float(money.max())
-            if earned <= before + 1e-6 * abs(earned):
-                break
-        return path
 
     def _feature(self, number: int, weeks: np.ndarray) -> Array:
         own = self.parameters.category == number

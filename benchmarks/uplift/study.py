@@ -290,14 +290,14 @@ def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         rows: Results of `assess_shop`.
 
     Returns:
-        `shops`; means of `predicted`, `realised` and `optimal` gain, the latter within the same price rules; `over_prediction`, the mean of
-        predicted less realised, and `absolute_error`; number of shops `covered` by their 90%
-        interval, with a realised gain `below` or `above` it; `worst_realised`, `share_of_optimum`
-        and `worst_share`, `regular_share`, `own_share`; `share_of_best_gain`, the mean realised over the
-        mean optimal gain; `over_prediction_se`, the standard error of over_prediction; `interval_factor`, how many times as wide
-        the intervals of shops with a change would have to be for 90% of them; `losses`, shops whose realised gain is below
-        −0.5%; `own_half` and `other_half`, the mean gains of what half of the sales would recommend by that
-        half and by the other, and `half_kept`, the latter over the former; shops that `lose_to_regular` by more than 1%, that `lose_to_own` prices, and that
+        `shops`; means of `predicted`, `realised` and `optimal` gain, the latter within the same price rules; `over_prediction`,
+        the mean of predicted less realised, with its standard error `over_prediction_se`, and `absolute_error`; number of shops
+        `covered` by their 90% interval, with a realised gain `below` or `above` it; `interval_factor`, how many times as wide
+        the intervals of shops with a change would have to be for 90% of them; `worst_realised`, and `losses`, shops whose
+        realised gain is below −0.5%; `share_of_optimum` and `worst_share`, `regular_share`, `own_share`; `share_of_best_gain`,
+        the mean realised over the mean optimal gain; `own_half` and `other_half`, the mean gains of what half of the sales
+        would recommend by that half and by the other, and `half_kept`, the latter over the former; shops that
+        `lose_to_regular` by more than 1%, that `lose_to_own` prices, and that
         are `far_below_own`, by more than 1%; `refused`; `named`, verdicts that say that prices follow demand
         or may; `cpu_seconds` per shop.
     """

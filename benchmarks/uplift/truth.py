@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -21,6 +21,8 @@ _SHOCKS = 128
 _HORIZON = 12
 _STEPS = 41
 _SWEEPS = 12
+_SHARES = 11
+"""Shares that are tried for a step of some prices."""
 _STARTS = (1 / 3, 2 / 3, 1.0)
 _DEALS, _DEEPEST = np.linspace(0, 1.6, 9), 0.3
 """Factors on a product's deals; those of a week go up to 1.6 times 30%."""
@@ -279,6 +281,39 @@ def _ascend_path(
         if sweep and best <= before + 1e-6 * abs(best):
             break
     return np.clip(level * (1 - depth), low, high)
+
+
+def best_steps(
+    earned: Callable[[Array], Array], planned: Array, parts: Sequence[NDArray[np.bool_]], step: float
+) -> Array:
+    """(T, n) prices with the highest objective whose parts each leave the planned prices by one share, at most a step.
+
+    Coordinate ascent over the parts, in their order, from the planned prices.
+
+    Args:
+        earned: The objective of each of B paths (B, T, n).
+        planned: (T, n) planned prices.
+        parts: Which of the prices (T, n) move together.
+        step: Largest share.
+
+    Example:
+        >>> target = np.array([[2.0], [1.6], [2.0]])
+        >>> earned = lambda paths: -((paths - target) ** 2).sum(axis=(1, 2))
+        >>> best_steps(earned, np.full((3, 1), 1.95), [np.full((3, 1), True)], 0.05).round(3).ravel().tolist()
+        [1.872, 1.872, 1.872]
+    """
+    shares = np.linspace(-step, step, _SHARES)[:, None, None]
+    path, best = planned, -np.inf
+    for _ in range(_SWEEPS):
+        before = best
+        for part in parts:
+            tried = np.where(part, planned * (1 + shares), path)
+            money = earned(tried)
+            if money.max() > best:
+                path, best = tried[money.argmax()], float(money.max())
+        if best <= before + 1e-6 * abs(best):
+            break
+    return path
 
 
 def _ascend(earned: Callable[[Array], Array], grid: Array, prices: Array) -> Array:

@@ -278,15 +278,15 @@ def further(values: Floats, factor: float, centre: float | None = None) -> Float
     """Values so many times as far from a centre.
 
     Args:
-        values: Values.
+        values: (M, …) values.
         factor: How many times as far.
-        centre: The centre; by default their mean.
+        centre: The centre; by default their mean over the M.
 
     Example:
         >>> further(np.array([1.0, 2.0, 3.0]), 2.0).tolist()
         [0.0, 2.0, 4.0]
     """
-    middle = values.mean() if centre is None else centre
+    middle = values.mean(axis=0) if centre is None else centre
     return middle + factor * (values - middle)
 
 

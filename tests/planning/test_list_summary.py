@@ -73,6 +73,19 @@ def test_leaving_a_product_costs_what_what_if_says(
     ]
 
 
+def test_its_intervals_are_spread_by_the_model_error(
+    summary: ListSummary, assessed: Assessment, price_rows: list[PriceRow], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("repricer.planning.list_summary.model_error", lambda spec: 3.0)
+    wide = list_summary([ListPart("all stores", assessed, price_rows)])
+    for name in ("units", "revenue", "profit", "cost_of_leaving"):
+        plain, spread = ([getattr(one, name) for one in found.products] for found in (summary, wide))
+        assert any(one.low < one.high for one in plain), name
+        for one, other in zip(plain, spread, strict=True):
+            assert other.mean == pytest.approx(one.mean)
+            assert other.high - other.low == pytest.approx(3 * (one.high - one.low))
+
+
 def test_a_list_that_changes_nothing_says_so(assessed: Assessment) -> None:
     none = replace(assessed.recommendation, policy=assessed.recommendation.current)
     unchanged = replace(assessed, recommendation=none)

@@ -86,6 +86,16 @@ def test_mean_prices_are_those_charged(spec):
     assert compared.prices["regular"] == pytest.approx(np.tile([2.0, 3.0, 4.0], (6, 1)), rel=1e-6)
 
 
+def test_gains_are_spread_by_the_model_error(spec, monkeypatch):
+    found = compare_draws(spec, [_fixed(1.8, 3.3, 4.1), "regular"], draws=8, episodes=2)
+    plain = found.gain("learned", "regular")
+    monkeypatch.setattr(draws, "model_error", lambda spec: 3.0)
+    wide = found.gain("learned", "regular")
+    assert wide.mean == plain.mean
+    assert np.ptp(plain.interval90) > 0
+    assert np.ptp(wide.interval90) == pytest.approx(3 * np.ptp(plain.interval90))
+
+
 def test_policies_meet_the_same_customers(spec):
     compared = compare_draws(spec, [_fixed(2, 3, 4), _fixed(2, 3, 4, name="again")])
     gain = compared.gain("learned", "again")

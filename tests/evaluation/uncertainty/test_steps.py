@@ -2,10 +2,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from repricer.evaluation.uncertainty import draws
 from repricer.evaluation.uncertainty.steps import at_bounds, going_on, planned_deals_left
 from repricer.scenarios import spec_from_table
 from repricer.scenarios.periods import planned_prices
 from repricer.scenarios.price_section import HistorySection
+from repricer.scenarios.sections import Posterior
 
 PERIODS = 6
 
@@ -75,3 +77,22 @@ def test_going_on_leaves_the_step_behind(near):
     assert further.mean > 0.1
     assert "a test would have to show it" in further.words()
     assert going_on(near.with_changes(prices={"max_step": None})) is None
+
+
+def test_the_gain_of_going_on_is_spread_by_the_model_error(near, monkeypatch):
+    posterior = Posterior(
+        draws=3, arrivals=[[[0.9]], [[1.0]], [[1.1]]], sensitivity=[[0.8, 0.9], [1.0, 1.0], [1.2, 1.1]]
+    )
+    drawn = replace(near, posterior=posterior)
+    found = []
+    for factor in (1.0, 3.0):
+        going_on.cache_clear()
+        monkeypatch.setattr(draws, "MODEL_ERROR", factor)
+        found.append(going_on(drawn))
+    going_on.cache_clear()
+    plain, wide = found
+    assert plain is not None
+    assert wide is not None
+    assert plain.mean == wide.mean
+    assert np.ptp(wide.interval90) == pytest.approx(3 * np.ptp(plain.interval90))
+    assert np.ptp(plain.interval90) > 0
