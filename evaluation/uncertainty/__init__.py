@@ -1,19 +1,23 @@
 """Policies under parameter uncertainty: gains over posterior draws, and the recommended prices."""
 
-from .assessment import Assessment, assess, heterogeneity, past_lines, plan_beside_past, zone_lines
+from .assessment import Assessment, assess, past_lines, plan_beside_past
 from .by_product import ProductFigures, product_figures
 from .draws import DrawComparison, Gain, charged_range, compare_draws, joint_outside
 from .recommendation import RULE, Candidate, candidates, costs_assumed, recommend, words_of
+from .zones import ChainGain, ZoneGain, chain_gain, heterogeneity, zone_lines
 
 __all__ = [
     "RULE",
     "Assessment",
     "Candidate",
+    "ChainGain",
     "DrawComparison",
     "Gain",
     "ProductFigures",
+    "ZoneGain",
     "assess",
     "candidates",
+    "chain_gain",
     "charged_range",
     "compare_draws",
     "costs_assumed",

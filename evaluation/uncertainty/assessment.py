@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -19,10 +19,11 @@ from ...scenarios.price_section import HistorySection
 from ...scenarios.sections import Array, Products
 from ..figures import currency_of
 from ..policies import BEST_FIXED, REGULAR
-from .draws import EPISODES, Z90, DrawComparison, Gain, Interval, charged_range, compare_draws, joint_outside
+from .draws import EPISODES, Z90, DrawComparison, Gain, charged_range, compare_draws, joint_outside
 from .halves_gain import HalvesGain
 from .recommendation import MEAN, RULE, Candidate, Recommendation, candidates, costs_assumed, recommend
 from .steps import AtBounds, at_bounds, planned_deals_left
+from .zones import SIGNIFICANCE, ZoneGain
 
 _NOISE, _MOST_EPISODES, _MOVED = 0.25, 32, 0.005
 _LARGE_GAIN, _FEW_MOVES, _PRIOR = 0.2, 20, 0.5
@@ -39,7 +40,6 @@ _APART_WORDS = {
     "on_deal": "{:.0%} of product-weeks on deal where {:.0%} would follow",
 }
 Rows = list[dict[str, Any]]
-_SIGNIFICANCE = 0.05
 # A placebo's elasticity that is too small to matter, and how much worse than the yardstick forecasts may be.
 _PLACEBO, _WORSE = 0.1, 1.05
 
@@ -108,6 +108,12 @@ class Assessment:
         """The relative gain of the recommended prices and its 90% interval; None without a change or a base."""
         relative = self.gain(self.recommendation.policy).relative if self.recommendation.change else None
         return None if relative is None else (relative["mean"], *relative["interval90"])
+
+    @property
+    def zone_gain(self) -> ZoneGain | None:
+        """The relative gain of the recommended prices as that of one zone of a chain; None without a base."""
+        gain = self.gain(self.recommendation.policy)
+        return None if gain.relative_draws is None else ZoneGain(gain.base, tuple(gain.relative_draws.tolist()))
 
     def outside(self, policy: str) -> float | None:
         """Share of product-periods that a policy prices outside what the shop mostly charged; None where
@@ -383,7 +389,7 @@ def _against_the_fit(history: HistorySection) -> list[tuple[str, str]]:
     """A placebo that shows an effect, and forecasts that are worse than a simple yardstick's."""
     found = []
     effect = history.placebo_effect
-    if effect is not None and history.placebo_p < _SIGNIFICANCE and abs(effect) > _PLACEBO:
+    if effect is not None and history.placebo_p < SIGNIFICANCE and abs(effect) > _PLACEBO:
         what = f"prices that were not yet charged seem to move sales (elasticity {effect:+.2f}, p = {history.placebo_p:.2f})"
         found.append((f"{what}, so that prices followed something that these tables do not show", _VARY))
     ours, yardstick = history.proof_wape, history.yardstick_wape
@@ -498,72 +504,3 @@ def _row(weeks: str, products: Products, units: Array, revenue: Array, profit: A
         "average_price": charged / max(sold, 1e-12),
         "on_deal": float(np.mean(deals)),
     }
-
-
-# Whether the gains of several price zones differ by more than their intervals allow.
-
-
-class Heterogeneity(NamedTuple):
-    """Cochran's test of equal gains, and the spread between zones by DerSimonian and Laird (1986), Meta-analysis in
-    Clinical Trials, Controlled Clinical Trials 7(3).
-
-    Attributes:
-        q: Cochran's Q.
-        p_value: Of the test that all zones gain the same.
-        spread: Standard deviation of the true gains between zones.
-        intervals: By zone, the 90% interval with the variance between zones added to its own.
-    """
-
-    q: float
-    p_value: float
-    spread: float
-    intervals: dict[str, Interval]
-
-
-def heterogeneity(gains: Mapping[str, tuple[float, float, float]]) -> Heterogeneity:
-    """Test whether zones gain the same.
-
-    Args:
-        gains: By zone, the mean relative gain and its 90% interval; two zones or more.
-
-    Example:
-        >>> found = heterogeneity({"a": (0.05, 0.03, 0.07), "b": (1.59, 1.33, 2.1)})
-        >>> found.p_value < 0.001, round(found.spread, 1)
-        (True, 1.1)
-    """
-    from statsmodels.stats.meta_analysis import combine_effects
-
-    mean, low, high = np.array(list(gains.values()), dtype=np.float64).T
-    with np.errstate(
-        invalid="ignore"
-    ):  # it takes roots of other estimates too, of numbers below 0 where zones gain alike
-        found: Any = combine_effects(mean, np.maximum((high - low) / (2 * Z90), 1e-6) ** 2, method_re="dl")
-    spread = max(float(found.tau2), 0.0) ** 0.5
-    ends = zip(mean - np.hypot(mean - low, Z90 * spread), mean + np.hypot(high - mean, Z90 * spread), strict=True)
-    intervals = {zone: (float(a), float(b)) for zone, (a, b) in zip(gains, ends, strict=True)}
-    return Heterogeneity(float(found.q), float(found.test_homogeneity().pvalue), spread, intervals)
-
-
-def zone_lines(gains: Mapping[str, tuple[float, float, float] | None]) -> list[str]:
-    """The test in words; zones for which no change is recommended are left out, and a single one has no test.
-
-    Example:
-        >>> zone_lines({"a": (0.05, 0.03, 0.07), "b": (0.06, 0.04, 0.08)})[0]
-        'zones: gains from +5.0% to +6.0% differ no more than their intervals allow (Cochran Q 0.3, p = 0.56)'
-    """
-    known = {zone: gain for zone, gain in gains.items() if gain is not None}
-    if len(known) < 2:
-        return []
-    found, means = heterogeneity(known), [mean for mean, *_ in known.values()]
-    test = f"(Cochran Q {found.q:.1f}, p {'< 0.001' if found.p_value < 1e-3 else f'= {found.p_value:.2f}'})"
-    span = f"gains from {min(means):+.1%} to {max(means):+.1%}"
-    if found.p_value >= _SIGNIFICANCE:
-        return [f"zones: {span} differ no more than their intervals allow {test}"]
-    return [
-        f"Not yet reliable: {span} in zones of one chain differ by more than their intervals allow {test}; to settle it, try "
-        "the lists in a few stores of the highest and the lowest zone against others. With the spread between zones added:",
-        *(
-            f"  {zone}: {known[zone][0]:+.1%} (90% interval {a:+.1%} to {b:+.1%})"
-            for zone, (a, b) in found.intervals.items()
-        ),
-    ]

@@ -47,7 +47,7 @@ def run_cycle(cycle: Cycle, retrain: bool, tell: Callable[[str], None]) -> Facts
 
 
 def _tell_result(entry: Entry, found: dict[str, Facts], again: list[str], tell: Any) -> None:
-    from ...evaluation.uncertainty import zone_lines
+    from ...evaluation.uncertainty import ZoneGain, chain_gain, zone_lines
 
     tell("")
     for name, part in found.items():
@@ -55,8 +55,13 @@ def _tell_result(entry: Entry, found: dict[str, Facts], again: list[str], tell: 
         tell(f"{f'{name}: verdict' if name else 'Verdict'}: {part['verdict']}")
         tell(f"Price list: {listed}. Decide on a page: repricer desk {listed} --bundle {bundle} --log LOG")
         tell(f"Or in the file, then: repricer approve {listed} --bundle {bundle} --by NAME --log LOG")
-    for line in zone_lines({name: part["gain"] for name, part in found.items()}) if entry.zones else ():
-        tell(line)
+    if entry.zones:
+        gains = [part["zone_gain"] and ZoneGain(*part["zone_gain"]) for part in found.values()]
+        together = chain_gain(gains)
+        for line in () if together is None else (together.words(),):
+            tell(line)
+        for line in zone_lines({name: part["gain"] for name, part in found.items()}):
+            tell(line)
     if again:
         tell("The next cycle will train again.")
 
@@ -102,7 +107,8 @@ def _facts(place: CyclePlace, job: Stages, done: Facts) -> Facts:
     """The lines about one market."""
     files = {name: place.folder / name for name in (*stages.LISTS, stages.BUNDLE, MARKET, stages.REPORT)}
     paths = {name: str(path) for name, path in files.items() if path.exists()}
-    own = {"verdict": done["verdict"], "gain": done.get("gain"), "train_again": done.get("train_again", [])}
+    own = {name: done.get(name) for name in ("verdict", "gain", "zone_gain")}
+    own["train_again"] = done.get("train_again", [])
     return own | {"paths": paths, "timings": job.timings}
 
 

@@ -193,7 +193,7 @@ def compare_stage(cycle: Cycle, place: CyclePlace, timings: list[dict[str, Any]]
     lines = [f"report: {folder / REPORT}", listed, *to_vary(found, tried)]
     if shown["rule_costs"] is None:
         lines.append(f"what each price rule costs: repricer rules cost {folder / MARKET} --out {beside}")
-    gained = {"verdict": verdict(comparison, learned.name), "gain": found.relative_gain}
+    gained = {"verdict": verdict(comparison, learned.name), "gain": found.relative_gain, "zone_gain": found.zone_gain}
     return {"comparison": document, **gained, "lines": lines}
 
 
@@ -298,7 +298,8 @@ def refresh_stage(cycle: Cycle, place: CyclePlace, before: Path) -> Facts:
     lines += past_lines(plan_beside_past(found.spec), found.spec.market.currency)
     lines.append(write_lists(cycle, place, judged)[1])
     lines += _left_out(cycle, place, tables, found.spec) + to_vary(judged, what_to_try(found.price_response))
-    return {"lines": lines, "verdict": str(judged), "gain": judged.relative_gain, "train_again": found.train_again}
+    gained = {"verdict": str(judged), "gain": judged.relative_gain, "zone_gain": judged.zone_gain}
+    return {"lines": lines, **gained, "train_again": found.train_again}
 
 
 def _accounted(spec: MarketSpec, folder: Path) -> MarketSpec:

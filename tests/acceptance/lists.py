@@ -17,7 +17,7 @@ import pandas as pd
 import repricer
 from numpy.typing import NDArray
 from repricer.agents.posterior.deals import PlanValue
-from repricer.evaluation.uncertainty import Assessment, plan_beside_past
+from repricer.evaluation.uncertainty import Assessment, chain_gain, plan_beside_past
 from repricer.planning.price_list import proposed_rows
 from repricer.pricing.planned_deals import deals_in
 from repricer.scenarios import MarketSpec, load_scenario
@@ -206,34 +206,34 @@ class PooledRegression:
 
 @functools.cache
 def chain_gains() -> tuple[float, float, float, float]:
-    """The chain's relative gain by the regression and as predicted, each with its standard error."""
+    """The chain's relative gain by the regression and as predicted, each with its standard error; that of the prediction
+    counts what zones share, as the draws of their response do.
+    """
     rows = juice()[juice()["week"] <= CUT]
     regression = PooledRegression(rows[rows["units"] > 0])
-    parts, predicted, variance, earned = [], 0.0, 0.0, 0.0
+    parts = []
     for name, one in lists().items():
         spec, horizon = one.spec, range(len(one.price))
         at = pd.MultiIndex.from_product([[name], horizon, spec.products.ids], names=["zone", "week", "product"])
         assert spec.history is not None
-        planned = one.found.compared
-        current = one.found.recommendation.current
         columns = {"units": _planned_units(one), "planned": one.planned, "price": one.price}
         columns["cost"] = spec.products.unit_cost - course_of(spec, one.planned).funding
         columns["new_cost"] = (
             spec.products.unit_cost - course_of(spec, one.price, stated_deals(spec, one.price)).funding
         )
         parts.append(pd.DataFrame({key: value.ravel() for key, value in columns.items()}, at))
-        money = float(planned.expected[current][1].mean())
-        earned += money
-        if (gain := one.found.relative_gain) is not None:
-            predicted += money * gain[0]
-            variance += (money * (gain[2] - gain[1]) / (2 * Z90)) ** 2
     table = pd.concat(parts)
     margin = pd.DataFrame({"planned": table["planned"] - table["cost"], "new": table["price"] - table["new_cost"]})
     found, error = regression.gain(table["units"], margin, np.log(table["price"] / table["planned"]))
-    print(
-        f"  slopes {regression.slopes.round(2)}; by regression {found:+.2%} ({error:.2%}), predicted {predicted / earned:+.2%}"
-    )
-    return found, error, predicted / earned, variance**0.5 / earned
+    zones = [gain for one in lists().values() if (gain := one.found.zone_gain) is not None]
+    together = chain_gain(zones)
+    assert together is not None, "all zones are judged under the same draws"
+    low, high = together.interval90
+    own, base = (high - low) / (2 * Z90), sum(zone.base for zone in zones)
+    apart = np.linalg.norm([zone.base / base * np.std(zone.draws) for zone in zones])
+    print(f"  slopes {regression.slopes.round(2)}; by regression {found:+.2%} ({error:.2%})")
+    print(f"  predicted {together.mean:+.2%} ({own:.2%}; {apart:.2%} if zones shared no response)")
+    return found, error, together.mean, own
 
 
 def _planned_units(one: ZoneList) -> Array:

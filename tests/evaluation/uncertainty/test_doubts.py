@@ -1,4 +1,4 @@
-"""A verdict begins with what makes it doubtful; its interval holds what proof, account and zones showed."""
+"""A verdict begins with what makes it doubtful; its interval holds what proof and account showed."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from repricer.evaluation import evaluate
 from repricer.evaluation.report import verdict
-from repricer.evaluation.uncertainty import Gain, assess, heterogeneity, past_lines, plan_beside_past, zone_lines
+from repricer.evaluation.uncertainty import Gain, assess, past_lines, plan_beside_past
 from repricer.evaluation.uncertainty.assessment import doubts, unlike_past
 from repricer.planning.account import account_fields
 from repricer.pricing import FixedPrice
@@ -191,30 +191,6 @@ def test_what_suppliers_pay_of_planned_deals_is_in_the_plans_profit():
     planned = plan_beside_past(spec)[0]
     funded = plan_beside_past(spec.with_changes(history={"funding": 0.1}))[0]
     assert funded["profit"] == pytest.approx(planned["profit"] + 0.1 * planned["units"])
-
-
-def test_zones_of_one_chain_that_gain_too_differently_are_named():
-    """Ten zones were promised +5.4% to +158.8%, each with `less than 1% chance of earning less`."""
-    gains = {"zone-1": (0.054, 0.035, 0.073), "zone-2": (1.588, 1.33, 2.10), "zone-3": (0.81, 0.7, 0.9), "zone-4": None}
-    first, *others = zone_lines(gains)
-    assert first.startswith("Not yet reliable: gains from +5.4% to +158.8% in zones of one chain differ by more than")
-    assert [line.split(":")[0].strip() for line in others] == ["zone-1", "zone-2", "zone-3"]
-    found = heterogeneity({zone: gain for zone, gain in gains.items() if gain})
-    assert found.p_value < 1e-6
-    assert found.spread > 0.5
-    low, high = found.intervals["zone-1"]
-    assert low < 0.054 < 0.81 < high
-    assert "no more than their intervals allow" in zone_lines({"a": (0.05, 0.02, 0.08), "b": (0.07, 0.04, 0.1)})[0]
-    assert zone_lines({"a": (0.05, 0.02, 0.08), "b": None}) == []
-
-
-def test_the_test_of_equal_zones_rejects_as_often_as_it_should():
-    generator, rejected = np.random.default_rng(3), 0
-    for _ in range(2000):
-        mean = 0.1 + 0.02 * generator.normal(size=5)
-        gains = {str(i): (m, m - 1.645 * 0.02, m + 1.645 * 0.02) for i, m in enumerate(mean)}
-        rejected += heterogeneity(gains).p_value < 0.05
-    assert 0.035 < rejected / 2000 < 0.065
 
 
 def test_the_verdict_of_one_of_several_zones_states_no_chance(sound):

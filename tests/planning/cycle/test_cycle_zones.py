@@ -53,6 +53,7 @@ def test_a_list_per_zone(tmp_path, monkeypatch):
     first = cycle(tmp_path)
     assert first["trained"]
     assert list(first["zones"]) == ["zone-1", "zone-2"]
+    assert all(part["zone_gain"] for part in first["zones"].values())
     lists = {name: read_list(Path(part["paths"]["prices.xlsx"])) for name, part in first["zones"].items()}
     assert {(name, row.zone) for name, rows in lists.items() for row in rows} == {(z, z) for z in first["zones"]}
     levels = [sum(row.current_price for row in rows) for rows in lists.values()]
