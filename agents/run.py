@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from stable_baselines3.common.policies import BasePolicy
 
@@ -33,7 +34,7 @@ _SETTINGS_OF_0_1_0 = {"network": "mlp", "dropout": 0.0, "rnn_size": None, "l1": 
 """Settings that are gone, with the value that changed nothing in the networks; None for any."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """A learned policy with everything that is needed to evaluate, export and explain it.
 
@@ -70,6 +71,18 @@ class Run:
     history: list[dict[str, float]]
     evaluation: dict[str, Any] | None = None
     refit: dict[str, Any] | None = None
+
+    def __repr__(self) -> str:
+        facts, products = self.facts, len(self.spec.products.names)
+        return f"Run({self.spec.name}, {facts['algo']}, {facts['steps']:,} steps, seed {facts['seed']}, {products} products)"
+
+    def to_dict(self) -> dict[str, Any]:
+        """How it was trained, and each validation, as plain data for JSON."""
+        return self.facts | {"validations": self.history}
+
+    def to_frame(self) -> pd.DataFrame:
+        """The validations, a row each."""
+        return pd.DataFrame(self.history)
 
     @property
     def policy(self) -> NetworkPolicy | RecurrentPolicy:

@@ -91,16 +91,9 @@ def plan(
                 decisions.record_experiment(ExperimentPlan(fixed.name, str(fixed.first_day), fixed.digest, by))
     for zone, one in found.items():
         one.save(out / zone, {"plan.svg": pictures[zone]})
-    documents = {zone: _document(one.plan, out / zone) for zone, one in found.items()}
+    documents = {zone: one.to_dict() | {"folder": str(out / zone)} for zone, one in found.items()}
     document = documents.get("", {"zones": documents})
     output(as_json, document, *(part for zone, one in found.items() for part in _shown(one, out / zone)))
-
-
-def _document(plan: PlannedExperiment, folder: Path) -> dict[str, Any]:
-    """A plan as --json prints it."""
-    from msgspec import to_builtins
-
-    return to_builtins(plan) | {"folder": str(folder), "sha256": plan.digest}
 
 
 def _of_zones(market: Path, tables: Tables, options: dict[str, Any]) -> dict[str, Experiment]:

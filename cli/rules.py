@@ -49,8 +49,6 @@ def cost(market: str, draws: int | None, out: Path | None, seed: int, as_json: b
     Prices are searched again without the rule. Brackets are 90% intervals over the posterior draws; the customers are the
     same with and without it, and a rule that binds nothing costs zero. Rules that leave a product no choice are named.
     """
-    from msgspec import to_builtins
-
     from ..evaluation.rule_costs import rule_costs
     from ..planning.progress import progress_console
 
@@ -60,7 +58,7 @@ def cost(market: str, draws: int | None, out: Path | None, seed: int, as_json: b
             status.update(f"best prices without: {rules or 'nothing'}")
 
         found = rule_costs(market, draws=draws, seed=seed, progress=lifting)
-    document = to_builtins(found)
+    document = found.to_dict()
     if out is not None:
         write_json(out, document)
     stuck = [f"no choice: {', '.join(one.rules)} leave {one.product!r} at {one.price:g}" for one in found.no_choice]

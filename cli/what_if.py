@@ -63,10 +63,8 @@ def command(
         brands = _brands(products)
     found = what_if(markets, asked, brands=brands, draws=draws, source=prices.name)
     if out is not None:
-        write_table(found.table(), out)
-    facts = {"by": by, "currency": found.currency, "total": found.total}
-    facts |= {"rows": found.table(by).to_dict("records"), "warnings": list(found.warnings)}
-    output(as_json, facts, _table(found, by), None if out is None else f"by zone, product and week: {out}")
+        write_table(found.to_frame(), out)
+    output(as_json, found.to_dict(by), _table(found, by), None if out is None else f"by zone, product and week: {out}")
     if as_json:
         return
     for line in found.warnings[:_LINES_SHOWN]:
@@ -93,7 +91,7 @@ def _table(found: TriedPrices, by: str) -> Table:
 
     figures = [*(f"{name}{part}" for name in _MEASURES for part in ("", " change")), "from other prices"]
     table = figures_table([by], figures, title=f"What if, money in {found.currency}", caption=_CAPTION)
-    rows = found.table(by).to_dict("records")
+    rows = found.to_frame(by).to_dict("records")
     for row in rows:
         table.add_row(escape(str(row[by])), *_cells(row))
     if len(rows) != 1:

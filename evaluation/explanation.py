@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import bernoulli, nbinom, norm, poisson
 from sklearn.tree import DecisionTreeRegressor, export_text
@@ -67,7 +68,7 @@ class Alternative:
     gain: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PriceExplanation:
     """Why one product has its price in one period. Money in the scenario's currency.
 
@@ -162,6 +163,14 @@ class PriceExplanation:
             return f"No other price would earn more {market.objective} in this {market.period} alone."
         gain = f"{units_words(now.gain)} more {market.objective}"
         return f"In this {market.period} alone, {now.price:.4g} would earn {gain}."
+
+    def __repr__(self) -> str:
+        return f"PriceExplanation({self.product}, {self.when}, {self.price:.4g} by {self.policy})"
+
+    def to_frame(self) -> pd.DataFrame:
+        """What makes up the price, a row each: the baseline, what each input adds, and the price rules; they add up to it."""
+        parts = {"baseline": self.contributions.baseline} | self.contributions.inputs | {"price rules": self.rules}
+        return pd.DataFrame({"part": list(parts), "amount": list(parts.values())})
 
     def to_dict(self) -> dict[str, Any]:
         """As `explain --json` prints it."""

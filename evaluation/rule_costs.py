@@ -16,7 +16,9 @@ from functools import cached_property
 from itertools import combinations
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
+import pandas as pd
 from msgspec import Struct
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
@@ -169,6 +171,29 @@ class RuleCosts(Struct, frozen=True):
     together: RuleCost
     no_choice: tuple[NoChoice, ...]
     notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As `rules cost --json` prints it."""
+        return msgspec.to_builtins(self)
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row for each rule, each group and all together: `rule`, money without it less money with it, and intervals."""
+        money = ("cost", "revenue", "profit")
+        rows = []
+        for found in (*self.rules, *self.groups, self.together):
+            row: dict[str, Any] = {
+                "rule": found.rule,
+                "products": len(found.products),
+                "extrapolated": found.extrapolated,
+            }
+            for name in money:
+                low, high = getattr(found, f"{name}_interval90")
+                row |= {name: getattr(found, name), f"{name}_low": low, f"{name}_high": high}
+            rows.append(row)
+        return pd.DataFrame(rows)
+
+    def __repr__(self) -> str:
+        return f"RuleCosts({self.market}, {len(self.rules)} rules, together {self.together.cost:,.0f} {self.currency})"
 
 
 def rule_costs(

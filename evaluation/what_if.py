@@ -33,7 +33,7 @@ Prices = pd.DataFrame | Mapping[str, float | str] | ArrayLike
 _CHANGE_TEXT = re.compile(r"(?P<size>[+-]\s*(?:\d+\.?\d*|\.\d+))\s*(?P<percent>%?)")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TriedPrices:
     """What prices to try would sell and earn in a market, or in those of several zones.
 
@@ -60,7 +60,17 @@ class TriedPrices:
     currency: str
     warnings: tuple[str, ...]
 
-    def table(self, by: str | None = None) -> pd.DataFrame:
+    def to_dict(self, by: str | None = None) -> dict[str, Any]:
+        """As `what-if --json` prints it, its `rows` rolled up as by `to_frame`."""
+        facts = {"by": by, "currency": self.currency, "total": self.total}
+        return facts | {"rows": self.to_frame(by).to_dict("records"), "warnings": list(self.warnings)}
+
+    def __repr__(self) -> str:
+        total = self.total
+        changes = ", ".join(f"{name} {total[f'{name}_change']:+,.0f}" for name in MEASURES)
+        return f"TriedPrices({changes}, {len(self.rows):,} rows, {len(self.warnings)} warnings)"
+
+    def to_frame(self, by: str | None = None) -> pd.DataFrame:
         """The figures rolled up: of each measure what is planned, what is expected, and the change, the last two with
         the ends of their 90% intervals over the posterior draws.
 
@@ -133,7 +143,7 @@ def what_if(
             is firm (`pricing.price_rules.overrides`), but for a freeze.
 
     Example:
-        >>> what_if("market/", {"tea": 2.49}).table("category")  # doctest: +SKIP
+        >>> what_if("market/", {"tea": 2.49}).to_frame("category")  # doctest: +SKIP
     """
     given = market if isinstance(market, Mapping) else {ALL_STORES: market}
     markets = {zone: one if isinstance(one, MarketSpec) else load_scenario(one) for zone, one in given.items()}

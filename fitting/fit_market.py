@@ -65,6 +65,18 @@ class FittedMarket(NamedTuple):
     report: dict[str, Any]
     proof: MarketSpec
 
+    def __repr__(self) -> str:
+        market, count = self.spec.market, len(self.spec.products.names)
+        return f"FittedMarket({self.spec.name}, {count} products, {market.horizon_periods} periods from {market.first_day})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report."""
+        return self.report
+
+    def to_frame(self) -> pd.DataFrame:
+        """The response of each product to its price, a row each: elasticity with its interval, whether the sales tell it."""
+        return pd.DataFrame(self.report["price_response"])
+
 
 def fit(
     tables: Tables | str | os.PathLike[str],

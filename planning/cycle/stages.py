@@ -187,7 +187,7 @@ def compare_stage(cycle: Cycle, place: CyclePlace, timings: list[dict[str, Any]]
     shown = beyond_the_comparison(learned, comparison, seed, rows, folder / MARKET, costs=asked.rule_costs)
     beside = (folder / LISTS[0]).with_suffix(RULES_BESIDE)
     if shown["rule_costs"] is not None:
-        write_json(beside, msgspec.to_builtins(shown["rule_costs"]))
+        write_json(beside, shown["rule_costs"].to_dict())
     shown["fit"] = fit_report(folder / MARKET)
     write_report(folder / REPORT, ReportData(comparison, run=run, learned=learned.name, timings=timings, **shown))
     lines = [f"report: {folder / REPORT}", listed, *to_vary(found, tried)]

@@ -155,6 +155,19 @@ class Experiment:
     plan: PlannedExperiment
     calendar: pd.DataFrame
 
+    def __repr__(self) -> str:
+        plan = self.plan
+        size = f"{len(plan.groups)} groups in {len(plan.stores)} stores"
+        return f"Experiment({plan.name}, {plan.design}, {plan.weeks} weeks from {plan.first_day}, {size})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The plan as plain data for JSON, with its `sha256`."""
+        return msgspec.to_builtins(self.plan) | {"sha256": self.plan.digest}
+
+    def to_frame(self) -> pd.DataFrame:
+        """The calendar."""
+        return self.calendar
+
     @property
     def arms(self) -> NDArray[np.int8]:
         """(G, S, B) arm of each group, store and block, 1 for the test price; -1 where a group is not varied in a store."""
@@ -189,7 +202,7 @@ class Experiment:
             raise ValueError(f"{must}; got {folder}; choose another folder, or delete this one")
         with whole_folder(folder) as fresh:
             self.calendar.to_csv(fresh / CALENDAR, index=False, lineterminator="\n")
-            facts = msgspec.to_builtins(self.plan) | {"sha256": self.plan.digest}
+            facts = self.to_dict()
             (fresh / PLAN).write_bytes(msgspec.json.format(msgspec.json.encode(facts)) + b"\n")
             for name, content in (pictures or {}).items():
                 (fresh / name).write_bytes(content)

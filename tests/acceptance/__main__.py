@@ -58,6 +58,7 @@ from . import (  # noqa: F401  they register their checks
     service_load,
     serving,
     shops,
+    shops_analgesics,
     shops_gains,
     shops_others,
     simulation,

@@ -65,7 +65,9 @@ def bayesm(name: str) -> dict[str, pd.DataFrame]:
 
 @functools.cache
 def juice() -> pd.DataFrame:
-    """Orange juice by store, product and week: `units`, `price`, `cost` and `regular` per package, `deal`, `feature`."""
+    """Orange juice by store, product and week: `units`, `price`, `cost` and `regular` per package, `deal` (a coupon in the
+    store), `feature`.
+    """
     raw = bayesm("orangeJuice")["yx"].astype(float)
     product = raw["brand"].to_numpy(int)
     ounces = _OUNCES[product - 1]
@@ -97,8 +99,9 @@ def juice_tables(rows: pd.DataFrame, name: str, *, regular: bool = False) -> Pat
     sales = rows[["date", "store", "product", "units"]].assign(price_paid=rows["price"], unit_cost=rows["cost"])
     if regular:
         sales["regular_price"] = rows["regular"]
-    shown = rows[rows["feature"] > 0]
-    promotions = shown[["product", "store"]].assign(start_date=shown["date"], kind="feature")
+    kinds = {"feature": rows["feature"] > 0, "coupon": rows["deal"]}
+    shown = [rows.loc[own, ["product", "store", "date"]].assign(kind=kind) for kind, own in kinds.items()]
+    promotions = pd.concat(shown, ignore_index=True).rename(columns={"date": "start_date"})
     products = pd.DataFrame({"product": np.arange(1, 12), "name": _JUICES, "category": "orange juice"})
     return imported(name, sales=sales, products=products, promotions=promotions)
 

@@ -379,3 +379,10 @@ def test_what_is_learned_follows_the_half_of_the_sales_that_finds_prices_alone()
     assert tried == {round(float(each), 4) for each in factor[:8]}
     run = train(spec, steps=STEPS, settings=FAST)
     assert run.spec is spec
+
+
+def test_a_run_prints_short_and_is_a_table_and_plain_data(written):
+    run, _ = written
+    assert repr(run) == f"Run(stationary-logit, ppo, {run.facts['steps']:,} steps, seed 0, 1 products)"
+    assert run.to_frame().to_dict("records") == run.history
+    assert json.loads(json.dumps(run.to_dict()))["validations"] == run.history

@@ -49,7 +49,7 @@ def test_a_table_by_category_and_a_file(market: Path, spec: MarketSpec, prices: 
     tried = [[3.8, 5.0, 2.9 if t == 2 else 3.0] for t in range(8)]
     expected = repricer.what_if(spec, tried)
     assert found["total"]["profit_change"] == pytest.approx(expected.total["profit_change"])
-    assert found["rows"][0]["units_change_low"] == pytest.approx(expected.table("category")["units_change_low"][0])
+    assert found["rows"][0]["units_change_low"] == pytest.approx(expected.to_frame("category")["units_change_low"][0])
     with out.open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 24

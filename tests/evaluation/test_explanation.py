@@ -338,3 +338,10 @@ class TestSurrogateTree:
     def test_no_levels(self, shop):
         with pytest.raises(ValueError, match="max_depth must be at least 1; got 0"):
             surrogate_tree(FixedPrice(3.0), shop, max_depth=0)
+
+
+def test_its_parts_add_up_to_the_price():
+    shop = load_scenario("grocery")
+    found = explain(shop, network(shop), product=shop.products.names[1], period=4)
+    assert len(repr(found)) < 150
+    assert found.to_frame()["amount"].sum() == pytest.approx(found.price)

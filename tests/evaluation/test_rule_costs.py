@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from itertools import product
 
@@ -226,3 +227,12 @@ def test_what_cannot_be_searched_is_refused_in_one_line(market: MarketSpec, chan
     with pytest.raises(ValueError, match=message) as error:
         rule_costs(market.with_changes(**changes), draws=99)
     assert "\n" not in str(error.value)
+
+
+def test_it_prints_short_and_is_a_table_and_plain_data(found: RuleCosts) -> None:
+    assert len(repr(found)) < 150
+    table = found.to_frame()
+    assert table["rule"].tolist() == [one.rule for one in (*found.rules, *found.groups, found.together)]
+    assert table["cost"].iloc[-1] == found.together.cost
+    assert (table["cost_low"] <= table["cost_high"]).all()
+    assert json.loads(json.dumps(found.to_dict()))["together"]["cost"] == found.together.cost

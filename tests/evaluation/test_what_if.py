@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -59,7 +60,7 @@ def test_the_planned_prices_change_nothing(market: MarketSpec) -> None:
     changes = [name for name in found.total if "change" in name or "others" in name]
     assert len(changes) == 12
     assert all(found.total[name] == 0 for name in changes)
-    assert (found.table().filter(like="change").to_numpy() == 0).all()
+    assert (found.to_frame().filter(like="change").to_numpy() == 0).all()
     assert found.total["units"] > 0
     assert not found.warnings
 
@@ -69,7 +70,7 @@ def test_figures_are_those_of_the_expected_units(market: MarketSpec) -> None:
     tried[2:, 0] = 3.3
     found = repricer.what_if(market, tried)
     units, before = by_hand(market, tried), by_hand(market, planned_prices(market))
-    table = found.table()
+    table = found.to_frame()
     np.testing.assert_allclose(table["units"], units.mean(axis=0).ravel(), rtol=1e-9)
     np.testing.assert_allclose(table["units_change"], (units - before).mean(axis=0).ravel(), atol=1e-9)
     revenue, margin = (units * tried).sum(axis=(1, 2)), tried - market.products.unit_cost
@@ -86,7 +87,7 @@ def test_customers_are_used_to_a_price_that_is_lower_in_all_weeks(market: Market
     plan = np.tile(market.products.regular_price, (WEEKS, 1))
     steady = replace(market, history=replace(market.history, price=plan))
     tried = 0.9 * plan
-    units = repricer.what_if(steady, tried).table()["units"].to_numpy().reshape(WEEKS, 3)
+    units = repricer.what_if(steady, tried).to_frame()["units"].to_numpy().reshape(WEEKS, 3)
     shown = steady.shown_by_recommender[None]
     used_to = [
         [expected_units(steady.draw(m), t, row, shown=shown)[0].sum(axis=0) for t, row in enumerate(tried)]
@@ -98,12 +99,12 @@ def test_customers_are_used_to_a_price_that_is_lower_in_all_weeks(market: Market
 
 
 def test_what_is_taken_from_other_products(market: MarketSpec) -> None:
-    one = repricer.what_if(market, {"a": 3.3}).table("product").set_index("product")
+    one = repricer.what_if(market, {"a": 3.3}).to_frame("product").set_index("product")
     assert one.loc["a", "units_from_others"] == pytest.approx(0, abs=1e-9)
     assert one.loc["b", "units_from_others"] == pytest.approx(one.loc["b", "units_change"])
     assert one.loc["b", "units_from_others"] < 0 < one.loc["a", "units_change"]
     assert one.loc["c", "units_change"] == 0, "a product of another category"
-    both = repricer.what_if(market, {"a": 3.3, "b": 4.2}).table("product").set_index("product")
+    both = repricer.what_if(market, {"a": 3.3, "b": 4.2}).to_frame("product").set_index("product")
     own = both["units_change"] - both["units_from_others"]
     assert own["a"] == pytest.approx(one.loc["a", "units_change"])
     assert (both["units_from_others"][["a", "b"]] < 0).all()
@@ -114,18 +115,18 @@ def test_rollups_add_up(market: MarketSpec) -> None:
     brands = {"a": "Own", "3": "Own"}
     found = repricer.what_if(zones, {"a": 3.3, "c": 2.5}, brands=brands)
     for by, count in {"zone": 2, "category": 2, "brand": 2, "product": 3, "week": WEEKS}.items():
-        table = found.table(by)
+        table = found.to_frame(by)
         assert len(table) == count
         for name in (f"{prefix}{measure}" for measure in MEASURES for prefix in ("planned_", "")):
             assert table[name].sum() == pytest.approx(found.total[name])
         assert table["units_from_others"].sum() == pytest.approx(found.total["units_from_others"])
-    assert set(found.table("brand")["brand"]) == {"Own", "no brand"}
+    assert set(found.to_frame("brand")["brand"]) == {"Own", "no brand"}
     alone = repricer.what_if(market, {"a": 3.3, "c": 2.5})
-    assert found.table("zone")["profit"].tolist() == pytest.approx([alone.total["profit"]] * 2)
+    assert found.to_frame("zone")["profit"].tolist() == pytest.approx([alone.total["profit"]] * 2)
     with pytest.raises(
         ValueError, match="by must be one of category, zone, product, week; got 'brand'; give the brands"
     ):
-        alone.table("brand")
+        alone.to_frame("brand")
 
 
 def test_tables_name_weeks_and_zones(market: MarketSpec) -> None:
@@ -254,3 +255,12 @@ def test_intervals_shrink_with_the_posterior(market: MarketSpec) -> None:
     sure = replace(market, posterior=Posterior(draws=DRAWS))
     assert width(repricer.what_if(market, {"a": 3.3})) > 0
     assert width(repricer.what_if(sure, {"a": 3.3})) == pytest.approx(0, abs=1e-9)
+
+
+def test_it_prints_short_and_is_plain_data(market: MarketSpec) -> None:
+    found = repricer.what_if(market, {"a": 3.3})
+    assert len(repr(found)) < 150
+    assert f"units {found.total['units_change']:+,.0f}" in repr(found)
+    plain = json.loads(json.dumps(found.to_dict("product")))
+    assert plain["total"] == found.total
+    assert [row["product"] for row in plain["rows"]] == ["a", "b", "c"]

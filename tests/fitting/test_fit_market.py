@@ -341,3 +341,11 @@ def test_the_market_says_which_tables_it_was_fitted_on(sales, fitted):
     assert tables.fingerprint() == Tables(sales.copy(), tables.products).fingerprint()
     changed = sales.assign(units=sales["units"].where(sales.index != sales.index[7], 99))
     assert Tables(changed, tables.products).fingerprint() != tables.fingerprint()
+
+
+def test_it_prints_short_and_is_a_table_and_plain_data(fitted):
+    assert len(repr(fitted)) < 150
+    table = fitted.to_frame().set_index("name")
+    assert set(table.index) <= set(fitted.spec.products.names)
+    assert (table["elasticity"] < 0).all()
+    assert fitted.to_dict()["first_day"] == str(fitted.spec.market.first_day)

@@ -1,6 +1,5 @@
 """What the lists of several zones gain together, and whether their gains differ by more than chance."""
 
-
 import numpy as np
 import pytest
 from repricer.evaluation.uncertainty import ZoneGain, assess, chain_gain, heterogeneity, zone_lines

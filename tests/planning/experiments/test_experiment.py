@@ -1,5 +1,6 @@
 """The folder of an experiment: round trip, hash, and refusals."""
 
+import json
 from datetime import date
 
 import msgspec
@@ -136,3 +137,10 @@ def test_a_plan_that_was_changed_is_refused(tmp_path):
     file.write_text(file.read_text().replace('"share": 0.6', '"share": 0.9'))
     with pytest.raises(ValueError, match=r"plan\.json must be the one that was planned; got one that was changed"):
         load_experiment(tmp_path / "plan")
+
+
+def test_it_prints_short_and_is_a_table_and_plain_data():
+    experiment = build()[0]
+    assert len(repr(experiment)) < 200
+    assert experiment.to_frame().equals(experiment.calendar)
+    assert json.loads(json.dumps(experiment.to_dict()))["sha256"] == experiment.plan.digest
