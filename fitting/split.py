@@ -15,6 +15,7 @@ from ..data import DataError, Tables, choose_market, choose_products, context_by
 from ..data.panel.aggregation import WHOLE_SHOP, with_regular_prices
 from ..data.panel.charged import REGULAR_LEVEL, as_charged, with_charged, without_common_prices
 from ..data.panel.promotion_kinds import PROMOTION, column_of, kinds_in, kinds_in_words, shown_kinds
+from ..data.panel.regular_prices import apart_from_envelope
 from ..data.panel.weekly import weekly_table
 from ..data.product_selection import MODELLED
 from ..data.weeks import DAY, PERIODS, WEEK, YEAR_WEEKS, name_of, period_of, periods_in_a_week
@@ -36,6 +37,8 @@ DEFAULT_WEEKS = {"week": 12, "day": 4}
 _ENOUGH_WEEKS, _LEAST_SHARE = 26, 0.25
 # Weeks before the held-out ones that a product must have been sold in to be in a market.
 _NEW_WEEKS = 4
+# The share of prices from which a column of regular prices that differs from what was charged needs a word.
+_APART = 0.05
 _NAMED = 5
 _MOST_SERIES = 100
 _RECENT_WEEKS = 8
@@ -257,6 +260,7 @@ def held_out(
         plan=(
             *_notes(panel, closed, weeks, held, holdout_weeks),
             *_stores_notes(panel, len(here["store"])),
+            *_column_notes(zone_panel(stores, zone), per_week),
             *_kinds_notes(tables, kinds),
         ),
         closed=closed,
@@ -285,6 +289,22 @@ def _stores_notes(panel: pd.DataFrame, stores: int) -> Iterator[str]:
             f"Most of the {stores} stores have no price in common for {count} of {of} products: prices of these are means over "
             "stores, whose changes in percent hold for each store; fit price zones (--by zone) for prices in currency."
         )
+
+
+def _column_notes(stores: xr.Dataset, per_week: int) -> Iterator[str]:
+    """Where the column of regular prices and what was charged say different things."""
+    price, listed = (
+        stores[name].transpose("store", "week", "product").to_numpy() for name in ("price", "regular_price")
+    )
+    apart = apart_from_envelope(price, listed, WEEK.days // per_week)
+    if apart is None or max(apart) <= _APART:
+        return
+    yield (
+        "The regular_price of the sales is another than the upper envelope of what was charged in the 13 weeks before and after: "
+        f"in {apart.below:.0%} of the prices it is lower, as where deals that lasted count as regular prices, and in "
+        f"{apart.above:.0%} higher, as where nobody paid it. Deals and moves of regular prices are told apart by it; if it is no "
+        "price that the shop set, leave the column out."
+    )
 
 
 def _kinds_notes(tables: Tables, kinds: PromotionKinds) -> Iterator[str]:

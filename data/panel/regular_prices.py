@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,8 +15,8 @@ _AROUND, _SETTLED = 13, 8
 # A week's mean price this close below the envelope is hardly reduced; where fewer than this share are not, no price is
 # regular (the third of Kehoe and Midrigan 2015, Journal of Monetary Economics 75).
 _HARDLY_REDUCED, _LEAST_REGULAR = 0.05, 1 / 3
-# What only rounding tells apart.
-_ROUNDING = 1e-6
+# What only rounding tells apart; and regular prices so close are the same.
+_ROUNDING, _SAME = 1e-6, 0.02
 
 
 def regular_prices(price: Array, listed: Array, days: int = WEEK.days, upper: Array | None = None) -> Array:
@@ -50,6 +52,39 @@ def regular_prices(price: Array, listed: Array, days: int = WEEK.days, upper: Ar
         moves[..., 1:-1, :] = np.abs(after / before - 1) > _ROUNDING
     free = near < _LEAST_REGULAR * known.sum(axis=-2, keepdims=True)
     return np.where(free, upper, np.where(moves, found, np.fmax(found, upper)))
+
+
+class ApartFromEnvelope(NamedTuple):
+    """How often given regular prices are others than the upper envelope of what was charged.
+
+    Attributes:
+        below: Share of the prices with a regular price below the envelope: a reduction that lasted counts as the regular price.
+        above: Share with one above it: nobody paid it in the weeks around.
+    """
+
+    below: float
+    above: float
+
+
+def apart_from_envelope(price: Array, listed: Array, days: int = WEEK.days) -> ApartFromEnvelope | None:
+    """Given regular prices beside the upper envelope of what was charged; None where the tables give none.
+
+    Args:
+        price: As for `regular_prices`.
+        listed: The same.
+        days: The same.
+
+    Example:
+        >>> paid = np.array([2.0] * 8 + [1.5] * 6 + [2.0] * 8)[:, None]
+        >>> trailing = np.array([2.0] * 12 + [1.5] * 4 + [2.0] * 6)[:, None]  # what was charged in most of the weeks before
+        >>> apart_from_envelope(paid, np.fmax(paid, trailing)).below
+        0.09090909090909091
+    """
+    if not (listed > (1 + _ROUNDING) * price).any():
+        return None
+    share = listed / upper_envelope(price, WEEK.days // days) - 1
+    known = max(int(np.isfinite(share).sum()), 1)
+    return ApartFromEnvelope(float((share < -_SAME).sum() / known), float((share > _SAME).sum() / known))
 
 
 def upper_envelope(price: Array, per_week: int = 1) -> Array:

@@ -115,6 +115,23 @@ def test_products_for_which_stores_have_prices_of_their_own_are_named():
     assert "Most of the 4 stores have no price in common for 1 of 2 products" in said[0]
 
 
+def test_a_column_of_regular_prices_that_is_what_was_charged_before_is_named():
+    """Tills keep what was charged in most of the last weeks: a deal of six weeks becomes the regular price, and is none then."""
+    deal = np.array([week % 26 in range(8, 14) for week in range(52)])
+    paid = np.where(deal, 3.0, 4.0)
+    trailing = pd.Series(paid).rolling(8, min_periods=1).median().to_numpy()
+    sales = pd.DataFrame({"date": days(*range(52)), "product": "p0", "units": 3.0, "price_paid": paid, "store": "s"})
+    products = pd.DataFrame({"product": ["p0"], "category": "x"})
+
+    def said(regular):
+        found = held_out(Tables(sales.assign(regular_price=regular), products), products, 6)
+        return [line for line in found.plan if "is another than the upper envelope" in line]
+
+    assert len(said(np.fmax(trailing, paid))) == 1
+    assert said(4.0) == [], "the shop's own regular price"
+    assert said(paid) == [], "the tables give none"
+
+
 def test_planned_prices_were_charged_and_are_no_means_over_stores():
     """In each week one of three stores charges less than the others, and coupons make single lines cheaper."""
     rows = [
