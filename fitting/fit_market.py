@@ -162,6 +162,7 @@ def fit(
     rules = (assumptions := assumptions or Assumptions()).rules
     if products is None:
         products = market_products(tables, rules, zone, holdout_weeks=holdout_weeks, period=period)
+    (priors := priors or Priors()).check_categories(_categories(tables, products))
     products = rules.chosen_from(products)
     split = held_out(tables, products, holdout_weeks, zone, period)
     ahead = weeks_to_come(tables, split, weeks, zone)
@@ -173,7 +174,7 @@ def fit(
     own = zone_tables(tables, zone)
     doubts = cost_doubts(own, products, assumptions.vat)
     goal = asked or ("revenue" if unknown.any() or doubts else "profit")
-    options = FitOptions(name, goal, currency, assumptions, priors or Priors(), draws, promotions, seed, period)
+    options = FitOptions(name, goal, currency, assumptions, priors, draws, promotions, seed, period)
     forecaster = forecaster or Selected(seed=seed, n_jobs=JOBS, horizon=_JUDGED[period])
     on_step("demand forecasters and customers")
     demand, customers = _models(tables, split, ahead, forecaster, seed, privacy, rules.shop.protected)
@@ -223,6 +224,14 @@ class _Demand(NamedTuple):
     ahead: Forecaster
     choice: dict[str, Any]
     errors: list[dict[str, Any]]
+
+
+def _categories(tables: Tables, products: pd.DataFrame) -> set[str]:
+    """All that the tables and the products to price name."""
+    named = set(products["category"].astype(str))
+    if tables.products is not None and "category" in tables.products:
+        named |= set(tables.products["category"].dropna().astype(str))
+    return named
 
 
 def _without_known_costs(products: pd.DataFrame, tables: Tables) -> pd.DataFrame:

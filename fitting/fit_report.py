@@ -360,8 +360,9 @@ def regular_prices(response: FittedDemand, priors: Priors) -> list[dict[str, Any
     """
     rows = []
     for name, lasting in zip(response.names, response.lasting, strict=True):
-        drawn = lasting.draws(priors, _PRIOR_DRAWS, seed=0)
-        spreads = (priors.lasting_spread, priors.category_response_spread)
+        own = priors.of(name)
+        drawn = lasting.draws(own, _PRIOR_DRAWS, seed=0)
+        spreads = (own.lasting_spread, own.category_response_spread)
         row: dict[str, Any] = {"category": name, "moves": lasting.moves, "stores": lasting.stores}
         for key, draws, spread in zip(("relative", "total"), drawn, spreads, strict=True):
             low, high = np.quantile(draws, [0.05, 0.95])
@@ -369,7 +370,7 @@ def regular_prices(response: FittedDemand, priors: Priors) -> list[dict[str, Any
             row[f"{key}_prior_share"] = float(min(np.log(draws).var() / spread**2, 1.0))
         if (tested := lasting.experiment) is not None:
             row["experiment"] = {"cells": tested.cells, "broken": tested.broken}
-            row["experiment"] |= {"before": _quantiles(tested.before, priors), "after": _quantiles(lasting, priors)}
+            row["experiment"] |= {"before": _quantiles(tested.before, own), "after": _quantiles(lasting, own)}
         rows.append(row)
     return rows
 

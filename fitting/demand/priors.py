@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from ...scenarios.fields import nearest
 
 _MEANS = ("promotion", "suspect", "reduced", "deal", "deal_units", "dip")
-_SHARES = ("outside", "unlike", "logarithmic", "beyond_costs", "follow_demand", "regular_and_deal")
+_OF_SHOP = ("unlike", "logarithmic", "beyond_costs", "follow_demand", "regular_and_deal")
+"""How likely models are: the same in all categories."""
+_SHARES = ("outside", *_OF_SHOP)
+_CATEGORY = "category_priors"
 
 
 @dataclass(frozen=True)
@@ -73,10 +77,16 @@ class Priors:
             costs are known and move prices.
         follow_demand: Prior probability that prices follow demand, where customers answer to all prices alike.
         regular_and_deal: Prior probability that customers answer to deals and to regular prices in two ways.
+        category_priors: By category, those of these priors that are others there, by name; probabilities of models are the
+            same in all categories.
+
+    Raises:
+        ValueError: A number is not allowed, or a name of a category's priors is unknown.
 
     Example:
-        >>> Priors(elasticity=3.0).elasticity
-        3.0
+        >>> priors = Priors(lasting=1.8, category_priors={"spices": {"lasting": 1.2}})
+        >>> priors.of("spices").lasting, priors.of("soups").lasting
+        (1.2, 1.8)
     """
 
     elasticity: float = 2.3
@@ -114,22 +124,47 @@ class Priors:
     beyond_costs: float = 0.5
     follow_demand: float = 0.2
     regular_and_deal: float = 0.8
+    category_priors: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for item in fields(self):
-            value = getattr(self, item.name)
-            share = item.name in _SHARES
-            low, high = (-1e3 if item.name in _MEANS else 0), (1 if share else 1e3)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not low < value < high:
-                allowed = "a number between 0 and 1" if share else "a number" if low else "a number above 0"
-                raise ValueError(f"priors: {item.name} must be {allowed}; got {value!r}; fix it")
+        names = [item.name for item in fields(self) if item.name != _CATEGORY]
+        for name in names:
+            _check(name, getattr(self, name), "priors")
+        known = [name for name in names if name not in _OF_SHOP]
+        for category, own in self.category_priors.items():
+            where = f"priors of {category!r}"
+            if not isinstance(own, Mapping):
+                raise ValueError(f"{where} must be a table of names and numbers; got {own!r}; fix it")
+            for name, value in own.items():
+                if name not in known:
+                    raise ValueError(f"{where} must hold known names; got '{name}'; {nearest(name, known)}")
+                _check(name, value, where)
+
+    def of(self, category: str) -> Priors:
+        """Those of a category."""
+        return replace(self, **self.category_priors.get(category, {}), category_priors={})
+
+    def check_categories(self, categories: Collection[str]) -> None:
+        """Refuse priors of a category that the shop has not.
+
+        Args:
+            categories: The shop's.
+
+        Raises:
+            ValueError: A category is unknown.
+        """
+        for category in self.category_priors:
+            if category not in categories:
+                fix = nearest(category, sorted(categories))
+                raise ValueError(f"priors must be of categories of the shop; got '{category}'; {fix}")
 
     @classmethod
     def load(cls, path: Path) -> Priors:
         """Read priors from a TOML file; what it leaves out keeps its default.
 
         Args:
-            path: A file of `name = number` lines, the names those of this class.
+            path: A file of `name = number` lines, the names those of this class, and of tables such as
+                `[category_priors."soft drinks"]` with lines that hold in that category alone.
 
         Raises:
             ValueError: The file does not exist, is not TOML, or has an unknown name or a wrong number.
@@ -145,3 +180,12 @@ class Priors:
             if name not in names:
                 raise ValueError(f"priors {path} must hold known names; got '{name}'; {nearest(name, names)}")
         return cls(**given)
+
+
+def _check(name: str, value: object, where: str) -> None:
+    """Refuse a number that is not allowed."""
+    share = name in _SHARES
+    low, high = (-1e3 if name in _MEANS else 0), (1 if share else 1e3)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low < value < high:
+        allowed = "a number between 0 and 1" if share else "a number" if low else "a number above 0"
+        raise ValueError(f"{where}: {name} must be {allowed}; got {value!r}; fix it")

@@ -90,8 +90,8 @@ class Problem:
         segments = self.segments or SegmentUnits(np.ones((1, len(self.products))), np.ones(1))
         lasting = [self._lasting(here) for here in parts]
         candidates = [
-            candidate_models(grids, here, self.regular_price, segments, self.priors, own, draws=draws, seed=seed + c)
-            for c, (here, own) in enumerate(zip(parts, lasting, strict=True))
+            candidate_models(grids, here, self.regular_price, segments, known, own, draws=draws, seed=seed + c)
+            for c, (here, known, own) in enumerate(zip(parts, self._priors, lasting, strict=True))
         ]
         if self.counts is not None:
             candidates = [[model.in_weeks(self.counts) for model in models] for models in candidates]
@@ -99,8 +99,8 @@ class Problem:
             return self._as_weighed(like, grids, candidates, lasting, strength, draws, seed)
         # For a few categories, processes would take longer to start than to work.
         estimates: Any = Parallel(n_jobs=n_jobs if len(parts) > _FEW else 1)(
-            delayed(_estimated)(models, own, self.priors, draws, seed + c)
-            for c, (models, own) in enumerate(zip(candidates, lasting, strict=True))
+            delayed(_estimated)(models, own, known, draws, seed + c)
+            for c, (models, own, known) in enumerate(zip(candidates, lasting, self._priors, strict=True))
         )
         every, weekly, of_regular = zip(*estimates, strict=True)
         chances = model_chances(
@@ -141,13 +141,18 @@ class Problem:
         with reproducible_torch():
             posteriors = [
                 {
-                    i: estimate(models[i].data, self.priors, draws=draws, seed=seed + c, shocks=found.likely_shocks)
+                    i: estimate(models[i].data, known, draws=draws, seed=seed + c, shocks=found.likely_shocks)
                     for i in used.tolist()
                 }
-                for c, (models, found) in enumerate(zip(candidates, like.posteriors, strict=True))
+                for c, (models, found, known) in enumerate(zip(candidates, like.posteriors, self._priors, strict=True))
             ]
         found = self._mixed(grids, candidates, posteriors, lasting, mixture)
         return replace(found, candidates=like.candidates, first_stage_f=strength, curvature=like.curvature)
+
+    @property
+    def _priors(self) -> list[Priors]:
+        """Those of each category, in the order of the posteriors."""
+        return [self.priors.of(name) for name in pd.unique(self.products["category"])]
 
     def _lasting(self, here: NDArray[np.intp]) -> LastingResponse:
         if self.stores is None:
@@ -166,7 +171,7 @@ class Problem:
         """The posterior over all candidate models; those that no draw is of need not be estimated."""
         category, names = pd.factorize(self.products["category"])
         models, suspects, chosen = candidates[0], suspect_effects(grids), mixture.chosen
-        firsts = [CategoryModel(own[0].data, self.priors) for own in candidates]
+        firsts = [CategoryModel(own[0].data, known) for own, known in zip(candidates, self._priors, strict=True)]
         drawn = [
             _drawn(own, each, first.layout, chosen, len(suspects))
             for own, each, first in zip(candidates, posteriors, firsts, strict=True)

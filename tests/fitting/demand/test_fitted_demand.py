@@ -36,6 +36,26 @@ def test_the_lift_of_a_price_is_that_of_the_model():
     np.testing.assert_allclose(drawn, np.tile(demand.lift(data.price[0] * REGULAR), (3, 1, 1)), rtol=1e-12)
 
 
+def test_priors_of_a_category_hold_there_alone():
+    data, _ = drawn_category(0)
+    grids, products = grids_of(data.units, data.price * REGULAR, REGULAR), PRODUCTS.assign(category=list("xxxyyy"))
+    sure = {
+        "elasticity": 5.0,
+        "category_spread": 0.001,
+        "product_spread": 0.001,
+        "lasting": 5.0,
+        "lasting_spread": 0.001,
+    }
+
+    plain, other = (
+        Problem(grids, products, REGULAR, Priors(category_priors=given)).solve(draws=10) for given in ({}, {"y": sure})
+    )
+    # How likely models are, all categories decide together; of one model, no other category changes anything.
+    np.testing.assert_array_equal(other.posteriors[0].mode, plain.posteriors[0].mode)
+    assert (plain.elasticity[:, 3:] > -4).all()
+    assert (other.elasticity[:, 3:] < -4.9).all()
+
+
 def test_prices_that_follow_demand_are_told_from_those_that_do_not():
     generator = np.random.default_rng(4)
     honest = []

@@ -25,6 +25,13 @@ def test_a_file_changes_what_it_names(tmp_path):
         ("elasticity = -2.3", "elasticity must be a number above 0; got -2.3"),
         ('trend_spread = "wide"', "trend_spread must be a number above 0; got 'wide'"),
         ("elasticity =", "must be TOML in UTF-8"),
+        (
+            "[category_priors.spices]\nlastin = 2",
+            "priors of 'spices' must hold known names; got 'lastin'; did you mean 'lasting'",
+        ),
+        ("[category_priors.spices]\nlasting = -2", "priors of 'spices': lasting must be a number above 0; got -2"),
+        ("[category_priors.spices]\nfollow_demand = 0.5", "must hold known names; got 'follow_demand'"),
+        ("[category_priors]\nspices = 2", "priors of 'spices' must be a table of names and numbers; got 2"),
     ],
 )
 def test_a_mistake_is_named(tmp_path, text, message):
@@ -35,3 +42,12 @@ def test_a_mistake_is_named(tmp_path, text, message):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ValueError, match="which does not exist"):
         Priors.load(tmp_path / "none.toml")
+
+
+def test_a_category_has_priors_of_its_own(tmp_path):
+    found = load(tmp_path, 'lasting = 2\n[category_priors."soft drinks"]\nlasting = 2.5\ncategory = 0.7')
+    assert found.of("soft drinks") == Priors(lasting=2.5, category=0.7)
+    assert found.of("tea") == Priors(lasting=2)
+    found.check_categories(["tea", "soft drinks"])
+    with pytest.raises(ValueError, match="got 'soft drinks'; did you mean 'soft drink'"):
+        found.check_categories(["tea", "soft drink"])
