@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..agents.posterior.deals import Plan, PlanValue, own_plan
 from ..agents.posterior.prices import has_closed_form
-from ..evaluation.uncertainty import Assessment, plan_beside_past
+from ..evaluation.uncertainty import Assessment, chain_gain, plan_beside_past
 from ..evaluation.uncertainty.by_product import simulated_products
 from ..evaluation.uncertainty.draws import Gain, draw_numbers, further, model_error, quantiles
 from ..pricing import PricePath
@@ -84,7 +84,13 @@ def list_summary(parts: Sequence[ListPart], *, seed: int = 0) -> ListSummary:
         objective=market.objective,
         zones=tuple(map(_zone, parts)),
         products=tuple(one for part in parts for one in _products(part, seed)),
+        together=_together(parts),
     )
+
+
+def _together(parts: Sequence[ListPart]) -> PosteriorEstimate | None:
+    gain = chain_gain([part.found.zone_gain for part in parts]) if len(parts) > 1 else None
+    return None if gain is None else PosteriorEstimate(gain.mean, *gain.interval90)
 
 
 def _zone(part: ListPart) -> ZoneSummary:

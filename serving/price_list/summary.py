@@ -136,6 +136,7 @@ class ListSummary(Struct, frozen=True, kw_only=True):
         objective: What prices are chosen by: revenue or profit.
         zones: By market.
         products: By product.
+        together: Relative gain of all zones together; None for one market, or where it is not known.
 
     Example:
         >>> ListSummary(proposal=proposal_of([]), currency="EUR", objective="profit").zones
@@ -147,6 +148,7 @@ class ListSummary(Struct, frozen=True, kw_only=True):
     objective: str
     zones: tuple[ZoneSummary, ...] = ()
     products: tuple[ProductSummary, ...] = ()
+    together: PosteriorEstimate | None = None
 
 
 def proposal_of(rows: Sequence[PriceRow]) -> str:

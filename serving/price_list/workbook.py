@@ -166,6 +166,9 @@ def _write_summary(book: Any, products: Sequence[ListedProduct], currency: str, 
         line += 1
 
     zones = () if summary is None else summary.zones
+    if summary is not None and (gain := summary.together) is not None:
+        said(f"All zones together: {gain.mean:+.1%} (90% interval {gain.low:+.1%} to {gain.high:+.1%})", bold)
+        line += 1
     for zone in zones:
         if len(zones) > 1:
             said(zone.zone, bold)

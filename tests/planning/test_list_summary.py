@@ -96,3 +96,12 @@ def test_a_list_that_changes_nothing_says_so(assessed: Assessment) -> None:
     for product in found.products:
         assert product.units is not None
         assert product.units.mean == pytest.approx(0)
+
+
+def test_zones_are_added_up(assessed: Assessment, price_rows: list[PriceRow], summary: ListSummary) -> None:
+    both = list_summary([ListPart(name, assessed, price_rows) for name in ("north", "south")])
+    assert summary.together is None
+    assert both.together is not None
+    assert both.zones[0].gain is not None
+    assert both.together.mean == pytest.approx(both.zones[0].gain.mean, rel=0.05)
+    assert (both.together.low, both.together.high) == pytest.approx((both.zones[0].gain.low, both.zones[0].gain.high))

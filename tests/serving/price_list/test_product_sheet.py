@@ -115,6 +115,13 @@ def test_the_workbook_opens_with_the_summary(path: Path) -> None:
     assert any(str(text).startswith("moved: the planned deal is in another week") for text in said)
 
 
+def test_the_workbook_of_several_zones_opens_with_what_they_gain_together(tmp_path: Path) -> None:
+    together = msgspec.structs.replace(summary(), together=PosteriorEstimate(0.053, 0.031, 0.078))
+    write_list(tmp_path / "prices.xlsx", listed(), currency="EUR", summary=together)
+    first = openpyxl.load_workbook(tmp_path / "prices.xlsx")["summary"]["A1"].value
+    assert first == "All zones together: +5.3% (90% interval +3.1% to +7.8%)"
+
+
 def test_a_product_is_one_row_with_its_weeks_as_cells(path: Path) -> None:
     sheet = openpyxl.load_workbook(path)["products"]
     header, tea, coffee = ([cell.value for cell in line] for line in sheet.iter_rows())
