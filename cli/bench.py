@@ -189,7 +189,9 @@ def estimates(shops: int, out: Path, on: str, jobs: int | None, seed: int, as_js
     place = Place.asked(on, jobs)
     settings = StudySettings(CHAIN_DEALS, **given)
     with progress_bar("shops", counted=True) as bar:
-        rows = run_estimates(settings, range(seed, seed + shops), out, place=place, on_shop=_moving(bar, _estimate_line))
+        rows = run_estimates(
+            settings, range(seed, seed + shops), out, place=place, on_shop=_moving(bar, _estimate_line)
+        )
     summary = summarise_estimates(rows)
     table = figures_table(
         ["shop"],

@@ -45,22 +45,24 @@ _WEAR, _MEMORY = 0.3, 0.8
 """Share of its strength that a deal loses in logs by one of 20% in the week before, and what is left of that a week on."""
 
 
-def regular_prices(path: Array, before: Array) -> Array:
+def regular_prices(path: Array, before: Array, after: Array | None = None) -> Array:
     """(…, T, n) regular prices that customers perceive in a path of prices: what it returns to after a deal.
 
     Prices that are lower for at most four weeks, after which the path is back, are deals, and others are
-    changes of the regular price; the path goes on at the median of its last five weeks.
+    changes of the regular price.
 
     Args:
         path: (…, T, n) prices.
         before: (4, n) regular prices of the weeks before.
+        after: (…, 1, n) that at which the path goes on; by default the median of its last five weeks.
 
     Example:
         >>> path = np.array([2.0, 1.5, 2.0, 1.8, 1.8, 1.8, 1.8, 1.8, 1.8])[:, None]
         >>> regular_prices(path, np.full((4, 1), 2.0)).ravel().tolist()
         [2.0, 2.0, 2.0, 1.8, 1.8, 1.8, 1.8, 1.8, 1.8]
     """
-    after = np.median(path[..., -LONGEST - 1 :, :], axis=-2, keepdims=True)
+    if after is None:
+        after = np.median(path[..., -LONGEST - 1 :, :], axis=-2, keepdims=True)
     ends = [np.broadcast_to(end, (*path.shape[:-2], LONGEST, path.shape[-1])) for end in (before, after)]
     whole = np.concatenate([ends[0], path, ends[1]], axis=-2)
     upper = minimum_filter1d(maximum_filter1d(whole, LONGEST + 1, axis=-2), LONGEST + 1, axis=-2)
@@ -153,24 +155,36 @@ class DealTruth(Truth):
         """(…, T, n) expected units of a category's products."""
         assert self.stocking_up is not None, "households stock up"
         own, weeks = self.parameters.category == number, np.arange(first, first + path.shape[-2])
-        regular = regular_prices(path, self.listed[first - LONGEST : first, own])
+        regular = self._regular_prices(path, first, own)
         depth = 1 - path / regular
         feature = self._feature(number, weeks) * np.clip(depth / NOTICED, 0, 1)
-        wanted, deal = np.zeros_like(path), worn(-np.log1p(-depth), self._left(number, first)[0])[0]
-        # The stores of a zone have the same prices and customers, and none sits out a deal of a given path.
-        _, zones, members = np.unique(self.deals.sensitivity, return_index=True, return_inverse=True)
-        for store, level in zip(zones, np.bincount(members, self.history.level), strict=True):
+        wanted = np.zeros_like(path)
+        fresh, _ = worn(-np.log1p(-depth), np.zeros(path.shape[-1]))
+        remembered, missing = self._left(number, first)
+        weaker = weaker_for(remembered, len(weeks))
+        # The stores of a zone have the same prices and customers, who remember the same deals unless stores sat some out.
+        alike = np.column_stack([self.deals.sensitivity, remembered])
+        _, stores, members = np.unique(alike, axis=0, return_index=True, return_inverse=True)
+        for store, level in zip(stores, np.bincount(members.ravel(), self.history.level), strict=True):
             factor = self.history.listed[first, store, own] / self.listed[first, own] / self.deals.base[store, own]
             logs = np.log(regular * factor)
+            deal = fresh * weaker[store]
             wanted += level * self.responses[number].bought(logs, deal, feature, float(self.deals.sensitivity[store]))
         wanted *= self.parameters.arrivals[number] * self.traffic[weeks, number][:, None]
-        return self.stocking_up.units(wanted, depth, self._left(number, first)[1])[0]
+        return self.stocking_up.units(wanted, depth, missing)[0]
+
+    def _regular_prices(self, path: Array, first: int, own: NDArray[np.bool_] | slice) -> Array:
+        after = None
+        if self.family == CHAIN_DEALS:
+            # More than half of the last weeks may be on deal.
+            after = path[..., -LONGEST - 1 :, :].max(axis=-2, keepdims=True)
+        return regular_prices(path, self.listed[first - LONGEST : first, own], after)
 
     def margin(self, path: Array, first: int, objective: str, own: NDArray[np.bool_] | slice = slice(None)) -> Array:
         """(…, T, n) profit or revenue per unit of some products, with what suppliers pay."""
         if objective == "revenue":
             return path
-        regular = regular_prices(path, self.listed[first - LONGEST : first, own])
+        regular = self._regular_prices(path, first, own)
         funded = np.minimum(regular - path, regular * self.deals.depth[first : first + path.shape[-2], own])
         return path - self.unit_cost[own] + self.deals.funding * funded
 
@@ -245,13 +259,13 @@ class DealTruth(Truth):
         return {}
 
     def _left(self, number: int, first: int) -> tuple[Array, Array]:
-        """(n,) deals that customers remember, and (3, n) units that are missing for what they put by, after some weeks."""
+        """(S, n) deals that customers remember by store, and (3, n) units that are missing for what they put by, after some weeks."""
         assert self.stocking_up is not None, "households stock up"
         if (number, first) not in self._kept:
             past, depth = self._in_history(number, first), self._depth(number, first)
             _, remembered = worn(-np.log1p(-depth), np.zeros_like(depth[:, 0]))
             _, missing = self.stocking_up.units(past, depth)
-            self._kept[number, first] = self.history.level @ remembered, missing.sum(axis=1)
+            self._kept[number, first] = remembered, missing.sum(axis=1)
         return self._kept[number, first]
 
     def _depth(self, number: int, weeks: int) -> Array:
@@ -331,8 +345,8 @@ class Chain:
 
 ONE_STORE = Chain()
 ZONES = Chain(zones=4, stores=2, size=4.0)
-FREQUENT_DEALS = Chain(zones=6, stores=4, size=12.0, rest=1, pause=(0.0, 1.0), sitting_out=0.3, every=26)
-"""A product is on deal in more than two weeks of five, and in nearly all of these in more than half of the stores."""
+FREQUENT_DEALS = Chain(zones=6, stores=4, size=12.0, rest=1, pause=(0.0, 0.5), sitting_out=0.3, every=26)
+"""A product is on deal in about half of the weeks, and in nearly all of these in more than half of the stores."""
 
 
 def chain_of(family: str, seed: int) -> Chain:
@@ -523,6 +537,11 @@ def worn(deal: Array, memory: Array) -> tuple[Array, Array]:
         felt[..., week, :] = deal[..., week, :] * np.exp(-_WEAR * memory)
         memory = _MEMORY * (memory + deal[..., week, :] / _POINT)
     return felt, memory
+
+
+def weaker_for(memory: Array, weeks: int) -> Array:
+    """(…, T, n) factors by which deals remembered in the first of some weeks weaken those of each of them, see `worn`."""
+    return np.exp(-_WEAR * _MEMORY ** np.arange(weeks)[:, None] * memory[..., None, :])
 
 
 def draw_responses(

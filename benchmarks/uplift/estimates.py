@@ -86,14 +86,8 @@ def estimate_shop(settings: StudySettings, seed: int, *, draws: int = 200) -> di
     """
     started, shop = time.process_time(), draw_shop(settings.truth, seed, settings.products, settings.weeks)
     assert isinstance(shop, DealTruth), "the family has deals"
-    split = _split(shop)
-    assert split.past_stores is not None, "the shop is a chain"
-    row: dict[str, Any] = {"seed": seed, **settings.to_dict(), "true": [], "estimate": [], "without": []}
-    for number in range(len(shop.responses)):
-        own = [names(shop)[product] for product in np.flatnonzero(shop.parameters.category == number)]
-        row["true"].append(_between_stores(_at_regular_prices(shop, number, own), own))
-        row["estimate"].append(_between_stores(split.past_stores, own))
-        row["without"].append(_between_stores(split.past_stores, own, without_chain_deals=False))
+    split = split_of(shop)
+    row: dict[str, Any] = {"seed": seed, **settings.to_dict(), **by_category(shop, split)}
     weight = shop.parameters.units / shop.parameters.units.sum()
     response = -float(weight @ shop.parameters.elasticity)
     drawn = _elasticities(shop, split, draws, seed) @ weight
@@ -102,11 +96,39 @@ def estimate_shop(settings: StudySettings, seed: int, *, draws: int = 200) -> di
     return row | {"cpu_seconds": time.process_time() - started}
 
 
-def _split(shop: DealTruth) -> Split:
-    """The shop's sales as `fit` takes them."""
+def split_of(shop: DealTruth) -> Split:
+    """The shop's sales as `fit` takes them, from its files.
+
+    Example:
+        >>> split_of(draw_shop("chain-deals", seed=0, weeks=60)).past_stores.sizes["store"]
+        24
+    """
     with tempfile.TemporaryDirectory() as folder:
         tables = imported(write_files(shop, Path(folder)))
     return weeks_to_come(tables, held_out(tables, tables.products, _HOLDOUT), _AHEAD)
+
+
+def by_category(shop: DealTruth, split: Split) -> dict[str, list[float]]:
+    """Elasticities of a product's share between stores, as `estimate_shop` returns them.
+
+    Args:
+        shop: The shop.
+        split: Its sales.
+
+    Example:
+        >>> shop = draw_shop("chain-deals", seed=0, weeks=60)
+        >>> found = by_category(shop, split_of(shop))
+        >>> found["without"] < found["true"]
+        True
+    """
+    assert split.past_stores is not None, "the shop is a chain"
+    found: dict[str, list[float]] = {"true": [], "estimate": [], "without": []}
+    for number in range(len(shop.responses)):
+        own = [names(shop)[product] for product in np.flatnonzero(shop.parameters.category == number)]
+        found["true"].append(_between_stores(_at_regular_prices(shop, number, own), own))
+        found["estimate"].append(_between_stores(split.past_stores, own))
+        found["without"].append(_between_stores(split.past_stores, own, without_chain_deals=False))
+    return found
 
 
 def _between_stores(panel: xr.Dataset, products: Sequence[str], *, without_chain_deals: bool = True) -> float:
@@ -159,9 +181,7 @@ def summarise_estimates(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         >>> round(summarise_estimates([row])["error_without"], 2)
         1.5
     """
-    true, estimate, without = (
-        np.concatenate([row[name] for row in rows]) for name in ("true", "estimate", "without")
-    )
+    true, estimate, without = (np.concatenate([row[name] for row in rows]) for name in ("true", "estimate", "without"))
     return {
         "shops": len(rows),
         "true": float(true.mean()),

@@ -232,16 +232,12 @@ def _store_names(count: int) -> np.ndarray:
 def _promotions(truth: Truth) -> pd.DataFrame:
     """The displays of the whole shop or, where stores sit out deals, of each store."""
     shown = truth.history.display[: truth.weeks]
-    if not isinstance(truth, DealTruth) or not truth.deals.sat_out.any():
-        return _displays(truth, shown)
-    by_store = np.moveaxis(shown[:, None] & ~truth.deals.sat_out[: truth.weeks], 1, 0)
-    tables = zip(_store_names(len(by_store)), by_store, strict=True)
-    return pd.concat([_displays(truth, own).assign(store=name) for name, own in tables], ignore_index=True)
-
-
-def _displays(truth: Truth, shown: np.ndarray) -> pd.DataFrame:
-    """A row for each cell of a mask (weeks, N)."""
-    columns, _ = _by_week(truth, shown)
+    if isinstance(truth, DealTruth) and truth.deals.sat_out.any():
+        week, store, product = np.nonzero(shown[:, None] & ~truth.deals.sat_out[: truth.weeks])
+        columns = {"date": _days(week), "product": np.array(names(truth), dtype=object)[product]}
+        columns["store"] = _store_names(truth.history.level.size)[store]
+    else:
+        columns, _ = _by_week(truth, shown)
     days = columns.pop("date")
     return pd.DataFrame({"start_date": days, "end_date": days + pd.Timedelta(days=6)} | columns | {"kind": "display"})
 

@@ -20,6 +20,7 @@ from repricer.benchmarks.uplift.deals import (
     RegularAndDeal,
     chain_of,
     regular_prices,
+    weaker_for,
     worn,
 )
 from repricer.benchmarks.uplift.history import CHAIN_DEALS, DEALS
@@ -96,6 +97,8 @@ def test_deals_wear_out_and_recover():
     before, after = worn(deal[:2], np.zeros(1))[1], worn(deal[2:], worn(deal[:2], np.zeros(1))[1])[0]
     assert (before > 0).all()
     np.testing.assert_allclose(after.ravel(), felt[2:])
+    fresh, memory = worn(deal[1:], np.zeros(1))[0], worn(deal[:1], np.zeros(1))[1]
+    np.testing.assert_allclose((fresh * weaker_for(memory, 11)).ravel(), felt[1:])
 
 
 def nested(seed=1):
@@ -164,7 +167,7 @@ def test_the_shops_own_path_is_read_as_its_calendar_and_its_history_goes_on_in_i
     shop = draw_shop(family, seed)
     first = shop.weeks - 12
     own, tables = shop.own_prices(first, 38), shop_tables(shop)
-    regular = regular_prices(own, shop.listed[first - 4 : first])
+    regular = shop._regular_prices(own, first, slice(None))
     after = slice(12, None)  # No regular price moves then.
     np.testing.assert_allclose(1 - (own / regular)[after], shop.deals.depth[shop.weeks :], atol=0.01)
     expected = shop.history_units().sum(axis=1)
@@ -287,7 +290,7 @@ def chain():
 def test_deals_of_a_chain_are_frequent_and_mostly_of_the_whole_chain(chain):
     depth, sat_out = chain.deals.depth[: chain.weeks], chain.deals.sat_out[: chain.weeks]
     on_deal = depth > 0
-    assert 0.35 < on_deal.mean() < 0.55
+    assert 0.4 < on_deal.mean() < 0.55
     assert not (sat_out & ~on_deal[:, None]).any()
     share = np.moveaxis(sat_out, 1, 2)[on_deal]
     assert share.mean() == pytest.approx(0.3, abs=0.02)
@@ -317,6 +320,7 @@ def test_a_store_that_sits_out_charges_the_regular_price_and_its_tables_say_so(c
     assert shown is not None
     assert len(shown) == (chain.history.display[weeks][:, None] & ~deals.sat_out[weeks]).sum()
     assert shown["store"].nunique() == 24
+    assert shown["start_date"].is_monotonic_increasing
 
 
 def test_funding_is_paid_for_the_reductions_that_stores_take(chain):
@@ -332,49 +336,43 @@ def test_funding_is_paid_for_the_reductions_that_stores_take(chain):
     assert none.earned() == pytest.approx(((price - none.unit_cost) * units).sum())
 
 
-def units_if(shop, store, factor, week):
-    """Units of a week by store if a store had other regular prices then, and nothing else had changed."""
+def own_response(shop, cell, step=0.01):
+    """Elasticity of a product's units in a week and store relative to those of another product there, nobody having any
+    at home, with its number in the category.
+    """
+    week, store, product = cell
+    category = int(shop.parameters.category[product])
+    members = np.flatnonzero(shop.parameters.category == category)
+    place = int(np.flatnonzero(members == product)[0])
     listed = shop.history.listed.copy()
-    listed[week, store] *= factor
-    return replace(shop, history=replace(shop.deals, listed=listed))._without_shocks()[:, week]
+    listed[week, store, product] *= 1 + step
+    dearer = replace(shop, history=replace(shop.deals, listed=listed))
+    usual, changed = (one._in_history(category, week + 1)[store, week] for one in (shop, dearer))
+    grown = np.log(changed / usual)
+    return (grown[place] - grown[place - 1]) / np.log1p(step), category, place
 
 
 def test_who_finds_no_deal_answers_to_regular_prices_as_to_a_deal_and_others_as_ever(chain):
-    """One product of a store is on deal elsewhere, and 1% dearer there."""
-    deals, step = chain.deals, 0.01
-    week, store, product = next(
-        tuple(cell)
-        for cell in np.argwhere(deals.sat_out[: chain.weeks])
-        if deals.sat_out[cell[0], cell[1]].sum() == 1 and cell[0] > 10
-    )
-    category = int(chain.parameters.category[product])
-    own = chain.parameters.category == category
-    alone = np.where(np.arange(own.size) == product, 1 + step, 1.0)
-    response, place = chain.responses[category], int(product - np.flatnonzero(own)[0])
-
-    def against_others(shop):
-        """The elasticity of its units relative to those of another product of the store."""
-        other = np.flatnonzero(own & (np.arange(own.size) != product))[0]
-        usual, dearer = units_if(shop, store, 1.0, week), units_if(shop, store, alone, week)
-        ratio = (dearer / usual)[store]
-        return float(np.log(ratio[product] / ratio[other]) / np.log1p(step))
-
-    regular = -deals.sensitivity[store] * response.slope[place]
-    level = chain.history.level[store]
-    # The chain's mean price is dearer, too, by the store's share.
-    expected = regular - response.deal[place] * (1 - level)
-    assert against_others(chain) == pytest.approx(expected, rel=0.02)
-    depth = deals.depth.copy()
-    depth[week, product] = 0
-    none = replace(deals, depth=depth, sat_out=deals.sat_out & (depth > 0)[:, None])
-    assert against_others(replace(chain, history=none)) == pytest.approx(regular, rel=0.02)
+    deals, level = chain.deals, chain.history.level
+    sat_out = np.argwhere(deals.sat_out[: chain.weeks])
+    plain = np.argwhere(np.broadcast_to((deals.depth[: chain.weeks] == 0)[:, None], deals.sat_out[: chain.weeks].shape))
+    random = np.random.default_rng(0)
+    for cells, times in ((sat_out, 1.0), (plain, 0.0)):
+        for cell in random.choice(cells, 5):
+            found, category, place = own_response(chain, cell)
+            response, store = chain.responses[category], cell[1]
+            regular = deals.sensitivity[store] * response.slope[place]
+            # The mean over the chain is dearer, too, by the store's share of it.
+            as_deal = response.deal[place] * (1 - level[store])
+            assert found == pytest.approx(-regular - times * as_deal, rel=0.02)
 
 
-def test_a_store_sells_less_on_its_own_regular_price_than_on_deal_and_has_no_dip_after_it(chain):
-    deals, weeks = chain.deals, chain.weeks
-    units = chain._without_shocks() / chain.history.level[:, None, None]
-    took = (deals.depth[:weeks] > 0)[:, None] & ~deals.sat_out[:weeks]
-    sat_out = deals.sat_out[:weeks]
-    by_store = np.moveaxis(units, 0, 1)
-    usual = by_store.mean(axis=(0, 1))
-    assert (by_store / usual)[took].mean() > 1.5 * (by_store / usual)[sat_out].mean()
+def test_stores_that_sit_out_a_deal_sell_less_and_their_customers_stock_up_on_nothing(chain):
+    week, product = np.argwhere((chain.deals.depth[:20] > 0) & (chain.deals.depth[1:21] == 0))[0]
+    store = int(np.flatnonzero(chain.deals.sat_out[week, :, product])[0])
+    sat_out = chain.deals.sat_out.copy()
+    sat_out[: week + 1, store, product] = False
+    took = replace(chain, history=replace(chain.deals, sat_out=sat_out))
+    units, after = (shop._without_shocks()[store, week : week + 2, product] for shop in (chain, took))
+    assert after[0] > 1.5 * units[0]
+    assert after[1] < units[1]
