@@ -174,6 +174,7 @@ class DealTruth(Truth):
         return self.stocking_up.units(wanted, depth, missing)[0]
 
     def _regular_prices(self, path: Array, first: int, own: NDArray[np.bool_] | slice) -> Array:
+        """Those of a path of some products' prices from a week on."""
         after = None
         if self.family == CHAIN_DEALS:
             # More than half of the last weeks may be on deal.
@@ -259,7 +260,9 @@ class DealTruth(Truth):
         return {}
 
     def _left(self, number: int, first: int) -> tuple[Array, Array]:
-        """(S, n) deals that customers remember by store, and (3, n) units that are missing for what they put by, after some weeks."""
+        """What customers keep after some weeks: (S, n) deals that those of each store remember, and (3, n) units that are missing
+        for what they put by.
+        """
         assert self.stocking_up is not None, "households stock up"
         if (number, first) not in self._kept:
             past, depth = self._in_history(number, first), self._depth(number, first)
@@ -286,7 +289,9 @@ class DealTruth(Truth):
         feature = np.where(sat_out, 0.0, self._feature(number, when))
         regular = np.log(listed / self.deals.base[:, own][:, None])
         stores = zip(self.history.level, self.deals.sensitivity, regular, deal, feature, strict=True)
-        bought = [level * self.responses[number].bought(*logs, factor) for level, factor, *logs in stores]
+        bought = [
+            level * self.responses[number].bought(log, off, shown, factor) for level, factor, log, off, shown in stores
+        ]
         return (self.parameters.arrivals[number] * self.traffic[:weeks, number])[:, None] * np.stack(bought)
 
 
@@ -393,7 +398,7 @@ def _sat_out(chain: Chain, depth: Array, whole: int, random: Generator) -> NDArr
     if chain.sitting_out > 0:
         on_deal = depth > 0
         first = on_deal & ~np.concatenate([np.zeros((1, products), dtype=bool), on_deal[:-1]])
-        number = np.cumsum(first, axis=0)
+        number = np.cumsum(first, axis=0, dtype=np.intp)
         drawn = random.random((weeks + 1, stores, products)) < chain.sitting_out
         by_deal = np.take_along_axis(drawn, number[:, None], axis=0)
         sat_out[:weeks] = by_deal & on_deal[:, None]

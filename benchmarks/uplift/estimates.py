@@ -105,6 +105,7 @@ def split_of(shop: DealTruth) -> Split:
     """
     with tempfile.TemporaryDirectory() as folder:
         tables = imported(write_files(shop, Path(folder)))
+    assert tables.products is not None, "every shop has a table of products"
     return weeks_to_come(tables, held_out(tables, tables.products, _HOLDOUT), _AHEAD)
 
 
