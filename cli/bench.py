@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _SPEED = ("market", "learner", "serving", "gpu")
 _FAMILIES = (
     "clean, seasonal, promoted, segments, stores, scarce, drifting, short, endogenous, endogenous-blind, "
-    "endogenous-category, stockpiling, misspecified, regular-and-deal, nested-deals"
+    "endogenous-category, stockpiling, misspecified, regular-and-deal, nested-deals, chain-deals"
 )
 
 _INTERVALS = "Paired with the best path on the same test customers; 95% intervals over customers and training seeds."
@@ -35,7 +35,8 @@ def command(context: click.Context, seed: int, as_json: bool) -> None:
     of one of them, or the gains.
 
     The figures of speed are medians in CPU seconds, on one thread, those of a GPU by the clock;
-    ratios refer to a baseline measured in the same run. `repricer bench uplift` compares predicted with realised gains.
+    ratios refer to a baseline measured in the same run. `repricer bench uplift` compares predicted with realised gains,
+    `repricer bench estimates` estimated with true responses to regular prices.
     """
     if importlib.util.find_spec("repricer.benchmarks") is None:
         raise ValueError(
@@ -137,7 +138,7 @@ def uplift(shops: int, out: Path, on: str, jobs: int | None, seed: int, as_json:
     Each shop writes its tables as CSV files. They are imported, a market is fitted, a policy is
     trained and evaluated, and the recommended prices are charged in the true market, for which
     expected profit is known. Gains are over regular prices, in the weeks of the fitted market; for
-    regular-and-deal and nested-deals, over the shop's current prices with their deals.
+    regular-and-deal, nested-deals and chain-deals, over the shop's current prices with their deals.
     """
     from ..benchmarks.uplift import StudySettings, run_study, summarise
     from ..benchmarks.uplift.study import plot_gains
@@ -146,7 +147,7 @@ def uplift(shops: int, out: Path, on: str, jobs: int | None, seed: int, as_json:
     place = Place.asked(on, jobs)
     settings = StudySettings(**given)
     with progress_bar("shops", counted=True) as bar:
-        rows = run_study(settings, range(seed, seed + shops), out, place=place, on_shop=_moving(bar))
+        rows = run_study(settings, range(seed, seed + shops), out, place=place, on_shop=_moving(bar, _gain_line))
     summary, chart = summarise(rows), out / f"{settings.truth}-{settings.products}-{settings.bounds}.svg"
     title = f"{settings.truth}: {len(rows)} shops of {settings.products} products"
     write_whole(chart, plot_gains(rows, title).svg)
@@ -166,22 +167,78 @@ def uplift(shops: int, out: Path, on: str, jobs: int | None, seed: int, as_json:
     output(as_json, document, *settings.lines(), table, f"Results: {out}. Plot: {chart}")
 
 
-def _moving(bar: Any) -> Callable[[dict[str, Any], int, int], None]:
+@command.command("estimates")
+@count_option("--shops", 6, "Number of shops.")
+@click.option("--products", type=int, default=12, show_default=True, help="12 in 2 categories, or 30 in 5.")
+@click.option("--weeks", type=click.IntRange(min=1), help="Weeks of history.  [default: 104]")
+@click.option("--out", type=OUT, default="runs/estimates", show_default=True, help="Folder of the results; resumes.")
+@place_option
+@click.option("--jobs", type=click.IntRange(min=1), help="Processes on this machine.  [default: one per core]")
+@seed_option
+@json_option
+def estimates(shops: int, out: Path, on: str, jobs: int | None, seed: int, as_json: bool, **given: Any) -> None:
+    """Compare estimated with true responses to regular prices, in chains with frequent deals that stores sit out.
+
+    The shops are those of `repricer bench uplift --truth chain-deals`. Stores are compared with each other twice: as
+    `repricer fit` does, which leaves out the weeks in which most stores are on deal, and with these weeks.
+    """
+    from ..benchmarks.uplift import StudySettings, run_estimates, summarise_estimates
+    from ..benchmarks.uplift.history import CHAIN_DEALS
+    from ..jobs import Place
+
+    place = Place.asked(on, jobs)
+    settings = StudySettings(CHAIN_DEALS, **given)
+    with progress_bar("shops", counted=True) as bar:
+        rows = run_estimates(
+            settings, range(seed, seed + shops), out, place=place, on_shop=_moving(bar, _estimate_line)
+        )
+    summary = summarise_estimates(rows)
+    table = figures_table(
+        ["shop"],
+        ["true", "estimate", "with the chain's deals", "response", "90% interval", "holds it"],
+        title="response to regular prices",
+        caption="Elasticities of a product's share of its category, between stores, one a category: true, as `repricer fit` "
+        "estimates them, and if weeks in which most stores are on deal were not left out. Response: the true own-price "
+        "elasticity, the mean over all products, and its 90% interval in the fitted demand.",
+    )
+    for row in rows:
+        between = [", ".join(f"{value:.2f}" for value in row[name]) for name in ("true", "estimate", "without")]
+        low, high = row["interval90"]
+        holds = "yes" if row["covered"] else "no"
+        table.add_row(str(row["seed"]), *between, f"{row['response']:.2f}", f"{low:.2f} to {high:.2f}", holds)
+    document = {"settings": settings.to_dict(), "shops": rows, "summary": summary}
+    output(as_json, document, table, _ESTIMATES.format(**summary), f"Results: {out}")
+
+
+_ESTIMATES = (
+    "Mean error of the estimate: {error:.2f} (with its sign {bias:+.2f}); with the weeks of the chain's deals {error_without:.2f} "
+    "({bias_without:+.2f}). The interval holds the true response in {covered} of {shops} shops."
+)
+
+
+def _moving(bar: Any, line: Callable[[dict[str, Any]], str]) -> Callable[[dict[str, Any], int, int], None]:
     """A callback that moves the bar; without a terminal, a line on stderr per shop."""
     task = bar.add_task("shops", total=None)
 
     def on_shop(row: dict[str, Any], done: int, total: int) -> None:
         bar.update(task, completed=done, total=total)
         if not progress_console.is_terminal:
-            low, high = row["interval90"]
-            click.echo(
-                f"{done} of {total}: {row['truth']} {row['seed']}: predicted {row['predicted']:+.1%} "
-                f"({low:+.1%} to {high:+.1%}), realised {row['realised']:+.1%}, "
-                f"share of optimum {row['share_of_optimum']:.1%}",
-                err=True,
-            )
+            click.echo(f"{done} of {total}: {row['truth']} {row['seed']}: {line(row)}", err=True)
 
     return on_shop
+
+
+def _gain_line(row: dict[str, Any]) -> str:
+    low, high = row["interval90"]
+    return (
+        f"predicted {row['predicted']:+.1%} ({low:+.1%} to {high:+.1%}), realised {row['realised']:+.1%}, "
+        f"share of optimum {row['share_of_optimum']:.1%}"
+    )
+
+
+def _estimate_line(row: dict[str, Any]) -> str:
+    low, high = row["interval90"]
+    return f"response {row['response']:.2f}, estimated {low:.2f} to {high:.2f}"
 
 
 _FIGURES = {

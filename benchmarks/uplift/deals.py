@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter1d, minimum_filter1d
 
 from .choice import Segments, StockingUp
-from .history import History, autoregression
+from .history import CHAIN_DEALS, History, autoregression
 from .parameters import Array, Parameters
 from .truth import Truth, best_path, best_steps
 
@@ -20,10 +20,6 @@ LONGEST = 4
 """Weeks after which a lower price is no deal but the regular price."""
 UNNOTICED, NOTICED = 0.02, 0.05
 """Reductions up to the first pass for a change of the regular price, those beyond the second for deals."""
-ZONES, STORES = 4, 2
-"""Price zones of a chain, and stores of each."""
-SIZE = 4.0
-"""Customers of a chain relative to those of a single store."""
 YEAR = 52
 _SENSITIVITY, _LEVEL, _LARGEST = 0.3, -0.3, 0.15
 """How zones differ in logs, what the chain made of it, and the most by which their price levels differ."""
@@ -42,27 +38,31 @@ _MOST = 3.0
 """Times as many units of a category as usual that deals can sell at most."""
 EXTRA = (0.8, 2.0)
 """What households put by on a deal, so that they account for about a third of its bump: see `StockingUp`."""
+FREQUENT_BUMP = 3.0
+"""How many times as strong as a regular price each deal of `chain-deals` is."""
 _ROUNDS = 300
 _WEAR, _MEMORY = 0.3, 0.8
 """Share of its strength that a deal loses in logs by one of 20% in the week before, and what is left of that a week on."""
 
 
-def regular_prices(path: Array, before: Array) -> Array:
+def regular_prices(path: Array, before: Array, after: Array | None = None) -> Array:
     """(…, T, n) regular prices that customers perceive in a path of prices: what it returns to after a deal.
 
     Prices that are lower for at most four weeks, after which the path is back, are deals, and others are
-    changes of the regular price; the path goes on at the median of its last five weeks.
+    changes of the regular price.
 
     Args:
         path: (…, T, n) prices.
         before: (4, n) regular prices of the weeks before.
+        after: (…, 1, n) that at which the path goes on; by default the median of its last five weeks.
 
     Example:
         >>> path = np.array([2.0, 1.5, 2.0, 1.8, 1.8, 1.8, 1.8, 1.8, 1.8])[:, None]
         >>> regular_prices(path, np.full((4, 1), 2.0)).ravel().tolist()
         [2.0, 2.0, 2.0, 1.8, 1.8, 1.8, 1.8, 1.8, 1.8]
     """
-    after = np.median(path[..., -LONGEST - 1 :, :], axis=-2, keepdims=True)
+    if after is None:
+        after = np.median(path[..., -LONGEST - 1 :, :], axis=-2, keepdims=True)
     ends = [np.broadcast_to(end, (*path.shape[:-2], LONGEST, path.shape[-1])) for end in (before, after)]
     whole = np.concatenate([ends[0], path, ends[1]], axis=-2)
     upper = minimum_filter1d(maximum_filter1d(whole, LONGEST + 1, axis=-2), LONGEST + 1, axis=-2)
@@ -81,6 +81,8 @@ class DealTruth(Truth):
     Attributes:
         responses: The customers of each category.
         charged: Number of the last weeks of the tables in which it charged given prices, see `charging`.
+
+    Stores sit out deals in the tables alone: given paths are charged in all of them.
     """
 
     responses: tuple[RegularAndDeal | NestedDeals, ...] = ()
@@ -121,8 +123,9 @@ class DealTruth(Truth):
             whole[end:] = after
         if depth is not None:
             reduced[first:] = depth
-        prices = np.concatenate([own.prices[:first], np.round(whole[first:] * (1 - reduced[first:, None]), 2)])
-        history = replace(own, listed=whole, prices=prices, depth=reduced)
+        history = replace(own, listed=whole, depth=reduced)
+        prices = np.concatenate([own.prices[:first], np.round(whole * (1 - history.taken), 2)[first:]])
+        history = replace(history, prices=prices)
         return replace(self, weeks=end, history=history, charged=len(listed))
 
     def earned(self, objective: str = "profit") -> float:
@@ -131,7 +134,7 @@ class DealTruth(Truth):
         price, units = np.moveaxis(own.prices[here], 1, 0), self._without_shocks()[:, here]
         margin = price
         if objective == "profit":
-            funded = own.funding * np.moveaxis(own.listed[here] * own.depth[here, None], 1, 0)
+            funded = own.funding * np.moveaxis(own.listed[here] * own.taken[here], 1, 0)
             margin = price - self.unit_cost + funded
         return float((margin * units).sum())
 
@@ -145,32 +148,44 @@ class DealTruth(Truth):
         """(S, T, N) units of the history, the shocks averaged over."""
         bought = [self._in_history(number, self.weeks) for number in range(len(self.responses))]
         assert self.stocking_up is not None, "households stock up"
-        shape = (self.history.level.size, self.weeks, self.listed.shape[1])
-        depth = np.broadcast_to(self.deals.depth[: self.weeks], shape)
+        depth = np.moveaxis(self.deals.taken[: self.weeks], 1, 0)
         return self.stocking_up.units(np.concatenate(bought, axis=-1), depth)[0]
 
     def category_units(self, number: int, path: Array, first: int) -> Array:
         """(…, T, n) expected units of a category's products."""
         assert self.stocking_up is not None, "households stock up"
         own, weeks = self.parameters.category == number, np.arange(first, first + path.shape[-2])
-        regular = regular_prices(path, self.listed[first - LONGEST : first, own])
+        regular = self._regular_prices(path, first, own)
         depth = 1 - path / regular
         feature = self._feature(number, weeks) * np.clip(depth / NOTICED, 0, 1)
-        wanted, deal = np.zeros_like(path), worn(-np.log1p(-depth), self._left(number, first)[0])[0]
-        # The stores of a zone have the same prices and customers.
-        _, zones, members = np.unique(self.deals.sensitivity, return_index=True, return_inverse=True)
-        for store, level in zip(zones, np.bincount(members, self.history.level), strict=True):
+        wanted = np.zeros_like(path)
+        fresh, _ = worn(-np.log1p(-depth), np.zeros(path.shape[-1]))
+        remembered, missing = self._left(number, first)
+        weaker = weaker_for(remembered, len(weeks))
+        # The stores of a zone have the same prices and customers, who remember the same deals unless stores sat some out.
+        alike = np.column_stack([self.deals.sensitivity, remembered])
+        _, stores, members = np.unique(alike, axis=0, return_index=True, return_inverse=True)
+        for store, level in zip(stores, np.bincount(members.ravel(), self.history.level), strict=True):
             factor = self.history.listed[first, store, own] / self.listed[first, own] / self.deals.base[store, own]
             logs = np.log(regular * factor)
+            deal = fresh * weaker[store]
             wanted += level * self.responses[number].bought(logs, deal, feature, float(self.deals.sensitivity[store]))
         wanted *= self.parameters.arrivals[number] * self.traffic[weeks, number][:, None]
-        return self.stocking_up.units(wanted, depth, self._left(number, first)[1])[0]
+        return self.stocking_up.units(wanted, depth, missing)[0]
+
+    def _regular_prices(self, path: Array, first: int, own: NDArray[np.bool_] | slice) -> Array:
+        """Those of a path of some products' prices from a week on."""
+        after = None
+        if self.family == CHAIN_DEALS:
+            # More than half of the last weeks may be on deal.
+            after = path[..., -LONGEST - 1 :, :].max(axis=-2, keepdims=True)
+        return regular_prices(path, self.listed[first - LONGEST : first, own], after)
 
     def margin(self, path: Array, first: int, objective: str, own: NDArray[np.bool_] | slice = slice(None)) -> Array:
         """(…, T, n) profit or revenue per unit of some products, with what suppliers pay."""
         if objective == "revenue":
             return path
-        regular = regular_prices(path, self.listed[first - LONGEST : first, own])
+        regular = self._regular_prices(path, first, own)
         funded = np.minimum(regular - path, regular * self.deals.depth[first : first + path.shape[-2], own])
         return path - self.unit_cost[own] + self.deals.funding * funded
 
@@ -245,25 +260,38 @@ class DealTruth(Truth):
         return {}
 
     def _left(self, number: int, first: int) -> tuple[Array, Array]:
-        """(n,) deals that customers remember, and (3, n) units that are missing for what they put by, after some weeks."""
+        """What customers keep after some weeks: (S, n) deals that those of each store remember, and (3, n) units that are missing
+        for what they put by.
+        """
         assert self.stocking_up is not None, "households stock up"
         if (number, first) not in self._kept:
-            past, depth = self._in_history(number, first).sum(axis=0), self._depth(number, first)
-            remembered = worn(-np.log1p(-depth), np.zeros(depth.shape[1]))[1]
-            self._kept[number, first] = remembered, self.stocking_up.units(past, depth)[1]
+            past, depth = self._in_history(number, first), self._depth(number, first)
+            _, remembered = worn(-np.log1p(-depth), np.zeros_like(depth[:, 0]))
+            _, missing = self.stocking_up.units(past, depth)
+            self._kept[number, first] = remembered, missing.sum(axis=1)
         return self._kept[number, first]
 
     def _depth(self, number: int, weeks: int) -> Array:
-        return self.deals.depth[:weeks, self.parameters.category == number]
+        """(S, T, n) reductions of the first weeks by store."""
+        return np.moveaxis(self.deals.taken[:weeks, :, self.parameters.category == number], 1, 0)
 
     def _in_history(self, number: int, weeks: int) -> Array:
         """(S, T, n) units of the first weeks if no customer had any at home."""
         own, when = self.parameters.category == number, np.arange(weeks)
-        feature = self._feature(number, when)
-        deal, _ = worn(-np.log1p(-self._depth(number, weeks)), np.zeros(feature.shape[1]))
-        regular = np.log(self.history.listed[:weeks][..., own] / self.deals.base[:, own])
-        stores = zip(self.history.level, self.deals.sensitivity, np.moveaxis(regular, 1, 0), strict=True)
-        bought = [level * self.responses[number].bought(log, deal, feature, factor) for level, factor, log in stores]
+        listed = np.moveaxis(self.history.listed[:weeks][..., own], 1, 0)
+        sat_out = np.moveaxis(self.deals.sat_out[:weeks][..., own], 1, 0)
+        depth = self._depth(number, weeks)
+        felt, _ = worn(-np.log1p(-depth), np.zeros_like(depth[:, 0]))
+        # The chain's advertisement makes customers compare its stores: where they find no deal, they answer to how much
+        # dearer than the chain the store is as they do to a deal (Kaul and Wittink 1995, Marketing Science 14(3): price
+        # advertising makes customers more sensitive to prices).
+        deal = np.where(sat_out, np.log(self.listed[:weeks, own] / listed), felt)
+        feature = np.where(sat_out, 0.0, self._feature(number, when))
+        regular = np.log(listed / self.deals.base[:, own][:, None])
+        stores = zip(self.history.level, self.deals.sensitivity, regular, deal, feature, strict=True)
+        bought = [
+            level * self.responses[number].bought(log, off, shown, factor) for level, factor, log, off, shown in stores
+        ]
         return (self.parameters.arrivals[number] * self.traffic[:weeks, number])[:, None] * np.stack(bought)
 
 
@@ -279,6 +307,7 @@ class DealHistory(History):
         base: (S, N) regular prices at which the parameters hold.
         sensitivity: (S,) factor on the response to regular prices.
         depth: (weeks, N) planned reduction, as a share of the regular price.
+        sat_out: (weeks, S, N) whether a store sits out the planned deal; after the tables, none does.
         funding: Share of a planned reduction that the suppliers pay.
         planned: Whether the tables hold the plan of the weeks to come; if not, it is that of a year ago.
     """
@@ -286,19 +315,58 @@ class DealHistory(History):
     base: Array
     sensitivity: Array
     depth: Array
+    sat_out: NDArray[np.bool_]
     funding: float
     planned: bool
 
+    @property
+    def taken(self) -> Array:
+        """(weeks, S, N) reduction by store, as a share of the regular price."""
+        return np.where(self.sat_out, 0.0, self.depth[:, None])
 
-def is_chain(seed: int) -> bool:
-    """Whether a shop has price zones: half of the shops do."""
-    return seed % 2 == 1
+
+@dataclass(frozen=True)
+class Chain:
+    """The stores of a shop with deals, and how often they are on deal.
+
+    Attributes:
+        zones: Number of price zones.
+        stores: Number of stores of each.
+        size: Customers, relative to those of a single store.
+        rest: Fewest weeks between two deals of a product.
+        pause: Mean number of weeks beyond them, which is drawn for each product: lowest and highest.
+        sitting_out: Probability that a store sits out a deal.
+        every: Number of weeks in which each zone moves each of its regular prices once.
+    """
+
+    zones: int = 1
+    stores: int = 1
+    size: float = 1.0
+    rest: int = 3
+    pause: tuple[float, float] = (1.0, 8.0)
+    sitting_out: float = 0.0
+    every: int = YEAR
 
 
-def draw_deal_history(parameters: Parameters, seed: int, weeks: int, whole: int, random: Generator) -> DealHistory:
+ONE_STORE = Chain()
+ZONES = Chain(zones=4, stores=2, size=4.0)
+FREQUENT_DEALS = Chain(zones=6, stores=4, size=12.0, rest=1, pause=(0.0, 0.5), sitting_out=0.3, every=26)
+"""A product is on deal in about half of the weeks, and in nearly all of these in more than half of the stores."""
+
+
+def chain_of(family: str, seed: int) -> Chain:
+    """The stores of a shop: half of the shops are chains, of `chain-deals` all."""
+    if family == CHAIN_DEALS:
+        return FREQUENT_DEALS
+    return ZONES if seed % 2 == 1 else ONE_STORE
+
+
+def draw_deal_history(
+    chain: Chain, parameters: Parameters, seed: int, weeks: int, whole: int, random: Generator
+) -> DealHistory:
     """The shop's own prices until the week `whole`, of which the tables hold the first `weeks`."""
-    products, zones = parameters.regular.size, ZONES if is_chain(seed) else 1
-    zone = np.repeat(np.arange(zones), STORES if zones > 1 else 1)
+    products, zones = parameters.regular.size, chain.zones
+    zone = np.repeat(np.arange(zones), chain.stores)
     level = random.dirichlet(np.full(zone.size, 6.0))
     sensitivity = np.exp(random.normal(0, _SENSITIVITY if zones > 1 else 0.0, zones))[zone]
     sensitivity = sensitivity / (level @ sensitivity)
@@ -307,40 +375,56 @@ def draw_deal_history(parameters: Parameters, seed: int, weeks: int, whole: int,
     base = parameters.regular * np.exp(chosen * (zones > 1))[:, None]
     supply = _moves((weeks, 1, parameters.outside.size), _CATEGORY_MOVE, random)[..., parameters.category]
     moved = _moves((weeks, 1, products), _MOVE, random)
-    own = _moves((weeks, zones, products), _ZONE_MOVE, random)[:, zone] if zones > 1 else 0.0
+    own = _moves((weeks, zones, products), _ZONE_MOVE, random, chain.every)[:, zone] if zones > 1 else 0.0
     steps = np.concatenate([supply + moved + own, np.zeros((whole - weeks, zone.size, products))])
     listed = np.round(base * np.exp(np.cumsum(steps, axis=0)), 2)
     cost = np.concatenate([(supply + 0.5 * moved)[:, 0], np.zeros((whole - weeks, products))])
-    (depth, shown), years = _calendar(products, random), (whole // YEAR + 1, 1)
+    (depth, shown), years = _calendar(chain, products, random), (whole // YEAR + 1, 1)
     depth, shown = np.tile(depth, years)[:whole], np.tile(shown, years)[:whole]
-    prices, no_effect = np.round(listed * (1 - depth[:, None]), 2), np.zeros((whole, products))
+    no_effect = np.zeros((whole, products))
     unit_cost = np.round(parameters.unit_cost * np.exp(np.cumsum(cost, axis=0)), 2)
     shock = autoregression(_PERSISTENCE, _SHOCK, (whole, products), random)
     funding, planned = float(random.uniform(*_FUNDED)) if seed % 3 == 0 else 0.0, seed // 2 % 2 == 0
+    sat_out = _sat_out(chain, depth[:weeks], whole, random)
+    prices = np.round(listed * np.where(sat_out, 1.0, 1 - depth[:, None]), 2)
     own = (level, np.ones(zone.size), listed, prices, unit_cost, shown, shock, no_effect)
-    return DealHistory(*own, base, sensitivity, depth, funding, planned)
+    return DealHistory(*own, base, sensitivity, depth, sat_out, funding, planned)
 
 
-def _moves(shape: tuple[int, int, int], size: tuple[float, float], random: Generator) -> Array:
-    """(weeks, …) changes of a log price: one a year, in a week of its own."""
+def _sat_out(chain: Chain, depth: Array, whole: int, random: Generator) -> NDArray[np.bool_]:
+    """(whole, S, N) which stores sit out which deals of (weeks, N), each deal for as long as it lasts."""
+    stores, (weeks, products) = chain.zones * chain.stores, depth.shape
+    sat_out = np.zeros((whole, stores, products), dtype=bool)
+    if chain.sitting_out > 0:
+        on_deal = depth > 0
+        first = on_deal & ~np.concatenate([np.zeros((1, products), dtype=bool), on_deal[:-1]])
+        number = np.cumsum(first, axis=0, dtype=np.intp)
+        drawn = random.random((weeks + 1, stores, products)) < chain.sitting_out
+        by_deal = np.take_along_axis(drawn, number[:, None], axis=0)
+        sat_out[:weeks] = by_deal & on_deal[:, None]
+    return sat_out
+
+
+def _moves(shape: tuple[int, int, int], size: tuple[float, float], random: Generator, every: int = YEAR) -> Array:
+    """(weeks, …) changes of a log price: one in each year, or each so many weeks, in a week of its own."""
     moves = np.zeros(shape)
-    for start in range(0, shape[0], YEAR):
-        when = random.integers(start, min(start + YEAR, shape[0]), (1, *shape[1:]))
+    for start in range(0, shape[0], every):
+        when = random.integers(start, min(start + every, shape[0]), (1, *shape[1:]))
         np.put_along_axis(moves, when, random.normal(*size, when.shape), axis=0)
     return moves
 
 
-def _calendar(products: int, random: Generator) -> tuple[Array, NDArray[np.bool_]]:
+def _calendar(chain: Chain, products: int, random: Generator) -> tuple[Array, NDArray[np.bool_]]:
     """(52, N) depth of each product's deals in the weeks of a year, and whether a feature comes with them."""
     depth, shown = np.zeros((YEAR, products)), np.zeros((YEAR, products), dtype=bool)
     for product in range(products):
         usual = [random.uniform(*between) for between in _DEPTHS]
-        pause, week = random.uniform(1, 8), int(random.integers(1, 8))
+        pause, week = random.uniform(*chain.pause), int(random.integers(1, 8))
         while week < YEAR - 3:
             length = int(random.integers(1, 3))
             depth[week : week + length, product] = usual[int(random.random() < 0.5)]
             shown[week : week + length, product] = random.random() < _FEATURED
-            week += length + 3 + int(random.poisson(pause))
+            week += length + chain.rest + int(random.poisson(pause))
     return np.round(depth, 2), shown
 
 
@@ -436,10 +520,13 @@ class NestedDeals:
         return part / total, np.log(total[..., 0])
 
 
-def deal_parameters(parameters: Parameters, size: float, random: Generator) -> Parameters:
+def deal_parameters(family: str, parameters: Parameters, size: float, random: Generator) -> Parameters:
     """The parameters with elasticities of regular prices, and `size` times as many customers."""
     centre = random.lognormal(np.log(1.7), 0.3, parameters.outside.size)[parameters.category]
     elasticity = np.clip(centre * random.lognormal(0, 0.2, centre.size), *OWN)
+    if family == CHAIN_DEALS:
+        # A deal that many times as strong is not too steep.
+        elasticity = np.minimum(elasticity, STEEPEST / FREQUENT_BUMP)
     return replace(parameters, elasticity=elasticity, units=size * parameters.units)
 
 
@@ -457,6 +544,11 @@ def worn(deal: Array, memory: Array) -> tuple[Array, Array]:
     return felt, memory
 
 
+def weaker_for(memory: Array, weeks: int) -> Array:
+    """(…, T, n) factors by which deals remembered in the first of some weeks weaken those of each of them, see `worn`."""
+    return np.exp(-_WEAR * _MEMORY ** np.arange(weeks)[:, None] * memory[..., None, :])
+
+
 def draw_responses(
     family: str, parameters: Parameters, stocking_up: StockingUp, random: Generator
 ) -> tuple[RegularAndDeal | NestedDeals, ...]:
@@ -466,7 +558,9 @@ def draw_responses(
         own = parameters.category == number
         category = float(np.clip(random.lognormal(np.log(0.35), 0.6), *CATEGORY))
         bump = np.clip(random.lognormal(np.log(2.8), 0.3, int(own.sum())), *BUMP)
-        make = _regular_and_deal if family == "regular-and-deal" else _nested_deals
+        if family == CHAIN_DEALS:
+            bump = np.full_like(bump, FREQUENT_BUMP)
+        make = _nested_deals if family == "nested-deals" else _regular_and_deal
         deal = (np.minimum(bump * parameters.elasticity[own], STEEPEST), stocking_up)
         responses.append(make(parameters.share[own], parameters.elasticity[own], category, deal, random))
     return tuple(responses)

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from .choice import Cheapest, Choice, ConstantElasticity, Logit, Nested, Rival, Segments
 from .parameters import Array, Parameters
 
-DEALS = ("regular-and-deal", "nested-deals")
+CHAIN_DEALS = "chain-deals"
+"""Stores of a chain with frequent deals sit these out at random."""
+DEALS = ("regular-and-deal", "nested-deals", CHAIN_DEALS)
 """Customers answer to regular prices and to deals apart; gains are over the shop's current prices, deals and all."""
 ENDOGENOUS = ("endogenous", "endogenous-blind")
 """A shop follows the demand for each product."""

@@ -15,7 +15,7 @@ from ...data import Tables, import_tables
 from ...fitting import Assumptions, FittedMarket, fit
 from ...forecasting import candidates
 from .choice import StockingUp
-from .deals import EXTRA, SIZE, DealTruth, deal_parameters, draw_deal_history, draw_responses, is_chain
+from .deals import EXTRA, DealTruth, chain_of, deal_parameters, draw_deal_history, draw_responses
 from .history import DEALS, FAMILIES, STOCKPILING, draw_choices, draw_history, draw_shocks, draw_traffic, weeks_of
 from .parameters import Array, draw_parameters, generator
 from .settings import StudySettings
@@ -68,10 +68,11 @@ def draw_shop(family: str, seed: int, products: int = 12, weeks: int | None = No
         "lift": part(5).uniform(0.3, 0.8, products),
     }
     if family in DEALS:
-        parameters = deal_parameters(parameters, SIZE if is_chain(seed) else 1.0, part(8))
+        chain = chain_of(family, seed)
+        parameters = deal_parameters(family, parameters, chain.size, part(8))
         stocking_up = StockingUp.drawn(part(7), EXTRA)
         responses = draw_responses(family, parameters, stocking_up, part(1))
-        history = draw_deal_history(parameters, seed, length, whole, part(4))
+        history = draw_deal_history(chain, parameters, seed, length, whole, part(4))
         given |= {"choices": (), "shocks": np.ones((whole, categories)), "stocking_up": stocking_up}
         return DealTruth(model=family, parameters=parameters, history=history, responses=responses, **given)
     shocks = draw_shocks(family, categories, whole, part(3))
@@ -177,7 +178,7 @@ def _sales(truth: Truth, units: Array, random: Generator) -> pd.DataFrame:
         if truth.deals.funding:
             columns["unit_cost"] = np.round(truth.history.unit_cost[week, product] - truth.deals.funding * reduction, 2)
     if units.shape[1] > 1:
-        columns["store"] = np.array([f"store-{number + 1}" for number in range(units.shape[1])], dtype=object)[store]
+        columns["store"] = _store_names(units.shape[1])[store]
     table = pd.DataFrame(columns)
     return table if units.shape[2] == 1 else _by_customer(table, segment, random)
 
@@ -224,8 +225,19 @@ def _plan(truth: Truth) -> pd.DataFrame:
     return pd.DataFrame(columns | {"price": prices[cells], "promotion": 1.0 * shown[cells]})
 
 
+def _store_names(count: int) -> np.ndarray:
+    return np.array([f"store-{number + 1}" for number in range(count)], dtype=object)
+
+
 def _promotions(truth: Truth) -> pd.DataFrame:
-    columns, _ = _by_week(truth, truth.history.display[: truth.weeks])
+    """The displays of the whole shop or, where stores sit out deals, of each store."""
+    shown = truth.history.display[: truth.weeks]
+    if isinstance(truth, DealTruth) and truth.deals.sat_out.any():
+        week, store, product = np.nonzero(shown[:, None] & ~truth.deals.sat_out[: truth.weeks])
+        columns = {"date": _days(week), "product": np.array(names(truth), dtype=object)[product]}
+        columns["store"] = _store_names(truth.history.level.size)[store]
+    else:
+        columns, _ = _by_week(truth, shown)
     days = columns.pop("date")
     return pd.DataFrame({"start_date": days, "end_date": days + pd.Timedelta(days=6)} | columns | {"kind": "display"})
 

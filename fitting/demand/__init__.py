@@ -6,7 +6,7 @@ from .category_rows import CONTROL, SegmentUnits
 from .cross_elasticities import cross_elasticities
 from .estimation import CategoryPosterior, estimate
 from .fitted_demand import DemandAtRegular, FittedDemand
-from .lasting_response import LastingResponse, lasting_response
+from .lasting_response import LastingResponse, between_stores, lasting_response
 from .priors import Priors
 from .problem import Problem
 from .sales_grids import SalesGrids
@@ -24,6 +24,7 @@ __all__ = [
     "RememberedPrice",
     "SalesGrids",
     "SegmentUnits",
+    "between_stores",
     "cross_elasticities",
     "estimate",
     "lasting_response",

@@ -154,10 +154,7 @@ def lasting_response(panel: xr.Dataset, products: Sequence[str], per_week: int =
         >>> lasting_response(panel, ["tea", "coffee"]).relative[0].value  # doctest: +SKIP
         -1.9
     """
-    own = panel.sel(product=list(products)).transpose("store", "week", "product")
-    tested = np.zeros(own.sizes["week"], dtype=bool)
-    if "assigned" in own:
-        tested = own["assigned"].notnull().any(["store", "product"]).to_numpy()
+    own, tested = _sales_of(panel, products)
     blocks = [_Blocks(*_arrays(own.isel(week=~tested)), per_week * BLOCK_WEEKS, share) for share in DEAL]
     found = LastingResponse(
         relative=tuple(each.relative(by_store=True) & each.relative(by_store=False) for each in blocks),
@@ -166,6 +163,37 @@ def lasting_response(panel: xr.Dataset, products: Sequence[str], per_week: int =
         stores=own.sizes["store"],
     )
     return _with_experiment(found, own, tested, per_week) if tested.any() else found
+
+
+def between_stores(
+    panel: xr.Dataset, products: Sequence[str], per_week: int = 1, *, without_chain_deals: bool = True
+) -> tuple[ElasticityEstimate, ...]:
+    """By definition of a deal, the part of `LastingResponse.relative` that comes from differences between stores.
+
+    Args:
+        panel: As of `lasting_response`.
+        products: Products of the category.
+        per_week: Number of the panel's periods in a week.
+        without_chain_deals: Whether the weeks in which most stores are on deal are left out in all of them, as they are in
+            `lasting_response`; if not, to see what that changes, only in the stores that are on deal.
+
+    Example:
+        >>> between_stores(panel, ["tea", "coffee"])[0].value  # doctest: +SKIP
+        -2.1
+    """
+    own, tested = _sales_of(panel, products)
+    values, length = _arrays(own.isel(week=~tested)), per_week * BLOCK_WEEKS
+    blocks = [_Blocks(*values, length, share, without_chain_deals=without_chain_deals) for share in DEAL]
+    return tuple(each.relative(by_store=True) for each in blocks)
+
+
+def _sales_of(panel: xr.Dataset, products: Sequence[str]) -> tuple[xr.Dataset, NDArray[np.bool_]]:
+    """The sales of some products, and which weeks have an experiment."""
+    own = panel.sel(product=list(products)).transpose("store", "week", "product")
+    tested = np.zeros(own.sizes["week"], dtype=bool)
+    if "assigned" in own:
+        tested = own["assigned"].notnull().any(["store", "product"]).to_numpy()
+    return own, tested
 
 
 def _arrays(own: xr.Dataset) -> tuple[Array, Array, Array]:
@@ -205,7 +233,16 @@ def _with_experiment(
 class _Blocks:
     """Sales by store, block of weeks and product: (S, B, N) means of the weeks in which a product was not on deal."""
 
-    def __init__(self, units: Array, price: Array, regular: Array, length: int, share: float) -> None:
+    def __init__(
+        self,
+        units: Array,
+        price: Array,
+        regular: Array,
+        length: int,
+        share: float,
+        *,
+        without_chain_deals: bool = True,
+    ) -> None:
         stores, weeks, products = units.shape
         count = weeks // length
         shape = (stores, count, length, products)
@@ -214,7 +251,9 @@ class _Blocks:
         carried = np.isfinite(regular).any(axis=1, keepdims=True)
         units, price, regular = (x[:, last].reshape(shape) for x in (np.where(carried, units, np.nan), price, regular))
         with np.errstate(invalid="ignore", divide="ignore"):
-            usual = (price >= share * regular) & ~_chain_on_deal(price, regular)
+            usual = price >= share * regular
+            if without_chain_deals:
+                usual &= ~_chain_on_deal(price, regular)
             self.plain = usual.sum(axis=2)
             log_price = np.where(usual, np.log(price), 0.0).sum(axis=2) / self.plain
             sold = np.where(usual, units, 0.0).sum(axis=2)

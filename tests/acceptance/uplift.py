@@ -12,7 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from repricer.benchmarks.uplift import StudySettings, run_study, summarise
+from repricer.benchmarks.uplift import (
+    StudySettings,
+    run_estimates,
+    run_study,
+    summarise,
+    summarise_estimates,
+)
 from repricer.jobs import Place
 
 from .checks import check
@@ -184,6 +190,32 @@ for _truth in DEALS:
 @check("uplift", "both families with deals: distance of the coverage from 90%", "<=", 5, "points")
 def deals_coverage() -> float:
     return abs(covered_share([figures(truth, bounds="default", shops=DEAL_SHOPS) for truth in DEALS]) - 0.9) / POINT
+
+
+@functools.cache
+def estimates() -> dict[str, Any]:
+    """The figures of the responses to regular prices in chains whose stores sit out deals."""
+    seeds = range(SEED, SEED + min(FAMILY_SHOPS, MOST))
+    place = Place(workers=os.cpu_count() or 1)
+    return summarise_estimates(run_estimates(StudySettings("chain-deals"), seeds, OUT, place=place))
+
+
+_chain = f"chain-deals, {FAMILY_SHOPS} shops"
+
+
+@check("uplift", f"{_chain}: true responses to regular prices within 90% intervals", ">=", 20, f"of {FAMILY_SHOPS}")
+def chain_covered() -> float:
+    return float(estimates()["covered"])
+
+
+@check("uplift", f"{_chain}: mean absolute error of the elasticity between stores", "<=", 0.3)
+def chain_error() -> float:
+    return estimates()["error"]
+
+
+@check("uplift", f"{_chain}: the same if weeks in which most stores are on deal are kept", ">=", 1)
+def chain_error_without() -> float:
+    return estimates()["error_without"]
 
 
 @check("uplift", "seven families without demand shocks: distance of the coverage from 89.5%", "<=", 5.5, "points")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,14 +12,18 @@ from repricer.benchmarks.uplift.deals import (
     BUMP,
     CATEGORY,
     DEPTH,
+    FREQUENT_BUMP,
     OWN,
+    STEEPEST,
+    ZONES,
     NestedDeals,
     RegularAndDeal,
-    is_chain,
+    chain_of,
     regular_prices,
+    weaker_for,
     worn,
 )
-from repricer.benchmarks.uplift.history import DEALS
+from repricer.benchmarks.uplift.history import CHAIN_DEALS, DEALS
 
 STEP = 1e-5
 
@@ -49,18 +55,24 @@ def test_units_and_elasticities_of_regular_prices_are_those_drawn(family, seed):
             assert together == pytest.approx(response.category, rel=1e-3)
 
 
+def strengths(shop):
+    """How many times as strong as a regular price a deal of each product is in its first week."""
+    times = np.empty_like(shop.parameters.elasticity)
+    for number, response in enumerate(shop.responses):
+        own = shop.parameters.category == number
+        nothing = np.zeros((own.sum(), own.sum()))
+        deals = -np.log1p(-DEPTH) * np.eye(own.sum())
+        bought, usual = (np.diag(response.bought(nothing, deal, nothing)) for deal in (deals, nothing))
+        ratio = bought / usual * (1 + shop.stocking_up.extra * (DEPTH - 0.05))
+        times[own] = np.log(ratio) / -np.log1p(-DEPTH) / shop.parameters.elasticity[own]
+    return times
+
+
 @pytest.mark.parametrize("family", DEALS)
 @pytest.mark.parametrize("seed", [0, 1, 6])
 def test_a_deal_is_two_to_five_times_as_strong_as_a_regular_price_in_its_first_week(family, seed):
-    shop = draw_shop(family, seed)
-    for number, response in enumerate(shop.responses):
-        own = shop.parameters.category == number
-        assert shop.stocking_up is not None
-        nothing, deals = np.zeros((own.sum(), own.sum())), -np.log1p(-DEPTH) * np.eye(own.sum())
-        bought, usual = (np.diag(response.bought(nothing, deal, nothing)) for deal in (deals, nothing))
-        ratio = bought / usual * (1 + shop.stocking_up.extra * (DEPTH - 0.05))
-        times = np.log(ratio) / -np.log1p(-DEPTH) / shop.parameters.elasticity[own]
-        assert ((times > BUMP[0] - 1e-6) & (times < BUMP[1] + 1e-6)).all()
+    times = strengths(draw_shop(family, seed))
+    assert ((times > BUMP[0] - 1e-6) & (times < BUMP[1] + 1e-6)).all()
 
 
 @pytest.mark.parametrize("family", DEALS)
@@ -85,6 +97,8 @@ def test_deals_wear_out_and_recover():
     before, after = worn(deal[:2], np.zeros(1))[1], worn(deal[2:], worn(deal[:2], np.zeros(1))[1])[0]
     assert (before > 0).all()
     np.testing.assert_allclose(after.ravel(), felt[2:])
+    fresh, memory = worn(deal[1:], np.zeros(1))[0], worn(deal[:1], np.zeros(1))[1]
+    np.testing.assert_allclose((fresh * weaker_for(memory, 11)).ravel(), felt[1:])
 
 
 def nested(seed=1):
@@ -153,13 +167,14 @@ def test_the_shops_own_path_is_read_as_its_calendar_and_its_history_goes_on_in_i
     shop = draw_shop(family, seed)
     first = shop.weeks - 12
     own, tables = shop.own_prices(first, 38), shop_tables(shop)
-    regular = regular_prices(own, shop.listed[first - 4 : first])
+    regular = shop._regular_prices(own, first, slice(None))
     after = slice(12, None)  # No regular price moves then.
     np.testing.assert_allclose(1 - (own / regular)[after], shop.deals.depth[shop.weeks :], atol=0.01)
     expected = shop.history_units().sum(axis=1)
-    shock = np.exp(shop.history.shock[: shop.weeks] - shop.history.shock.var() / 2)
-    found = shop.units(shop.own_prices(shop.weeks - 1, 1), first=shop.weeks - 1)
-    np.testing.assert_allclose(found[0], (expected / shock)[-1], rtol=0.02)
+    if family != CHAIN_DEALS:  # whose stores sit out deals of the tables
+        shock = np.exp(shop.history.shock[: shop.weeks] - shop.history.shock.var() / 2)
+        found = shop.units(shop.own_prices(shop.weeks - 1, 1), first=shop.weeks - 1)
+        np.testing.assert_allclose(found[0], (expected / shock)[-1], rtol=0.02)
     sold = tables.sales.groupby("product")["units"].sum().to_numpy()
     noise = np.sqrt((expected + shop.parameters.dispersion * expected**2).sum(axis=0))
     assert (np.abs(sold - expected.sum(axis=0)) < 4 * noise).all()
@@ -191,7 +206,7 @@ def test_features_and_funding_come_with_planned_deals_alone():
 
 def test_zones_charge_less_where_customers_mind_prices_and_regular_prices_seldom_move():
     shops = [draw_shop("regular-and-deal", seed) for seed in range(12)]
-    chains = [shop for shop in shops if is_chain(shop.seed)]
+    chains = [shop for shop in shops if chain_of(shop.family, shop.seed) == ZONES]
     assert len(chains) == 6
     levels = [np.log(shop.deals.base / shop.parameters.regular).mean(axis=1) for shop in chains]
     minded = [np.log(shop.deals.sensitivity) for shop in chains]
@@ -200,7 +215,7 @@ def test_zones_charge_less_where_customers_mind_prices_and_regular_prices_seldom
         moves = (np.diff(np.log(shop.history.listed[: shop.weeks]), axis=0) != 0).sum(axis=0) / 2
         assert 1 <= moves.mean() <= 3
         assert (shop.history.listed[shop.weeks :] == shop.history.listed[shop.weeks]).all()
-    for single in (shop for shop in shops if not is_chain(shop.seed)):
+    for single in (shop for shop in shops if chain_of(shop.family, shop.seed) != ZONES):
         assert (np.diff(np.log(single.history.listed[: single.weeks]), axis=0) != 0).sum(axis=0).max() <= 4
 
 
@@ -265,3 +280,99 @@ def test_the_best_step_stays_near_the_shops_own_prices_and_no_other_step_earns_m
     for _ in range(50):
         regular, deal = random.uniform(-0.05, 0.05, (2, own.shape[1]))
         assert shop.realised(own * (1 + np.where(deals, deal, regular))) <= earned * (1 + 1e-6)
+
+
+@pytest.fixture(scope="module")
+def chain():
+    return draw_shop(CHAIN_DEALS, 0)
+
+
+def test_deals_of_a_chain_are_frequent_and_mostly_of_the_whole_chain(chain):
+    depth, sat_out = chain.deals.depth[: chain.weeks], chain.deals.sat_out[: chain.weeks]
+    on_deal = depth > 0
+    assert 0.4 < on_deal.mean() < 0.55
+    assert not (sat_out & ~on_deal[:, None]).any()
+    share = np.moveaxis(sat_out, 1, 2)[on_deal]
+    assert share.mean() == pytest.approx(0.3, abs=0.02)
+    assert (share.mean(axis=1) < 0.5).mean() > 0.95
+    assert not chain.deals.sat_out[chain.weeks :].any()
+    # A deal is sat out for as long as it lasts, and no store or product sits out all.
+    goes_on = on_deal[1:] & on_deal[:-1]
+    np.testing.assert_array_equal((sat_out[1:] & goes_on[:, None]), (sat_out[:-1] & goes_on[:, None]))
+    usual = sat_out.sum(axis=0) / on_deal.sum(axis=0)
+    assert ((usual > 0) & (usual < 0.8)).all()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_deal_of_a_chain_is_three_times_as_strong_as_a_regular_price(seed):
+    shop = draw_shop(CHAIN_DEALS, seed)
+    np.testing.assert_allclose(strengths(shop), FREQUENT_BUMP, rtol=1e-6)
+    assert shop.parameters.elasticity.max() <= STEEPEST / FREQUENT_BUMP
+    assert shop.history.level.size == 24
+
+
+def test_a_store_that_sits_out_charges_the_regular_price_and_its_tables_say_so(chain):
+    deals, weeks = chain.deals, slice(0, chain.weeks)
+    np.testing.assert_array_equal(deals.prices[deals.sat_out], deals.listed[deals.sat_out])
+    taken = (deals.depth[weeks] > 0)[:, None] & ~deals.sat_out[weeks]
+    assert (deals.prices[weeks] < deals.listed[weeks])[taken].all()
+    shown = shop_tables(chain).promotions
+    assert shown is not None
+    assert len(shown) == (chain.history.display[weeks][:, None] & ~deals.sat_out[weeks]).sum()
+    assert shown["store"].nunique() == 24
+    assert shown["start_date"].is_monotonic_increasing
+
+
+def test_funding_is_paid_for_the_reductions_that_stores_take(chain):
+    assert chain.deals.funding > 0
+    first = slice(chain.weeks, chain.weeks + 4)
+    later = chain.charging(chain.history.listed[first])
+    sat_out = later.deals.sat_out.copy()
+    sat_out[first] = True
+    prices = later.deals.prices.copy()
+    prices[first] = later.deals.listed[first]
+    none = replace(later, history=replace(later.deals, sat_out=sat_out, prices=prices))
+    units, price = none._without_shocks()[:, first], np.moveaxis(prices[first], 1, 0)
+    assert none.earned() == pytest.approx(((price - none.unit_cost) * units).sum())
+
+
+def own_response(shop, cell, step=0.01):
+    """Elasticity of a product's units in a week and store relative to those of another product there, nobody having any
+    at home, with its number in the category.
+    """
+    week, store, product = cell
+    category = int(shop.parameters.category[product])
+    members = np.flatnonzero(shop.parameters.category == category)
+    place = int(np.flatnonzero(members == product)[0])
+    listed = shop.history.listed.copy()
+    listed[week, store, product] *= 1 + step
+    dearer = replace(shop, history=replace(shop.deals, listed=listed))
+    usual, changed = (one._in_history(category, week + 1)[store, week] for one in (shop, dearer))
+    grown = np.log(changed / usual)
+    return (grown[place] - grown[place - 1]) / np.log1p(step), category, place
+
+
+def test_who_finds_no_deal_answers_to_regular_prices_as_to_a_deal_and_others_as_ever(chain):
+    deals, level = chain.deals, chain.history.level
+    sat_out = np.argwhere(deals.sat_out[: chain.weeks])
+    plain = np.argwhere(np.broadcast_to((deals.depth[: chain.weeks] == 0)[:, None], deals.sat_out[: chain.weeks].shape))
+    random = np.random.default_rng(0)
+    for cells, times in ((sat_out, 1.0), (plain, 0.0)):
+        for cell in random.choice(cells, 5):
+            found, category, place = own_response(chain, cell)
+            response, store = chain.responses[category], cell[1]
+            regular = deals.sensitivity[store] * response.slope[place]
+            # The mean over the chain is dearer, too, by the store's share of it.
+            as_deal = response.deal[place] * (1 - level[store])
+            assert found == pytest.approx(-regular - times * as_deal, rel=0.02)
+
+
+def test_stores_that_sit_out_a_deal_sell_less_and_their_customers_stock_up_on_nothing(chain):
+    week, product = np.argwhere((chain.deals.depth[:20] > 0) & (chain.deals.depth[1:21] == 0))[0]
+    store = int(np.flatnonzero(chain.deals.sat_out[week, :, product])[0])
+    sat_out = chain.deals.sat_out.copy()
+    sat_out[: week + 1, store, product] = False
+    took = replace(chain, history=replace(chain.deals, sat_out=sat_out))
+    units, after = (shop._without_shocks()[store, week : week + 2, product] for shop in (chain, took))
+    assert after[0] > 1.5 * units[0]
+    assert after[1] < units[1]

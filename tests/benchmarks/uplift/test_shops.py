@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from repricer.benchmarks.uplift import FAMILIES, draw_shop, shop_tables
 from repricer.benchmarks.uplift.choice import Cheapest, Logit
-from repricer.benchmarks.uplift.history import CATEGORY, DEALS, ENDOGENOUS, MISSPECIFIED
+from repricer.benchmarks.uplift.history import CATEGORY, CHAIN_DEALS, DEALS, ENDOGENOUS, MISSPECIFIED
 from repricer.benchmarks.uplift.parameters import COST_SHARE, ELASTICITY, OUTSIDE_SHARE, UNITS
 from repricer.benchmarks.uplift.shop import FIRST_DAY, mean_units, write_files
 from repricer.data import import_tables, product_weeks
@@ -129,7 +129,8 @@ def test_the_files_of_every_family_import_without_rejects_as_its_tables(family, 
     assert (tables.sales["regular_price"] > tables.sales["price_paid"]).any() != deals
     assert ("unit_cost" in tables.sales) == (family == "endogenous" or (deals and seed == 3))
     assert ("customer" in tables.sales) == (family == "segments")
-    assert ("store" in tables.sales) == (family == "stores" or (deals and seed == 3))
+    assert ("store" in tables.sales) == (family in ("stores", CHAIN_DEALS) or (deals and seed == 3))
+    assert tables.promotions is None or ("store" in tables.promotions) == (family == CHAIN_DEALS)
 
 
 def test_what_each_family_adds_is_in_its_history():

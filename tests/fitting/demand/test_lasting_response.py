@@ -1,16 +1,12 @@
 """The response to regular prices, from how these differ between stores."""
 
-import sys
-
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
 from repricer.data.panel.regular_prices import upper_envelope
-from repricer.fitting.demand import LastingResponse, Priors, lasting_response
+from repricer.fitting.demand import LastingResponse, Priors, between_stores, lasting_response
 from repricer.fitting.demand.lasting_response import ElasticityEstimate
-
-module = sys.modules[ElasticityEstimate.__module__]
 
 NAMES = list("abcdef")
 
@@ -69,14 +65,23 @@ def test_with_deals_kept_in_the_answer_would_be_that_to_deals():
     assert lasting_response(panel, NAMES).relative[0].value < -2.4
 
 
-def test_stores_that_sit_out_a_deal_of_the_chain_are_not_compared_with_stores_on_deal(monkeypatch):
+def test_stores_that_sit_out_a_deal_of_the_chain_are_not_compared_with_stores_on_deal():
     """Deals move units three times as much as regular prices do; what a store loses to them would pass for its own price's."""
     drawn = [stores(-1.5, deals=4.5, sitting_out=0.4, seed=seed) for seed in range(4)]
     found = [lasting_response(panel, NAMES).relative[0].value for panel in drawn]
     assert np.mean(found) == pytest.approx(-1.5, abs=0.3)
-    monkeypatch.setattr(module, "_chain_on_deal", lambda price, regular: np.zeros_like(price, bool))
-    without = [lasting_response(panel, NAMES).relative[0].value for panel in drawn]
-    assert np.mean(without) < -1.9
+    between = [between_stores(panel, NAMES)[0].value for panel in drawn]
+    assert np.mean(between) == pytest.approx(-1.5, abs=0.3)
+    kept = [between_stores(panel, NAMES, without_chain_deals=False)[0].value for panel in drawn]
+    assert np.mean(kept) < -1.9
+
+
+def test_estimates_between_stores_and_over_time_make_the_response_of_a_product():
+    panel = stores()
+    found = lasting_response(panel, NAMES).relative
+    for whole, between in zip(found, between_stores(panel, NAMES), strict=True):
+        over_time = whole.error**-2 - between.error**-2
+        assert 0 < over_time < between.error**-2
 
 
 def test_one_price_everywhere_tells_nothing_and_leaves_the_prior():
