@@ -244,7 +244,7 @@ class TestCertaintyEquivalent:
         np.testing.assert_allclose(table[:, 1:], np.clip(np.log(2 * left / units), 1, 5), atol=4e-3)
 
     def test_several_products(self, make):
-        spec = make("three-stocks", market={"horizon_periods": 25})
+        spec = make("three-stocks", market={"horizon_periods": 12}, stock={"initial_units": 3})
         policy = certainty_equivalent(spec)
         prices = fluid_prices(spec, np.array([[5.0, 5, 5], [5, 0, 2], [1, 1, 1]]), np.array([40.0, 10, 0.5]))
         customer = np.exp(spec.demand.quality[0] - 0.25 * prices)
@@ -257,7 +257,8 @@ class TestCertaintyEquivalent:
 
     def test_several_products_on_a_ladder(self, make):
         """Prices are found between its steps, where the search comes to an end."""
-        spec = make("three-stocks", market={"horizon_periods": 20}, prices={"price_ladder": [10.0, 16.0, 22.0, 30.0]})
+        few = {"market": {"horizon_periods": 14}, "stock": {"initial_units": 3}}
+        spec = make("three-stocks", **few, prices={"price_ladder": [10.0, 16.0, 22.0, 30.0]})
         assert exact_value(spec, certainty_equivalent(spec)) > 0.98 * solve(spec).value
 
     @pytest.mark.parametrize(
@@ -265,11 +266,16 @@ class TestCertaintyEquivalent:
         [
             # The mean demand of a step of the ladder meets no stock exactly.
             (
-                {"market": {"horizon_periods": 20}, "prices": {"price_ladder": {"start": 10, "stop": 40, "step": 3}}},
+                {
+                    "market": {"horizon_periods": 14},
+                    "stock": {"initial_units": 3},
+                    "prices": {"price_ladder": {"start": 10, "stop": 40, "step": 3}},
+                },
                 0.98,
             ),
         ],
     )
+    @pytest.mark.usefixtures("short_search")
     def test_several_products_of_other_choice_models(self, make, changes, least):
         spec = make("three-stocks", **changes)
         money = rollout(spec, certainty_equivalent(spec), episodes=1000, seed=3, expected=True).objective.mean()

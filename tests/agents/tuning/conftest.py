@@ -13,10 +13,12 @@ from repricer.agents.tuning import study as tuning
 from repricer.agents.tuning.study import tune
 
 EVALUATIONS = 12
+REPORTS = 2
+"""Of a validation: each asks the database anew."""
 STEPS = 1200
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def no_waiting_for_the_disk() -> Iterator[None]:
     """SQLite waits for the disk at each of the thousands of commits, most of the time: only a power cut would tell."""
 
@@ -45,7 +47,7 @@ class Lessons:
         for k in range(EVALUATIONS):
             self.validations[-1] += 1
             row = {"steps": k * steps // EVALUATIONS, "gain": self.gain(settings, seed, k), "best_fixed": 100.0}
-            for moment in range(3):
+            for moment in range(REPORTS):
                 progress(row["steps"] + moment, steps, row)
         best = {"gain": quality(settings, seed), "best_fixed": 100.0}
         return SimpleNamespace(facts={"best": best, "seconds": 2.0})

@@ -5,6 +5,7 @@ import os
 import signal
 import time
 import tomllib
+import warnings
 import xml.dom.minidom
 from dataclasses import replace
 
@@ -20,7 +21,21 @@ from repricer.agents.tuning.search_space import SPACES, SearchSpace
 from repricer.agents.tuning.study import BEST_FILE, PLOT_FILE, STUDY_FILE, TRIALS_FILE, tune
 from repricer.scenarios import load_scenario
 
-from .conftest import EVALUATIONS, STEPS, quality, study
+from .conftest import EVALUATIONS, REPORTS, STEPS, Lessons, quality, study
+
+TRIALS = 14
+"""Ten are drawn at random, the others after what was seen."""
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory):
+    """A study, its folder and its stand-in for `train`, which no test changes; nothing of it gives a warning."""
+    folder, own = tmp_path_factory.mktemp("searched"), Lessons()
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        patch.setattr(tuning, "train", own.train)
+        patch.setattr(os, "fsync", lambda _: None)
+        return study(folder, TRIALS), folder, own
 
 
 def stored(out):
@@ -71,9 +86,8 @@ def test_ranges_are_what_the_table_says():
     assert sorted({tuple(net) for net in nets}) == [(8,), (32,), (64,)]
 
 
-@pytest.mark.filterwarnings("error")
-def test_the_best_beats_the_preset_and_is_written_down(tmp_path, lessons):
-    found = study(tmp_path, 25)
+def test_the_best_beats_the_preset_and_is_written_down(searched):
+    found, folder, lessons = searched
     preset = settings_for(load_scenario("stationary-logit"), "ppo").to_dict()
     assert lessons.asked[0][1] == {name: preset[name] for name in found.settings}
     assert found.preset_gain == pytest.approx(quality(preset))
@@ -81,26 +95,26 @@ def test_the_best_beats_the_preset_and_is_written_down(tmp_path, lessons):
     assert found.best_fixed == 100.0
     assert found.trials[found.trial]["gain"] == found.gain
 
-    text = (tmp_path / BEST_FILE).read_text(encoding="utf-8")
-    assert "# repricer tune stationary-logit --algo ppo --trials 25 --steps 1200 --seed 0\n" in text
+    text = (folder / BEST_FILE).read_text(encoding="utf-8")
+    assert "# repricer tune stationary-logit --algo ppo --trials 14 --steps 1200 --seed 0\n" in text
     assert tomllib.loads(text) == {"default": found.settings}
-    with (tmp_path / TRIALS_FILE).open(encoding="utf-8", newline="") as file:
+    with (folder / TRIALS_FILE).open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["state"] for row in rows] == [row["state"] for row in found.trials]
     assert float(rows[found.trial]["learning_rate"]) == found.settings["learning_rate"]
-    assert xml.dom.minidom.parse(str(tmp_path / PLOT_FILE)).documentElement.tagName == "svg"
+    assert xml.dom.minidom.parse(str(folder / PLOT_FILE)).documentElement.tagName == "svg"
 
 
 @pytest.mark.usefixtures("no_pictures")
 def test_what_matters_is_found_to_matter(tmp_path, lessons, monkeypatch):
     monkeypatch.setattr(lessons, "gain", lambda *_: 0.0)  # no trial stands out before its end, so none is pruned
-    found = study(tmp_path, 20)
+    found = study(tmp_path, 16)
     (first, most), (_, next_most), *_ = found.importances.items()
     assert first == "learning_rate"
     assert most > 1.5 * next_most
     assert sum(found.importances.values()) == pytest.approx(1)
     assert set(found.importances) == set(found.settings)
-    assert study(tmp_path, 20).importances == found.importances
+    assert study(tmp_path, 16).importances == found.importances
 
 
 @pytest.mark.usefixtures("no_pictures")
@@ -143,11 +157,10 @@ def test_a_wrong_preset_file_gets_one_line(tmp_path, text, words):
 
 
 @pytest.mark.usefixtures("no_pictures")
-def test_same_seed_same_trials_whatever_their_number_and_another_seed_others(tmp_path, lessons):
-    # Ten are drawn at random, the others after what was seen.
-    whole = study(tmp_path / "whole", 13)
+def test_same_seed_same_trials_whatever_their_number_and_another_seed_others(searched, tmp_path, lessons):
+    whole, _, _ = searched
     study(tmp_path / "parts", 5)
-    parts = study(tmp_path / "parts", 13)
+    parts = study(tmp_path / "parts", TRIALS)
     assert parts.trials == whole.trials
     calls = len(lessons.asked)
     assert study(tmp_path / "parts", 3).trials == whole.trials  # there are more than that already
@@ -161,9 +174,9 @@ class Stop(Exception):
 
 
 @pytest.mark.usefixtures("no_pictures")
-def test_an_interrupted_study_goes_on_as_if_it_had_not_been(tmp_path, lessons):
-    whole = study(tmp_path / "whole", 14)
-    for after in (1, 50, 200, 7, 120):
+def test_an_interrupted_study_goes_on_as_if_it_had_not_been(searched, tmp_path, lessons):
+    whole, _, _ = searched
+    for after in (1, 33, 133, 5, 80):
         calls = []
 
         def interrupt(*_, calls=calls, after=after):
@@ -172,19 +185,17 @@ def test_an_interrupted_study_goes_on_as_if_it_had_not_been(tmp_path, lessons):
                 raise Stop
 
         with pytest.raises(Stop):
-            study(tmp_path / "cut", 14, progress=interrupt)
-    cut = study(tmp_path / "cut", 14)
+            study(tmp_path / "cut", TRIALS, progress=interrupt)
+    cut = study(tmp_path / "cut", TRIALS)
     assert counted(cut) == counted(whole)
-    assert len(cut.trials) == 14 + 5
+    assert len(cut.trials) == TRIALS + 5
     assert (cut.preset_gain, cut.settings) == (whole.preset_gain, whole.settings)
     assert not any((tmp_path / "cut" / "trials").glob("*"))
 
 
-@pytest.mark.usefixtures("no_pictures")
-@pytest.mark.filterwarnings("error")
-def test_hopeless_trials_end_early_and_each_validation_is_reported_once(tmp_path, lessons):
-    found = study(tmp_path, 25)
-    rows = stored(tmp_path).get_trials()
+def test_hopeless_trials_end_early_and_each_validation_is_reported_once(searched):
+    found, folder, lessons = searched
+    rows = stored(folder).get_trials()
     assert found.counts["pruned"] > 2
     for row, trial, seen, (_, settings) in zip(found.trials, rows, lessons.validations, lessons.asked, strict=True):
         gains = {k: pytest.approx(lessons.gain(settings, 0, k)) for k in range(seen)}
@@ -212,7 +223,7 @@ def test_progress_runs_over_all_trials_with_the_best_gain_so_far(tmp_path, lesso
     assert done == sorted(done)
     assert {call[1] for call in calls} == {4 * STEPS}
     best = [max(row["gain"] for row in found.trials[:n]) for n in range(1, 4)]
-    assert [calls[n * 3 * EVALUATIONS][2]["gain"] for n in range(1, 4)] == best
+    assert [calls[n * REPORTS * EVALUATIONS][2]["gain"] for n in range(1, 4)] == best
 
 
 @pytest.mark.usefixtures("no_pictures")
@@ -237,7 +248,7 @@ def test_a_failed_trial_keeps_its_reason_and_counts(tmp_path, lessons, monkeypat
 
 
 @pytest.mark.usefixtures("no_pictures")
-def test_a_programming_error_is_raised_and_its_trial_waits(tmp_path, lessons, monkeypatch):
+def test_a_programming_error_is_raised_and_its_trial_waits(searched, tmp_path, lessons, monkeypatch):
     right = lessons.train
 
     def broken(*arguments, **options):
@@ -249,7 +260,7 @@ def test_a_programming_error_is_raised_and_its_trial_waits(tmp_path, lessons, mo
     with pytest.raises(TypeError, match="no such thing"):
         study(tmp_path / "mended", 5)
     monkeypatch.setattr(tuning, "train", right)
-    assert counted(study(tmp_path / "mended", 5)) == counted(study(tmp_path / "whole", 5))
+    assert counted(study(tmp_path / "mended", 5)) == counted(searched[0])[:5]
 
 
 def test_nothing_but_failures_is_an_error_with_the_reason(tmp_path, lessons, monkeypatch):
@@ -273,7 +284,6 @@ def test_a_policy_that_really_diverges_has_failed(tmp_path, monkeypatch):
     assert "the policy diverged; lower learning_rate" in found.trials[1]["reason"]
 
 
-@pytest.mark.usefixtures("no_pictures")
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -283,12 +293,13 @@ def test_a_policy_that_really_diverges_has_failed(tmp_path, monkeypatch):
         ({"seeds_per_trial": 2}, "holds a study with seeds_per_trial 1; got 2"),
     ],
 )
-def test_another_study_in_the_folder_is_refused(tmp_path, lessons, options, words):
-    before = study(tmp_path, 2)
+def test_another_study_in_the_folder_is_refused(searched, lessons, options, words):
+    before, folder, _ = searched
     with pytest.raises(ValueError, match=words) as caught:
-        study(tmp_path, 3, **options)
+        study(folder, TRIALS + 1, **options)
     assert "\n" not in str(caught.value)
-    assert study(tmp_path, 2).trials == before.trials
+    assert not lessons.asked
+    assert [row.number for row in stored(folder).get_trials()] == list(range(len(before.trials)))
 
 
 @pytest.mark.usefixtures("no_pictures")

@@ -1,7 +1,7 @@
 """Whatever set of price rules is loaded and whatever is asked, the stronger rule is kept, and the weaker one missed by no
 more than it must be.
 
-Here in some hundred sets; `make acceptance ONLY=rules` tries ten million prices.
+Here in some dozen sets; `make acceptance ONLY=rules` tries ten million prices.
 """
 
 from collections import Counter
@@ -128,8 +128,8 @@ def view_of(view, some):
 
 
 def test_the_stronger_rule_is_kept_and_the_weaker_missed_by_the_least():
-    counts = check_rule_sets(sets=300, markets=64, seed=0, solved=150)
-    assert counts["refused"] >= 20
+    counts = check_rule_sets(sets=80, markets=32, seed=0, solved=40)
+    assert counts["refused"] >= 10
     # Every rule had something to do.
     assert min(counts[rule] for rule in PRICE_RULES) >= 3
     assert sum(count for name, count in counts.items() if name.startswith("gave way")) > 100
