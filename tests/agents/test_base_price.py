@@ -19,7 +19,7 @@ def test_the_recommenders_first_choice_has_the_highest_score_and_others_none(sho
 
 def test_learning_starts_at_the_recommenders_choices(shop):
     """An untrained network shows any product, and earns 1% less; it would have to learn what the recommender knows."""
-    settings = {"num_envs": 8, "n_steps": 8, "evaluations": 1, "validation_episodes": 128, "clone_epochs": 6}
+    settings = {"num_envs": 8, "n_steps": 8, "evaluations": 1, "validation_episodes": 64, "clone_epochs": 3}
     start = train(shop, steps=64, settings=settings).history[0]
     assert start["steps"] == 0
     assert start["gain"] > -0.002 * start["best_fixed"]

@@ -1,5 +1,6 @@
 """Which blocks of a preset hold for a market."""
 
+import functools
 from dataclasses import replace
 
 import pytest
@@ -112,12 +113,17 @@ def test_beside_rivals_there_may_be_no_rule_to_learn_around(algo, own):
         plan_for(duopoly, algo, 1000, 0, own | {"levels_around": "regular"})
 
 
+@functools.cache  # its optimum and its best rule are kept by the object
+def late_rival():
+    return load_scenario("undercutter").with_changes(
+        competitors={"rule": ("undercut:3",), "answers_within_period": False}, prices={"ceiling": 46}
+    )
+
+
 @pytest.mark.parametrize("algo", ALGORITHMS)
 def test_against_a_rival_that_answers_late_the_rule_follows_from_the_shops_own_last_price(algo):
     """The rival charges 3 less than that: 4 less undercuts it. Nothing is learned here."""
-    late = load_scenario("undercutter").with_changes(
-        competitors={"rule": ("undercut:3",), "answers_within_period": False}, prices={"ceiling": 46}
-    )
+    late = late_rival()
     settings = settings_for(late, algo, options=ALGORITHMS[algo].options)
     rule = base_of(late, settings.base_price)[1]
     assert isinstance(rule, EdgeworthCycle)

@@ -32,7 +32,7 @@ def drift(spec, policy):
 def test_learned_prices_of_the_first_and_the_last_week_agree(discount):
     market = {"discount_factor": discount}
     moved = {
-        ending: drift(spec, train(spec, steps=25_000, seed=1).policy)
+        ending: drift(spec, train(spec, steps=12_000, seed=1).policy)
         for ending in ("terminated", "truncated")
         if (spec := twelve_weeks(ending).with_changes(market=market))
     }

