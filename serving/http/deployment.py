@@ -164,10 +164,21 @@ class Deployment:
 
     def try_newer(self, share: float, by: str = "unnamed", reason: str = "") -> None:
         """Let the bundle at the path price a share, in (0, 1), of the markets; with 0, the one on trial is taken back.
-        Raises BundleError, DeploymentError, LogError.
+
+        Raises:
+            BundleError: The bundle cannot be trusted or is older than the active one.
+            DeploymentError: It is the active one.
+            LogError: It cannot be recorded.
         """
         bundle = self._bundles.at_path() if share else None
-        self.throw(lambda now: now.tried(bundle.digest, share) if bundle else [("canary", None)], by, reason)
+
+        def decided(now: Positions) -> Transitions:
+            if bundle is None:
+                return [("canary", None)]
+            self._bundles.check_update(bundle, now.active)
+            return now.tried(bundle.digest, share)
+
+        self.throw(decided, by, reason)
 
     def promote(self, by: str = "unnamed", reason: str = "", *, unjudged: bool = False) -> None:
         """Activate the bundle on trial; the present one becomes the former.

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from repricer.serving import Bundle, BundleError, Predictor, StateError, example_state, export, load_bundle
+from repricer.serving import Bundle, BundleError, DecisionLog, Predictor, StateError, example_state, export, load_bundle
 from repricer.serving.bundle.files import own_key_paths
 from repricer.serving.decision import Decision
 from repricer.serving.http.app import create_app
 from repricer.serving.http.deployment import Deployment, DeploymentError
 from repricer.serving.http.settings import ServiceSettings
 from repricer.serving.sample_states import random_states
+from repricer.tests.serving.simulation.world import newer_bundles
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # which HTTP client the test client would rather have
@@ -98,6 +99,28 @@ def test_an_older_bundle_is_no_update(path: Path, one_path: Path, newer: Path, m
     replaced(path, one_path)
     with pytest.raises(BundleError, match="must be newer"):
         deployment.reload()
+
+
+def test_a_trial_does_not_go_on_once_another_instance_has_activated_a_newer_bundle(
+    one_path: Path, tmp_path: Path
+) -> None:
+    """Promoted later, it took the fleet back to an older bundle without a rollback: seeds 1726 and 1959 of the simulation."""
+    first, second, third = newer_bundles([one_path] * 3, own_key_paths(one_path)[0], tmp_path)
+    here, there = tmp_path / "here", tmp_path / "there"
+    for path in (here, there):
+        path.symlink_to(first)
+    log = DecisionLog(tmp_path / "log.db")
+    one, other = Deployment(here, log=log), Deployment(there, log=log)
+    here.unlink()
+    here.symlink_to(second)
+    one.try_newer(0.2)
+    there.unlink()
+    there.symlink_to(third)
+    assert other.reload()
+    with pytest.raises(BundleError, match="must be newer"):
+        one.try_newer(0.2)
+    assert one.positions.trial is None
+    log.close()
 
 
 def test_rollback_needs_a_former(one_path: Path) -> None:
