@@ -121,8 +121,6 @@ def shop(make_shop) -> MarketSpec:
 _FIT = ("fitting", "cli", "benchmarks", "planning", "serving")
 # Where the demand of a fitted market is judged, with all its candidate models.
 _DEMAND = (("fitting", "demand"), ("benchmarks",), ("planning",))
-# Where cycles are run one after the other, and what they find is only compared with itself.
-_CYCLES = ("planning", "cycle")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -137,8 +135,7 @@ def short_fits(request: pytest.FixtureRequest):
             from repricer.forecasting import MarketTrend
 
             patch.setattr(fit_split, "MarketTrend", functools.partial(MarketTrend, n_estimators=4))
-        judged = place[:2] != _CYCLES and any(place[: len(room)] == room for room in _DEMAND)
-        if place[0] in _FIT and not judged:
+        if place[0] in _FIT and not any(place[: len(room)] == room for room in _DEMAND):
             patch.setattr("repricer.fitting.demand.candidate_models.MEMORIES", (0.7,))
         yield
 
