@@ -18,6 +18,10 @@ class ZoneGain(NamedTuple):
     Attributes:
         base: What its current prices earn, currency per episode.
         draws: Gain under each posterior draw, as a share of that.
+
+    Example:
+        >>> ZoneGain(300.0, (0.02, 0.04)).base
+        300.0
     """
 
     base: float
@@ -30,6 +34,10 @@ class ChainGain(NamedTuple):
     Attributes:
         mean: As a share of what the current prices earn.
         interval90: 5% and 95% quantile over the posterior draws.
+
+    Example:
+        >>> ChainGain(0.053, (0.031, 0.078)).mean
+        0.053
     """
 
     mean: float

@@ -66,7 +66,7 @@ def test_from_tables_to_a_price(shop, monkeypatch):
     assert "proved on 2001-10-08 to 2001-12-30; market of 2001-12-31 to 2002-02-24" in fit_lines(fit)
     felt = "  customers feel the logarithm of a price, not the price: {:.0%} likely"
     assert felt.format(fit["price_curvature"]) in fit_lines(fit)
-    assert fit["plan"][0] == "The plan gives 1 of 48 current prices of the weeks to come."
+    assert "The plan gives 1 of 48 current prices of the weeks to come." in fit["plan"]
     market = load_scenario("market")
     assert market.history.price[0, market.products.names.index("a")] == 3.9
     assert load_scenario("market/proof").history.units.shape == (12, 6)
