@@ -192,15 +192,27 @@ class Deployment:
             DeploymentError: There is none, or a guard has stopped it or cannot judge.
             LogError: It cannot be recorded.
         """
+
+        def decided(now: Positions) -> Transitions:
+            if now.trial is not None:
+                self._check_judged(now.trial.bundle, unjudged=unjudged)
+            return now.promoted()
+
+        self.throw(decided, by, reason)
+
+    def _check_judged(self, digest: str, *, unjudged: bool) -> None:
+        """Refuse a bundle on trial that a guard has stopped, or, unless so asked, whose money cannot be judged; a trial that
+        another instance began, and this one does not follow yet, has no judgement here. Raises DeploymentError.
+        """
         canary = self.slots.canary
-        if canary is not None and canary.guards.stopped:
-            raise DeploymentError(f"promote needs a canary that no guard has stopped; got {canary.guards.stopped[1]}")
-        if canary is not None and not unjudged and canary.guards.values["money"] is None:
+        guards = canary.guards if canary is not None and canary.predictor.bundle.digest == digest else None
+        if guards is not None and guards.stopped:
+            raise DeploymentError(f"promote needs a canary that no guard has stopped; got {guards.stopped[1]}")
+        if not unjudged and (guards is None or guards.values["money"] is None):
             got = f"the guard money, which cannot judge: {MEANINGS['money']}, of {self._guards.least_markets} of each at least"
             raise DeploymentError(
                 f'promote needs a canary whose guards can judge; got {got}; wait, or send "unjudged": true'
             )
-        self.throw(lambda now: now.promoted(), by, reason)
 
     def rollback(self, by: str = "unnamed", reason: str = "", *, to: str | None = None) -> None:
         """Activate an earlier bundle again, by default the former, and take the present one back. Raises DeploymentError,

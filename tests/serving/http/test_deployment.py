@@ -123,6 +123,27 @@ def test_a_trial_does_not_go_on_once_another_instance_has_activated_a_newer_bund
     log.close()
 
 
+def test_a_trial_that_an_instance_does_not_follow_yet_is_not_judged_there(one_path: Path, tmp_path: Path) -> None:
+    """It was promoted, as if its guards had judged: seed 1323 of the simulation."""
+    first, second = newer_bundles([one_path] * 2, own_key_paths(one_path)[0], tmp_path)
+    here, there = tmp_path / "here", tmp_path / "there"
+    for path in (here, there):
+        path.symlink_to(first)
+    log = DecisionLog(tmp_path / "log.db")
+    one, other = Deployment(here, log=log), Deployment(there, log=log)
+    here.unlink()
+    here.symlink_to(second)
+    one.try_newer(0.2)
+    other.kill(False)  # so that it has read of the trial, and has not loaded its bundle
+    assert other.positions.trial is not None
+    assert other.slots.canary is None
+    with pytest.raises(DeploymentError, match="whose guards can judge"):
+        other.promote()
+    other.promote(unjudged=True)
+    assert other.bundle.digest == load_bundle(second).digest
+    log.close()
+
+
 def test_rollback_needs_a_former(one_path: Path) -> None:
     with pytest.raises(DeploymentError, match="got none"):
         Deployment(one_path).rollback()
