@@ -45,13 +45,15 @@ def command(
     the list live. Of a MARKET with price zones (`repricer fit --by zone`) the list holds all zones, or the one that
     --zone names; of a catalogue in parts (`repricer fit --at-once`), the products of all parts.
     """
-    from ..evaluation.uncertainty import chain_gain, past_lines, plan_beside_past, zone_lines
+    from msgspec.structs import asdict
+
+    from ..evaluation.uncertainty import past_lines, plan_beside_past, zone_lines
     from ..planning.list_summary import ListPart, list_summary
     from ..planning.price_image import image_of_list
     from ..planning.price_list import list_line, proposed_rows, summary
     from ..serving.price_list.files import check_list_path, write_list
     from ..serving.price_list.image import write_image
-    from ..serving.price_list.summary import write_summary
+    from ..serving.price_list.summary import together_line, write_summary
 
     check_list_path("--out", out)
     for text in policies:
@@ -90,10 +92,9 @@ def command(
         f"or in the columns from status on, then: repricer approve {out} --bundle BUNDLE --by NAME --log LOG",
     ]
     if len(found) > 1:
-        together = chain_gain([judged.zone_gain for judged in found.values()])
-        if together is not None:
-            lines.append(together.words())
-            facts["together"] = together._asdict()
+        if opening.together is not None:
+            lines.append(together_line(opening.together))
+            facts["together"] = asdict(opening.together)
         lines += zone_lines({label: judged.relative_gain for label, judged in found.items()})
         each = ", ".join(market for _, market in markets.values())
         commands = "`repricer desk` and `repricer approve`"

@@ -90,7 +90,7 @@ def list_summary(parts: Sequence[ListPart], *, seed: int = 0) -> ListSummary:
 
 def _together(parts: Sequence[ListPart]) -> PosteriorEstimate | None:
     gain = chain_gain([part.found.zone_gain for part in parts]) if len(parts) > 1 else None
-    return None if gain is None else PosteriorEstimate(gain.mean, *gain.interval90)
+    return None if gain is None else PosteriorEstimate(*gain)
 
 
 def _zone(part: ListPart) -> ZoneSummary:

@@ -76,13 +76,11 @@ class DealTruth(Truth):
     """A shop with deals whose customers are known.
 
     A feature is shown, and suppliers pay their share of a reduction, in the weeks for which the shop planned a deal, as
-    far as the product is then on deal.
+    far as the product is then on deal. Stores sit out deals in the tables alone: given paths are charged in all of them.
 
     Attributes:
         responses: The customers of each category.
         charged: Number of the last weeks of the tables in which it charged given prices, see `charging`.
-
-    Stores sit out deals in the tables alone: given paths are charged in all of them.
     """
 
     responses: tuple[RegularAndDeal | NestedDeals, ...] = ()

@@ -4,13 +4,12 @@ from .assessment import Assessment, assess, past_lines, plan_beside_past
 from .by_product import ProductFigures, product_figures
 from .draws import DrawComparison, Gain, charged_range, compare_draws, joint_outside
 from .recommendation import RULE, Candidate, candidates, costs_assumed, recommend, words_of
-from .zones import ChainGain, ZoneGain, chain_gain, heterogeneity, zone_lines
+from .zones import ZoneGain, chain_gain, heterogeneity, zone_lines
 
 __all__ = [
     "RULE",
     "Assessment",
     "Candidate",
-    "ChainGain",
     "DrawComparison",
     "Gain",
     "ProductFigures",

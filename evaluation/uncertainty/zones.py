@@ -28,34 +28,8 @@ class ZoneGain(NamedTuple):
     draws: tuple[float, ...]
 
 
-class ChainGain(NamedTuple):
-    """What the lists of all zones gain together.
-
-    Attributes:
-        mean: As a share of what the current prices earn.
-        interval90: 5% and 95% quantile over the posterior draws.
-
-    Example:
-        >>> ChainGain(0.053, (0.031, 0.078)).mean
-        0.053
-    """
-
-    mean: float
-    interval90: Interval
-
-    def words(self) -> str:
-        """In a sentence.
-
-        Example:
-            >>> ChainGain(0.053, (0.031, 0.078)).words()
-            'all zones together: +5.3% (90% interval +3.1% to +7.8%)'
-        """
-        low, high = self.interval90
-        return f"all zones together: {self.mean:+.1%} (90% interval {low:+.1%} to {high:+.1%})"
-
-
-def chain_gain(zones: Sequence[ZoneGain | None]) -> ChainGain | None:
-    """The gain of several zones, added up under each draw; None where a zone has no base, or zones have different numbers of
+def chain_gain(zones: Sequence[ZoneGain | None]) -> tuple[float, float, float] | None:
+    """The relative gain of several zones, added up under each draw, and its 90% interval; None where a zone has no base, or zones have different numbers of
     draws.
 
     Zones of a chain share the response to prices, and draw m of it is the same in all: errors of the response are common, and
@@ -66,14 +40,14 @@ def chain_gain(zones: Sequence[ZoneGain | None]) -> ChainGain | None:
 
     Example:
         >>> chain_gain([ZoneGain(300.0, (0.02, 0.04)), ZoneGain(100.0, (0.06, 0.08))])
-        ChainGain(mean=0.04, interval90=(0.03, 0.05))
+        (0.04, 0.03, 0.05)
     """
     known = [zone for zone in zones if zone is not None]
     if len(known) < len(zones) or len({len(zone.draws) for zone in known}) != 1:
         return None
     base = np.array([zone.base for zone in known])
     draws = base @ np.array([zone.draws for zone in known]) / base.sum()
-    return ChainGain(float(draws.mean()), quantiles(draws))
+    return (float(draws.mean()), *quantiles(draws))
 
 
 class Heterogeneity(NamedTuple):

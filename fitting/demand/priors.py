@@ -130,6 +130,9 @@ class Priors:
         names = [item.name for item in fields(self) if item.name != _CATEGORY]
         for name in names:
             _check(name, getattr(self, name), "priors")
+        if not isinstance(self.category_priors, Mapping):
+            got = f"got {self.category_priors!r}; write a table such as [category_priors.tea]"
+            raise ValueError(f"priors: category_priors must be tables by category; {got}")
         known = [name for name in names if name not in _OF_SHOP]
         for category, own in self.category_priors.items():
             where = f"priors of {category!r}"

@@ -48,6 +48,7 @@ def run_cycle(cycle: Cycle, retrain: bool, tell: Callable[[str], None]) -> Facts
 
 def _tell_result(entry: Entry, found: dict[str, Facts], again: list[str], tell: Any) -> None:
     from ...evaluation.uncertainty import ZoneGain, chain_gain, zone_lines
+    from ...serving.price_list.summary import PosteriorEstimate, together_line
 
     tell("")
     for name, part in found.items():
@@ -56,10 +57,10 @@ def _tell_result(entry: Entry, found: dict[str, Facts], again: list[str], tell: 
         tell(f"Price list: {listed}. Decide on a page: repricer desk {listed} --bundle {bundle} --log LOG")
         tell(f"Or in the file, then: repricer approve {listed} --bundle {bundle} --by NAME --log LOG")
     if entry.zones:
-        gains = [part["zone_gain"] and ZoneGain(*part["zone_gain"]) for part in found.values()]
-        together = chain_gain(gains)
-        for line in () if together is None else (together.words(),):
-            tell(line)
+        # A stage that an earlier version ended has no gain by draw.
+        together = chain_gain([part["zone_gain"] and ZoneGain(*part["zone_gain"]) for part in found.values()])
+        if together is not None:
+            tell(together_line(PosteriorEstimate(*together)))
         for line in zone_lines({name: part["gain"] for name, part in found.items()}):
             tell(line)
     if again:
@@ -107,7 +108,7 @@ def _facts(place: CyclePlace, job: Stages, done: Facts) -> Facts:
     """The lines about one market."""
     files = {name: place.folder / name for name in (*stages.LISTS, stages.BUNDLE, MARKET, stages.REPORT)}
     paths = {name: str(path) for name, path in files.items() if path.exists()}
-    own = {name: done.get(name) for name in ("verdict", "gain", "zone_gain")}
+    own = {"verdict": done["verdict"], "gain": done.get("gain"), "zone_gain": done.get("zone_gain")}
     own["train_again"] = done.get("train_again", [])
     return own | {"paths": paths, "timings": job.timings}
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import msgspec
 from msgspec import Struct
-from msgspec.structs import astuple
 
 from ...atomic import write_whole
 from .rows import ListError, PriceRow
@@ -21,13 +20,17 @@ class PosteriorEstimate(Struct, frozen=True):
     """An expected value and both ends of its 90% interval over the posterior draws.
 
     Example:
-        >>> PosteriorEstimate(0.03, 0.01, 0.05).low
-        0.01
+        >>> PosteriorEstimate(0.03, 0.01, 0.05).as_share()
+        '+3.0% (90% interval +1.0% to +5.0%)'
     """
 
     mean: float
     low: float
     high: float
+
+    def as_share(self) -> str:
+        """In words, where it is a share."""
+        return f"{self.mean:+.1%} (90% interval {self.low:+.1%} to {self.high:+.1%})"
 
 
 class PastRow(Struct, frozen=True):
@@ -86,7 +89,7 @@ class ZoneSummary(Struct, frozen=True, kw_only=True):
         """
         found, parts = [self.verdict], list[str]()
         if self.gain is not None:
-            parts.append("{:+.1%} (90% interval {:+.1%} to {:+.1%})".format(*astuple(self.gain)))
+            parts.append(self.gain.as_share())
         if self.amount is not None:
             parts.append("{:+,.0f} {} (90% interval {:+,.0f} to {:+,.0f})".format(*_with_unit(self.amount, currency)))
         if parts:
@@ -149,6 +152,16 @@ class ListSummary(Struct, frozen=True, kw_only=True):
     zones: tuple[ZoneSummary, ...] = ()
     products: tuple[ProductSummary, ...] = ()
     together: PosteriorEstimate | None = None
+
+
+def together_line(gain: PosteriorEstimate) -> str:
+    """What the lists of all zones gain together, in a line.
+
+    Example:
+        >>> together_line(PosteriorEstimate(0.053, 0.031, 0.078))
+        'All zones together: +5.3% (90% interval +3.1% to +7.8%)'
+    """
+    return f"All zones together: {gain.as_share()}"
 
 
 def proposal_of(rows: Sequence[PriceRow]) -> str:

@@ -22,7 +22,7 @@ from ..documents import fields
 from . import product_sheet
 from .products import BY_WEEK, ListedProduct, by_product
 from .rows import DECIDED, KINDS, STATUSES, ListError, PriceRow
-from .summary import ListSummary, PastRow
+from .summary import ListSummary, PastRow, together_line
 
 SUMMARY, SHEET, NOTES = "summary", "prices", "notes"
 _MOST_ROWS, _SHEET_ROWS_AT_ONCE = 1_048_575, 2000
@@ -166,8 +166,8 @@ def _write_summary(book: Any, products: Sequence[ListedProduct], currency: str, 
         line += 1
 
     zones = () if summary is None else summary.zones
-    if summary is not None and (gain := summary.together) is not None:
-        said(f"All zones together: {gain.mean:+.1%} (90% interval {gain.low:+.1%} to {gain.high:+.1%})", bold)
+    if summary is not None and summary.together is not None:
+        said(together_line(summary.together), bold)
         line += 1
     for zone in zones:
         if len(zones) > 1:

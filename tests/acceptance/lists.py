@@ -228,12 +228,12 @@ def chain_gains() -> tuple[float, float, float, float]:
     zones = [gain for one in lists().values() if (gain := one.found.zone_gain) is not None]
     together = chain_gain(zones)
     assert together is not None, "all zones are judged under the same draws"
-    low, high = together.interval90
+    predicted, low, high = together
     own, base = (high - low) / (2 * Z90), sum(zone.base for zone in zones)
     apart = np.linalg.norm([zone.base / base * np.std(zone.draws) for zone in zones])
     print(f"  slopes {regression.slopes.round(2)}; by regression {found:+.2%} ({error:.2%})")
-    print(f"  predicted {together.mean:+.2%} ({own:.2%}; {apart:.2%} if zones shared no response)")
-    return found, error, together.mean, own
+    print(f"  predicted {predicted:+.2%} ({own:.2%}; {apart:.2%} if zones shared no response)")
+    return found, error, predicted, own
 
 
 def _planned_units(one: ZoneList) -> Array:

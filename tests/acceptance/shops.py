@@ -51,7 +51,7 @@ class ZoneProof:
 
     Attributes:
         spec: The market, fitted on the weeks before.
-    rows: The zone's sales by store, product and week, of the products in the market.
+        rows: The zone's sales by store, product and week, of the products in the market.
         price: (T, N) mean prices charged, currency per unit.
         cost: (T, N) mean unit costs of the same weeks.
         units: (T, N) units sold.

@@ -40,10 +40,9 @@ _DRAWS, _EPISODES = 60, 50
 def analgesics() -> pd.DataFrame:
     """By store, product and week: `units`, `price`, `cost`, `feature`."""
     place = os.environ.get("ANALGESICS")
-    if place is None:
-        raise Skip(
-            "ANALGESICS must name data-raw/analgesics.csv of lachlandeer/demandr; it is not set; download the file"
-        )
+    if place is None or not Path(place).is_file():
+        must = "ANALGESICS must name data-raw/analgesics.csv of lachlandeer/demandr"
+        raise Skip(f"{must}; got {place or 'nothing'}; download the file")
     raw = pd.read_csv(place, sep="\t")
     raw.columns = [name.rstrip("_") for name in raw.columns]
     sold = raw[(raw["sales"] > 0) & (raw["price"] > 0)]
@@ -132,12 +131,12 @@ def directions() -> float:
     for zone, market in zone_folders(fit_folder("zone")).items():
         own = moves(market, zone)
         same += [np.sign(chain[product]) == np.sign(own[product]) for product in chain.keys() & own.keys()]
-        print(
-            f"  {zone}: {', '.join(f'{_NAMES[int(product) - 1]} {move:+.1%}' for product, move in own.items()) or 'none sure'}"
-        )
-    print(
-        f"  chain: {', '.join(f'{_NAMES[int(product) - 1]} {move:+.1%}' for product, move in chain.items()) or 'none sure'}"
-    )
+        print(f"  {zone}: {_said(own)}")
+    print(f"  chain: {_said(chain)}")
     if not same:
         raise Skip("no product's change is sure in the chain and in a zone: neither says a direction")
     return float(np.mean(same))
+
+
+def _said(found: dict[str, float]) -> str:
+    return ", ".join(f"{_NAMES[int(product) - 1]} {move:+.1%}" for product, move in found.items()) or "none sure"

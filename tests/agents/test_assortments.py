@@ -18,9 +18,8 @@ STEPS = 6_000
 
 @pytest.fixture(scope="module", autouse=True)
 def short_search_of_all():
-    """What is learned is counted in shares of some fixed prices, and need not be that of the best ones, nor open well."""
+    """What is learned is counted in shares of some fixed prices, and need not be that of the best ones."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("repricer.agents.cloning._BATCHES", 5)
         patch.setattr("repricer.agents.classical._GENERATIONS", (7, 3))
         yield
 

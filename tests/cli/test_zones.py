@@ -77,7 +77,7 @@ def test_all_zones_are_trained_compared_and_listed_in_one_call_each(folder):
         main, ["prices", market, "--policy", runs, "--out", str(folder / "p.csv"), "--draws", "4"]
     )
     assert listed.exit_code == 0, listed.output
-    assert "all zones together: " in listed.stdout
+    assert "All zones together: " in listed.stdout
 
 
 def _order(market) -> list[int]:
@@ -120,8 +120,8 @@ def test_one_list_holds_all_zones(folder):
     assert {(row.zone, row.product_id) for row in rows} == {(f"zone-{z}", f"p{p}") for z in (1, 2) for p in range(4)}
     facts = json.loads(run.stdout)
     assert len(rows) == facts["rows"] == 2 * 4 * 3
-    low, high = facts["together"]["interval90"]
-    assert low <= facts["together"]["mean"] <= high
+    together = facts["together"]
+    assert together["low"] <= together["mean"] <= together["high"]
     said = CliRunner().invoke(main, ["prices", str(folder / "market"), "--out", str(out), "--draws", "4"]).output
     assert "for `repricer desk` and `repricer approve`, write the list of each by itself" in said
     assert "--bundle BUNDLE" not in said

@@ -31,6 +31,7 @@ def test_a_file_changes_what_it_names(tmp_path):
         ),
         ("[category_priors.spices]\nlasting = -2", "priors of 'spices': lasting must be a number above 0; got -2"),
         ("[category_priors.spices]\nfollow_demand = 0.5", "must hold known names; got 'follow_demand'"),
+        ("category_priors = 3", "category_priors must be tables by category; got 3; write a table such as"),
         ("[category_priors]\nspices = 2", "priors of 'spices' must be a table of names and numbers; got 2"),
     ],
 )
