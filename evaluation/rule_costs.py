@@ -292,9 +292,6 @@ def without(spec: MarketSpec, rules: frozenset[str]) -> MarketSpec:
     return spec.with_changes(prices=changes) if changes else spec
 
 
-_seven_digits = np.vectorize(seven_digits, otypes=[np.float64])
-
-
 class _Best(NamedTuple):
     """The best prices (T, N) and personal discounts (N, K), and their money (3, M, C): chosen by, revenue, profit."""
 
@@ -412,7 +409,7 @@ class _RuledMarket:
             state = in_force, in_force, none, none, none
             view = MarketView(catalogue, np.full(len(asked), t), *state, competitor_price=rival, changes=moves)
             price = rules.apply(Action(course[:, t].astype(np.float32)), view).price
-            made.append(np.where(held, self.planned[t], _seven_digits(price)))
+            made.append(np.where(held, self.planned[t], seven_digits(price)))
             past.append(made[-1])
         return np.stack(made, axis=1)
 

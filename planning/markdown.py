@@ -337,7 +337,7 @@ def _filled(spec: MarketSpec, n: int, row: StockRow, terms: Terms) -> Leftover:
     usual, soft = float(rules.low[n]), rules.bounds_from_sales is not None and rules.bounds_from_sales[n]
     # A floor that comes from the sales is no reason to refuse a manager's price.
     least = float(firm_bounds(rules)[0][n]) if soft else usual
-    now = seven_digits(rules.nearest(spec.products.regular_price)[n]) if row.price is None else row.price
+    now = float(seven_digits(rules.nearest(spec.products.regular_price)[n])) if row.price is None else row.price
     lowest = min(usual, now) if row.lowest_price is None else row.lowest_price
     if now < least * (1 - _MARKDOWN_ROUNDING):
         fix = "lower its floor in the market's scenario.toml"
@@ -380,7 +380,7 @@ def allowed_levels(spec: MarketSpec, item: Leftover, near: Array | None = None) 
             must = f"the price rules must allow a price of {spec.products.names[n]!r} from {low:g} to {top:g}"
             raise ValueError(f"stock: {must}; got none{rules.grid.words}; lower its lowest_price")
         levels = allowed[abs(allowed - levels[:, None]).argmin(axis=1)]
-    return np.array(sorted({seven_digits(level) for level in levels}, reverse=True))
+    return np.unique(seven_digits(levels))[::-1]
 
 
 def keeps_rules(

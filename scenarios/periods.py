@@ -68,7 +68,7 @@ def planned_prices(spec: MarketSpec) -> Array:
     """
     regular = np.tile(spec.products.regular_price, (spec.market.horizon_periods, 1))
     planned = regular if spec.history is None else np.asarray(spec.history.price, dtype=np.float64)
-    return np.array([[seven_digits(price) for price in row] for row in planned.tolist()])
+    return seven_digits(planned)
 
 
 def simulated_prices(spec: MarketSpec, price: Array) -> Array:

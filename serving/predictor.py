@@ -4,9 +4,8 @@ rules.
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal, NamedTuple
@@ -216,18 +215,19 @@ class Predictor:
         promotion = None if action.promotion is None or most is None else promoted(action.promotion, most)
         count, size = allowed.price.size, catalogue.num_products
 
-        def column(part: NDArray[Any] | None) -> list[Any]:
-            return [None] * count if part is None else part.ravel().tolist()
+        def column(part: NDArray[Any] | None, plain: Callable[[NDArray[Any]], Any] = np.ndarray.tolist) -> list[Any]:
+            return [None] * count if part is None else plain(part.reshape(count, -1).squeeze(1))
 
-        proposed, price, prior = (_plain(column(part)) for part in (action.price, allowed.price, allowed.prior_price))
+        parts = action.price, allowed.price, allowed.prior_price
+        proposed, price, prior = (column(part, _plain) for part in parts)
         shares: list[dict[str, float]] = [{} for _ in range(count)]
         if allowed.discount is not None:
-            rows = _plain(allowed.discount.reshape(count, -1).tolist())
+            rows = _plain(allowed.discount.reshape(count, -1))
             shares = [dict(zip(catalogue.segments, row, strict=True)) for row in rows]
         decided = map(column, (promotion, *ordered(action, catalogue)))
         names = catalogue.products * view.num_markets
         off = None if allowed.prior_price is None else reduction(allowed.price, allowed.prior_price)
-        law = (_plain(column(off)), self._notices(allowed, jurisdictions))
+        law = (column(off, _plain), self._notices(allowed, jurisdictions))
         columns = (names, proposed, price, shares, *decided, self._trails(allowed, price), prior, *law)
         answers = [ProductPrice(*row) for row in zip(*columns, strict=True)]
         return [answers[start : start + size] for start in range(0, count, size)]
@@ -250,7 +250,7 @@ class Predictor:
         """
         trails: list[list[Change]] = [[] for _ in price]
         for step in allowed.steps:
-            sides = (_plain(side.tolist()) for side in (step.before, step.after))
+            sides = _plain(step.before), _plain(step.after)
             for k, before, after in zip(np.flatnonzero(step.moved).tolist(), *sides, strict=True):
                 trails[k].append(Change(step.rule, before, after, RULES[step.rule]))
         count = self.bundle.catalogue.num_products
@@ -273,13 +273,13 @@ class Predictor:
         return [dict(zip(catalogue.segments, [names[n] for n in slots], strict=True)) for slots in shown]
 
 
-def _plain(numbers: Any) -> Any:
-    """Numbers of single precision in lists, with their seven digits (1.55, not 1.5500000715255737); None for NaN,
-    infinity and None.
+def _plain(numbers: NDArray[np.floating]) -> list[Any]:
+    """Numbers of single precision in lists, with their seven digits (1.55, not 1.5500000715255737); None for NaN and
+    infinity.
     """
-    if isinstance(numbers, list):
-        return [_plain(number) for number in numbers]
-    return None if numbers is None or not math.isfinite(numbers) else seven_digits(numbers)
+    digits = seven_digits(numbers)
+    known = np.isfinite(digits)
+    return digits.tolist() if known.all() else np.where(known, digits.astype(object), None).tolist()
 
 
 # Fallback policies, which price in place of the learned policy under the same price rules.

@@ -481,7 +481,7 @@ def on_grid(spec: MarketSpec, price: Array, planned: Array | None = None) -> Arr
     grid: Callable[..., Any] = spec.guardrails.grid.rounded
     below, above = (np.asarray(grid(price, up=up), np.float64) for up in (False, True))
     near = np.where(price - below > above - price if planned is None else price < planned, above, below)
-    return np.array([seven_digits(one) for one in near.ravel().tolist()]).reshape(near.shape)
+    return seven_digits(near)
 
 
 def _past_error(base: Analysis, cells: Cells, history: Array, design: Design, random: Generator) -> float:

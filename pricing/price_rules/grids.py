@@ -13,14 +13,29 @@ SAME = 1e-6
 """Prices whose relative difference is no larger are the same price: they differ in their last bits."""
 
 
-def seven_digits(price: float) -> float:
-    """A price with all the digits that single precision holds, and no more.
+_TENS = np.array([float(f"1e{places}") for places in range(23)])
+"""The powers of ten that double precision holds exactly."""
+
+
+def seven_digits(prices: ArrayLike) -> NDArray[np.float64]:
+    """Prices with all the digits that single precision holds, and no more; what is below 1e-16 or above 1e28, as no
+    price is, stays as it is.
+
+    Args:
+        prices: (…) currency per unit.
 
     Example:
-        >>> seven_digits(1.5500000715255737)
-        1.55
+        >>> seven_digits([1.5500000715255737, 0.30000001192092896]).tolist()
+        [1.55, 0.3]
     """
-    return float(f"{price:.7g}")
+    wide = np.asarray(prices, np.float64)
+    is_number = np.isfinite(wide) & (wide != 0)
+    places = 6 - np.floor(np.log10(np.abs(wide), where=is_number, out=np.zeros_like(wide))).astype(int)
+    inside = is_number & (np.abs(places) < len(_TENS))
+    scale = _TENS[np.where(inside, np.abs(places), 0)]
+    # A whole number times or over an exact power of ten is the number that these digits stand for.
+    near = np.where(places > 0, np.rint(wide * scale) / scale, np.rint(wide / scale) * scale)
+    return np.where(inside, near, wide)
 
 
 @dataclass(frozen=True)

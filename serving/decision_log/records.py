@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from ..decision import Decision
+from ..decision import Chance, Decision
 from ..market_state import MARKET
 from .chain import ChainError, row
 
@@ -94,7 +95,7 @@ def _decision_columns(decision: Decision) -> dict[str, Any]:
         shown.setdefault(product, []).append(segment)
 
     def column(key: str) -> list[Any]:
-        return [getattr(price, key) for price in prices]
+        return list(map(operator.attrgetter(key), prices))
 
     return {
         "product": names,
@@ -103,7 +104,7 @@ def _decision_columns(decision: Decision) -> dict[str, Any]:
         "discounts": _columns(column("discounts")),
         # What is decided beside the price; `shown_to` lists the segments whose slot shows it.
         "also": {**{key: column(key) for key in _ALSO}, "shown_to": [shown.get(name, ()) for name in names]},
-        "propensity": [_probability(decision.propensity, name) for name in names],
+        "propensity": _probabilities(decision.propensity, names),
     }
 
 
@@ -116,9 +117,9 @@ def unpacked(text: bytes) -> tuple[list[Any], dict[str, Any]]:
 
 def _columns(rows: Sequence[Any]) -> Any:
     """Mappings with the same keys as one mapping of columns, and so on inside; other values stay."""
-    first = rows[0] if rows else None
-    if isinstance(first, dict) and all(isinstance(row, dict) and row.keys() == first.keys() for row in rows):
-        return {key: _columns([row[key] for row in rows]) for key in first}
+    # Without a step of the interpreter for each row.
+    if set(map(type, rows)) == {dict} and all(map(rows[0].keys().__eq__, map(dict.keys, rows))):
+        return {key: _columns(list(map(operator.itemgetter(key), rows))) for key in rows[0]}
     return rows
 
 
@@ -129,8 +130,10 @@ def _rows(columns: Any, count: int) -> list[Any]:
     return [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)] or [{} for _ in range(count)]
 
 
-def _probability(propensity: float | Mapping[str, float], name: str) -> float:
-    value = propensity[name] if isinstance(propensity, Mapping) else propensity
-    if not 0 < value <= 1:
-        raise ValueError(f"propensity must lie in (0, 1]; got {value} for {name!r}; state the arm's probability")
-    return float(value)
+def _probabilities(propensity: Chance, names: Sequence[str]) -> list[float]:
+    """The probability of the price of each product. Raises ValueError for one outside (0, 1]."""
+    own = [propensity[name] for name in names] if isinstance(propensity, Mapping) else [propensity] * len(names)
+    for name, value in zip(names, own, strict=True):
+        if not 0 < value <= 1:
+            raise ValueError(f"propensity must lie in (0, 1]; got {value} for {name!r}; state the arm's probability")
+    return list(map(float, own))

@@ -380,10 +380,9 @@ def test_a_price_outside_what_was_charged_is_marked(one: Bundle) -> None:
     assert rules_in(marked.prices) == rules_in(usual.prices)
 
 
-def test_numbers_have_seven_digits() -> None:
-    numbers = np.float32([0, 1.55, -19.99, 1e30, 1e-30, 0.1, 9.999999, 1e7, 123456.78])
-    assert _plain(numbers.tolist()) == [0, 1.55, -19.99, 1e30, 1e-30, 0.1, 9.999999, 1e7, 123456.8]
-    assert _plain([np.float32([0.1, np.nan]).tolist(), [np.inf, 2.0], None]) == [[0.1, None], [None, 2.0], None]
+def test_numbers_are_plain() -> None:
+    assert _plain(np.float32([1.55, -19.99])) == [1.55, -19.99]
+    assert _plain(np.float32([[0.1, np.nan], [np.inf, 2.0]])) == [[0.1, None], [None, 2.0]]
 
 
 def test_a_bundle_of_an_earlier_version_knows_of_no_protected_groups(one: Bundle) -> None:
