@@ -465,7 +465,9 @@ class Guardrails:
         if self.max_step is None or self.planned_price is None:
             return np.empty((2, 2, 0, self.floor.size))
         regular = self.planned_price if self.planned_regular is None else self.planned_regular
-        return step_ranges(self.planned_price, regular, np.asarray(self.max_step))
+        ranges = step_ranges(self.planned_price, regular, np.asarray(self.max_step))
+        # In single precision, as prices are: else what the loops compare and what `apply` does differ in the last bits.
+        return ranges.astype(np.float32).astype(np.float64)
 
     def is_firm(self, rule: str) -> bool:
         """Whether a rule is law or hard."""

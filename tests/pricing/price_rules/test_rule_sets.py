@@ -128,7 +128,7 @@ def view_of(view, some):
 
 
 def test_the_stronger_rule_is_kept_and_the_weaker_missed_by_the_least():
-    counts = check_rule_sets(sets=80, markets=32, seed=0, solved=40)
+    counts = check_rule_sets(sets=100, markets=40, seed=0, solved=50)
     assert counts["refused"] >= 10
     # Every rule had something to do.
     assert min(counts[rule] for rule in PRICE_RULES) >= 3
