@@ -279,7 +279,11 @@ def _plain(numbers: NDArray[np.floating]) -> list[Any]:
     """
     digits = seven_digits(numbers)
     known = np.isfinite(digits)
-    return digits.tolist() if known.all() else np.where(known, digits.astype(object), None).tolist()
+    if known.all():
+        return digits.tolist()
+    plain = digits.astype(object)
+    plain[~known] = None
+    return plain.tolist()
 
 
 # Fallback policies, which price in place of the learned policy under the same price rules.

@@ -163,7 +163,7 @@ def breaches(rules: Guardrails, catalogue: Catalogue, wanted: Array, current: Ar
         held = tuple(rule for rule, broken in firm.items() if broken[t, n])
         named = held or tuple(dict.fromkeys(step.rule for step in steps[t][n]))
         near = current[t, n] if frozen[n] else np.clip(wanted[t, n], on_grid[0][n], on_grid[1][n])
-        near = seven_digits(near) if held else float(allowed[t, n])
+        near = float(seven_digits(near)) if held else float(allowed[t, n])
         found.append(Breach(t, n, float(wanted[t, n]), near, named, bool(held)))
     return found
 

@@ -99,7 +99,7 @@ class _Search:
             now = np.where(plan.on_deal[t], np.maximum(level, own), own)
             reference[:, t] = remembered * np.minimum(now, 1) / np.minimum(level, 1)
             depth = np.log(now * plan.usual[t] / paths[:, t]) / plan.depth[t]
-            standing = np.where(plan.on_deal[t], plan.share[t] * np.clip(depth, 0, 1), plan.always[t])
+            standing = np.where(plan.on_deal[t], plan.feature[t] * np.clip(depth, 0, 1), plan.always[t])
             shown[:, t] = standing - plan.feature[t]
             remembered = memory * reference[:, t] + (1 - memory) * paths[:, t] * np.minimum(now, 1) / now
             level = now

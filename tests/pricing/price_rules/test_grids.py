@@ -5,7 +5,7 @@ import pytest
 from repricer.pricing.price_rules.grids import seven_digits
 
 
-@pytest.mark.parametrize("low, high", [(1e-15, 1e-3), (1e-3, 1e3), (1e3, 1e15)])
+@pytest.mark.parametrize(("low", "high"), [(1e-15, 1e-3), (1e-3, 1e3), (1e3, 1e15)])
 def test_seven_digits_are_those_of_the_printed_number(low, high):
     drawn = np.exp(np.random.default_rng(0).uniform(np.log(low), np.log(high), 20_000))
     for prices in (drawn, drawn.astype(np.float32), np.float32(drawn.round(2))):
