@@ -61,7 +61,7 @@ def _compare(run: Run, episodes: int, seed: int) -> Comparison:
 
     spec = run.spec
     rules = ["best-fixed", "myopic", "regular"]
-    rules += ["historical"] * (spec.history is not None) + ["optimum"] * (solve(spec) is not None)
+    rules += ["historical"] * (spec.plan is not None) + ["optimum"] * (solve(spec) is not None)
     return evaluate(spec, [run.policy, *rules], episodes=episodes, seed=seed)
 
 

@@ -130,7 +130,7 @@ def group_figures(
     if isinstance(policy, np.ndarray):
         path = np.broadcast_to(policy, (spec.sizes["T"], spec.sizes["N"])).astype(np.float32)
         policy = PricePath(path, name="price list")
-    before = against or ("regular" if spec.history is None else "historical")
+    before = against or ("regular" if spec.plan is None else "historical")
     ours, theirs = (policies_of(spec, [one], seed)[0] for one in (policy, before))
     if draws is not None:
         check_draws(spec, draws)

@@ -41,17 +41,17 @@ def fidelity(spec: MarketSpec, *, episodes: int = 400, seed: int = 0) -> dict[st
         >>> spec = spec_from_table({
         ...     "name": "shop", "version": 1, "market": {"horizon_periods": 4},
         ...     "products": {"names": ["tea"], "regular_price": 4.0}, "arrivals": {"rate": 10.0},
-        ...     "demand": {"quality": 2.0, "price_sensitivity": 0.5}, "history": {"price": 4.0, "units": 5.0},
+        ...     "demand": {"quality": 2.0, "price_sensitivity": 0.5}, "plan": {"price": 4.0, "units": 5.0},
         ...     "prices": {"floor": 2.0, "ceiling": 8.0},
         ... })
         >>> sorted(fidelity(spec, episodes=20))
         ['bias', 'calibration', 'periods', 'products', 'wape']
     """
     policy = EmptySlots(named_policy("historical", spec))
-    assert spec.history is not None  # else `named_policy` has raised
-    if spec.history.units is None:
+    assert spec.plan is not None  # else `named_policy` has raised
+    if spec.plan.units is None:
         raise ValueError(f"market must hold the sales of its periods; got {spec.name}; give the proof of its fit")
-    sold, batches = spec.history.units, [list[NDArray]() for _ in range(spec.market.horizon_periods)]
+    sold, batches = spec.plan.units, [list[NDArray]() for _ in range(spec.market.horizon_periods)]
 
     def note(view: MarketView, outcome: Outcome) -> None:
         batches[int(view.period[0])].append(outcome.units)

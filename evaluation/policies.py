@@ -85,9 +85,9 @@ def named_policy(name: str, spec: MarketSpec, *, seed: int = 0) -> Policy:
             best_fixed(spec, seed=seed), price_steps(spec), _number(name, argument), seed=seed
         ),
         REGULAR: lambda: _regular(spec),
-        "historical": lambda: None if spec.history is None else current_prices(spec),
+        "historical": lambda: None if spec.plan is None else current_prices(spec),
         BEST_FIXED: lambda: best_fixed(spec, seed=seed),
-        PLAN: lambda: None if spec.history is None else best_plan(spec),
+        PLAN: lambda: None if spec.plan is None else best_plan(spec),
         "myopic": lambda: myopic(spec),
         "time-only": lambda: best_path(spec) or time_only(spec, seed=seed),
         "certainty-equivalent": lambda: certainty_equivalent(spec),

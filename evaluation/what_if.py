@@ -280,8 +280,8 @@ def segment_units(
         given["shown"] = np.tile(spec.shown_by_recommender, (len(period), 1))
     if spec.promotion is None and choice_model(spec).promotion.size:
         given["promoted"] = displayed
-    if spec.promotion is not None and spec.history is not None:
-        given["promoted"] = (spec.history.promotion > _PROMOTED).astype(np.float64)[period]
+    if spec.promotion is not None and spec.plan is not None:
+        given["promoted"] = (spec.plan.promotion > _PROMOTED).astype(np.float64)[period]
     chances, units = spec.regime_probabilities(), np.zeros((len(price), spec.sizes["K"], spec.sizes["N"]))
     for regime in np.flatnonzero(chances.any(axis=0)).tolist():
         found = expected_units(draw, period, price, regime=regime, **given)
@@ -391,6 +391,6 @@ def _warnings(zone: str, spec: MarketSpec, tried: Array, source: str) -> list[st
         outside = np.flatnonzero((charged.outside(tried) & (tried != planned)).any(axis=0)).tolist()
         hardly = "hardly any data say what it sells there"
         lines += [f"{start}the price of {names[n]!r} is {charged.words(n)}: {hardly}" for n in outside]
-    if spec.history is not None and spec.history.doubt:
-        lines.append(start + spec.history.doubt)
+    if spec.evidence.doubt:
+        lines.append(start + spec.evidence.doubt)
     return lines

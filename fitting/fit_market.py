@@ -34,7 +34,7 @@ from ..scenarios import MarketSpec, scenario_name
 from .assumptions import Assumptions, cost_doubts, unit_costs
 from .customers import Customers, check_protected, fit_customers, published, records, release
 from .demand import Priors
-from .fit_report import fit_report, held_products, not_priced, past_fields, proof_report, sales_by_week
+from .fit_report import fit_report, held_products, not_priced, proof_report, sales_by_week, shop_fields
 from .fit_split import FitOptions, charged_prices, fit_split
 from .market_builder import check_rules
 from .refit import fit_record, lstm_of
@@ -208,11 +208,11 @@ def fit(
         "doubtful_costs": doubts,
         "revenue_without_costs": np.array(market.spec.products.names)[unknown & (asked is None)].tolist(),
     }
-    history = {"tables_sha256": own.fingerprint()}
     zones = 1 if zone is None else len(zone.stores)
-    past = past_fields(market, own, funding_share=assumptions.funding_share, zones=zones)
-    spec, proof_spec = market.spec.with_changes(history=history | past), proof.spec.with_changes(history=history)
-    return FittedMarket(spec, report, proof_spec)
+    shop = shop_fields(market, own, funding_share=assumptions.funding_share, zones=zones)
+    told = {"tables_sha256": own.fingerprint()}
+    spec = market.spec.with_changes(**shop | {"evidence": shop["evidence"] | told})
+    return FittedMarket(spec, report, proof.spec.with_changes(evidence=told))
 
 
 class _Demand(NamedTuple):

@@ -163,8 +163,11 @@ def proof_report(proof: FittedSplit, errors: list[dict[str, Any]], seed: int) ->
     return split.span() | {"backtest": errors, "price_changes": changes}
 
 
-def past_fields(market: FittedSplit, tables: Tables, *, funding_share: float = 0.0, zones: int = 1) -> dict[str, Any]:
-    """What the section `history` of a market says of the weeks before it, and of its planned deals.
+def shop_fields(
+    market: FittedSplit, tables: Tables, *, funding_share: float = 0.0, zones: int = 1
+) -> dict[str, dict[str, Any]]:
+    """What the sections `plan`, `past` and `evidence` of a market say of its planned deals, of the weeks before it, and of
+    its fit.
 
     Args:
         market: The market of the weeks to come.
@@ -173,7 +176,7 @@ def past_fields(market: FittedSplit, tables: Tables, *, funding_share: float = 0
         zones: Number of price zones that are fitted together.
 
     Example:
-        >>> past_fields(market, tables)["regular_moves"]  # doctest: +SKIP
+        >>> shop_fields(market, tables)["evidence"]["regular_moves"]  # doctest: +SKIP
         4
     """
     split = market.split
@@ -186,25 +189,25 @@ def past_fields(market: FittedSplit, tables: Tables, *, funding_share: float = 0
     products = market.spec.products
     revenue = products.net(revenue)
     profit = revenue - units * _booked_costs(split, products.unit_cost)
-    found: dict[str, Any] = {
-        "past_units": [np.nansum(units[span], axis=0) for span in spans],
-        "past_revenue": [np.nansum(revenue[span], axis=0) for span in spans],
-        "past_profit": [np.nansum(profit[span], axis=0) for span in spans],
-        "past_deals": [np.nan_to_num(pd.DataFrame(deal[span]).mean().to_numpy()) for span in spans],
+    past: dict[str, Any] = {
+        "units": [np.nansum(units[span], axis=0) for span in spans],
+        "revenue": [np.nansum(revenue[span], axis=0) for span in spans],
+        "profit": [np.nansum(profit[span], axis=0) for span in spans],
+        "deals": [np.nan_to_num(pd.DataFrame(deal[span]).mean().to_numpy()) for span in spans],
     }
-    found = found if spans else {}
+    past = (past if spans else {}) | basket_columns(split)
+    if (rival := past_rival_price(split)) is not None:
+        past["rival_price"] = rival[-market.spec.sizes["B"] :]
+    plan: dict[str, Any] = {"funding": _funding(split, tables, funding_share, products)}
     if market.spec.promotion is None and (shown := displays(split.future, market.response)):
-        found |= _planned_displays(shown, market.response)
+        plan |= _planned_displays(shown, market.response)
     told = regular_prices(market.response, market.priors)
-    if (rival := past_rival_price(split)) is not None and market.spec.history is not None:
-        found["past_rival_price"] = rival[-market.spec.sizes["B"] :]
-    return found | {
-        **basket_columns(split),
-        "funding": _funding(split, tables, funding_share, products),
+    evidence = {
         "regular_moves": sum(row["moves"] for row in told),
         "prior_share": float(np.mean([row["relative_prior_share"] for row in told])),
         "zones": zones,
     }
+    return {"plan": plan, "past": past, "evidence": evidence}
 
 
 def _planned_displays(shown: dict[str, np.ndarray], response: FittedDemand) -> dict[str, np.ndarray]:

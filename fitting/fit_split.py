@@ -116,7 +116,7 @@ def fit_split(
     spec = _market(replace(models, unidentified=silent), options)
     if response.suspects:
         before, after = response.chance("prices follow")
-        spec = spec.with_changes(history={"follows_demand": after, "follows_demand_before": before})
+        spec = spec.with_changes(evidence={"follows_demand": after, "follows_demand_before": before})
     return FittedSplit(spec, split, response, options.priors, regression, known, trend, paths)
 
 

@@ -18,7 +18,7 @@ from ..pricing.price_rules.grids import PriceGrid
 from ..pricing.price_rules.rule_formulas import in_order
 from ..pricing.value_added_tax import without_vat
 from ..scenarios import MarketSpec
-from ..scenarios.price_section import HistorySection, Prices
+from ..scenarios.price_section import Prices
 from ..scenarios.sections import (
     Arrivals,
     DemandSection,
@@ -29,6 +29,7 @@ from ..scenarios.sections import (
     ReferencePrice,
     Stock,
 )
+from ..scenarios.shop_sections import EvidenceSection, PastSection, PlanSection
 from .assumptions import Assumptions, unit_costs
 from .demand import DemandAtRegular, FittedDemand
 from .fitted_models import ChargedPrices, FittedModels
@@ -111,17 +112,19 @@ def build_market(
         prices=prices,
         promotion=promotion,
         law=assumptions.rules.law_section(models.products, products.names),
-        history=HistorySection(
+        plan=PlanSection(
             price=models.current_price,
             units=models.sold_units,
             promotion=np.array(0.0) if models.current_promotion is None else models.current_promotion,
-            past_price=models.past_price,
+        ),
+        past=PastSection(
+            price=models.past_price,
             charged_low=models.charged[0],
             charged_high=models.charged[1],
             level_low=models.levels[0],
             level_high=models.levels[1],
-            unidentified=unidentified,
         ),
+        evidence=EvidenceSection(unidentified=unidentified),
         fairness=models.protected,
         posterior=posterior_section(models, now, promotion is not None, assumptions, seed),
         halves=halves_section(models, now, promotion is not None, assumptions, seed),
@@ -149,7 +152,7 @@ def check_rules(assumptions: Assumptions, *charged: ChargedPrices) -> None:
             products=products,
             arrivals=Arrivals(rate=np.array(1.0)),
             demand=DemandSection(quality=np.array(0.0), price_sensitivity=np.array(1.0)),
-            # Without a history, no price is planned.
+            # Without a plan, no price follows it.
             prices=replace(rules, frozen_as_planned=False),
             law=assumptions.rules.law_section(prices.products, products.names),
         )

@@ -14,8 +14,8 @@ from .shop_rules import IndexRule
 from .split import Split, grid_of
 
 Array = NDArray[np.float64]
-REFERENCES = {"rival": "rival_price", "month": "month_ago_price", "year": "year_ago_price"}
-"""The references of the index, and the field of the section `history` with the prices of each."""
+REFERENCES = {"rival": "last_rival_price", "month": "month_ago_price", "year": "year_ago_price"}
+"""The references of the index, and the field of the section `past` with the prices of each."""
 UNITS = "basket_units"
 _MONTH_WEEKS = 4
 
@@ -44,7 +44,7 @@ def basket_columns(split: Split) -> dict[str, Array]:
 
     found = {UNITS: np.nansum(units[-YEAR_WEEKS * split.per_week :], axis=0)}
     rival = past_rival_price(split)
-    found["rival_price"] = np.zeros(len(ids)) if rival is None else rival[-1]
+    found[REFERENCES["rival"]] = np.zeros(len(ids)) if rival is None else rival[-1]
     return found | {"month_ago_price": ago(_MONTH_WEEKS), "year_ago_price": ago(YEAR_WEEKS)}
 
 

@@ -25,7 +25,7 @@ from ..scenarios.sections import Fairness
 from .assumptions import Assumptions
 from .customers import Customers, records
 from .demand import Priors
-from .fit_report import past_fields, price_response, regular_prices
+from .fit_report import price_response, regular_prices, shop_fields
 from .fit_split import FitOptions, fit_split
 from .initial_stock import TOO_LITTLE
 from .promotion_kinds import PromotionKinds
@@ -166,13 +166,12 @@ def refit(
     own |= {"proof_bias": record.get("proof_bias"), "proof_spread": record.get("proof_spread", 0.0)}
     own |= {name: record[name] for name in _EVIDENCE if name in record}
     zones = 1 if zone is None else len(zone.stores)
-    own |= past_fields(market, tables, funding_share=options.assumptions.funding_share, zones=zones)
-    spec = market.spec.with_changes(history=own)
-    assert spec.history is not None, "a fitted market has one"
+    shop = shop_fields(market, tables, funding_share=options.assumptions.funding_share, zones=zones)
+    spec = market.spec.with_changes(**shop | {"evidence": shop["evidence"] | own})
     uses_lstm = any(_LSTM in weights for weights in _chosen(record["forecaster"]).values())
     short = (line for line in ahead.plan if line.endswith(TOO_LITTLE))
     lacking = _NO_NETWORKS * (uses_lstm and _NETWORKS not in record["forecaster"])
-    notes = tuple(filter(None, (lacking, unknown, *short, spec.history.doubt)))
+    notes = tuple(filter(None, (lacking, unknown, *short, spec.evidence.doubt)))
     return Refit(spec, price_response(market), notes, tuple(regular_prices(market.response, market.priors)))
 
 

@@ -53,10 +53,10 @@ class Optimum:
 
 
 def sections_on(spec: MarketSpec) -> set[str]:
-    """Names of the optional sections that are on, except `history` and `fairness`, records without effect; and `vat` where
+    """Names of the optional sections that are on, except `plan` and `fairness`, records without effect; and `vat` where
     prices hold VAT, which no solver subtracts.
     """
-    optional = {item.name for item in fields(spec) if item.default is None} - {"history", "fairness"}
+    optional = {item.name for item in fields(spec) if item.default is None} - {"plan", "fairness"}
     found = {name for name in optional if getattr(spec, name) is not None}
     return found | {"vat"} if spec.products.vat.any() else found
 

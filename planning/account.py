@@ -93,7 +93,7 @@ def account(
 
 
 def account_fields(found: dict[str, Any]) -> dict[str, float]:
-    """What the section `history` of the next market says of an account: the error of its revenue, and what was expected of it.
+    """What the section `evidence` of the next market says of an account: the error of its revenue, and what was expected of it.
 
     Args:
         found: As `account` gives it.
@@ -117,11 +117,11 @@ def proof_spread(proof: MarketSpec, seed: int = 0) -> float:
         >>> proof_spread(load_scenario("shop/proof"))  # doctest: +SKIP
         0.08
     """
-    history = proof.history
-    if history is None or history.units is None or proof.calendar is None or not proof.num_draws:
+    plan = proof.plan
+    if plan is None or plan.units is None or proof.calendar is None or not proof.num_draws:
         return 0.0
-    sold = np.where(history.units.any(axis=1, keepdims=True), history.units, np.nan)
-    return _error(account(proof, history.price, sold, history.promotion, seed=seed)["rows"][0]["units"])[1]
+    sold = np.where(plan.units.any(axis=1, keepdims=True), plan.units, np.nan)
+    return _error(account(proof, plan.price, sold, plan.promotion, seed=seed)["rows"][0]["units"])[1]
 
 
 def _error(compared: dict[str, Any]) -> tuple[float, float]:

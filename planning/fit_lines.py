@@ -171,7 +171,7 @@ def cost_lines(report: dict[str, Any]) -> list[str]:
 def _doubt_lines(report: dict[str, Any]) -> list[str]:
     """Whether prices follow demand: a line where they may."""
     from ..pricing.wording import likely_by_sales
-    from ..scenarios.price_section import MENTIONED_FROM
+    from ..scenarios.shop_sections import MENTIONED_FROM
 
     chance = report["prices_follow_demand"]
     if chance is None or chance < MENTIONED_FROM:
@@ -244,7 +244,7 @@ def _customer_lines(report: dict[str, Any]) -> list[str]:
 
 def bias_lines(bias: float) -> list[str]:
     """That the market cannot be relied on: a line where its proof is far off."""
-    from ..scenarios.price_section import MOST_BIAS
+    from ..scenarios.shop_sections import MOST_BIAS
 
     if 1 / MOST_BIAS <= 1 + bias <= MOST_BIAS:
         return []

@@ -252,7 +252,7 @@ class _SchedulePlanner:
     def _simulated(self, price: Array, seed: int) -> tuple[Array, Array]:
         """(S, N) units sold and revenue of simulated seasons at these prices."""
         spec, numbers = self._spec, draw_numbers(self._spec)
-        planned = None if spec.promotion is None or spec.history is None else spec.history.promotion.astype(np.float32)
+        planned = None if spec.promotion is None or spec.plan is None else spec.plan.promotion.astype(np.float32)
         drawn = Drawn(spec, -(-SEASONS // len(numbers)), seed, spec)
         charged = PricePath(simulated_prices(spec, price).astype(np.float32), planned, as_charged=True)
         sold, revenue = np.concatenate(drawn.each(_season_sales, [charged], numbers), axis=1)

@@ -144,8 +144,8 @@ class SeasonDemand:
         self._each = -(-SEASONS // len(self._draws))
         self._shown = None if spec.recommendation is None else spec.shown_by_recommender
         self._promoted = None
-        if spec.promotion is not None and spec.history is not None:
-            self._promoted = (spec.history.promotion > 0.5).astype(np.float64)
+        if spec.promotion is not None and spec.plan is not None:
+            self._promoted = (spec.plan.promotion > 0.5).astype(np.float64)
 
     def wanted(self, product: int, levels: Array, price: Array) -> NDArray[np.float32]:
         """(T, L, S) units wanted of a product in S seasons; a lower price has no fewer

@@ -84,7 +84,7 @@ def fit_to_folder(
     held = {"proof_bias": proof["fidelity"]["bias"], "proof_spread": proof_spread(fitted.proof, seed)}
     held |= _evidence(report)
     report["refit"] |= held
-    spec = fitted.spec.with_changes(history=held)
+    spec = fitted.spec.with_changes(evidence=held)
     report["plan_beside_past"] = plan_beside_past(spec)
     save_scenario(spec, out)
     save_scenario(fitted.proof, out / PROOF)

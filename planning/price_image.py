@@ -92,8 +92,8 @@ def proposals(items: Sequence[KeyItem], count: int | None = None) -> tuple[KeyIt
 
 def _in_market(spec: MarketSpec) -> pd.DataFrame:
     """What a market knows of its products: name, units in its basket, and 1 where a competing price is known."""
-    history, ids = spec.history, spec.products.ids or spec.products.names
-    units, rival = (None, None) if history is None else (history.basket_units, history.rival_price)
+    past, ids = spec.past, spec.products.ids or spec.products.names
+    units, rival = past.basket_units, past.last_rival_price
     there = 0.0 if rival is None else (rival > 0).astype(float)
     return pd.DataFrame({"name": spec.products.names, "units": 0.0 if units is None else units, "rival": there}, ids)
 
@@ -232,15 +232,16 @@ def _index_path(zone: str, parts: list[tuple[MarketSpec, Array]], reference: Any
     """The index of one zone against one reference; None where no price of it is known."""
     spec, calendar, weeks = parts[0][0], parts[0][0].calendar, len(parts[0][1])
     sums, cover, known = [], np.zeros(2), 0
-    for history, listed in ((one.history, listed) for one, listed in parts if one.history is not None):
-        basket, past, base = history.basket_units, history.past_price, getattr(history, REFERENCES[reference])
-        if basket is None or past is None or base is None:
+    for one, listed in parts:
+        past = one.past
+        basket, before, base = past.basket_units, past.price, getattr(past, REFERENCES[reference])
+        if one.plan is None or basket is None or before is None or base is None:
             continue
-        then = history.past_rival_price if reference == "rival" else np.broadcast_to(base, past.shape)
-        against = np.vstack([np.zeros(past.shape) if then is None else then, np.broadcast_to(base, listed.shape)])
-        price, units = np.vstack([past, listed]), np.where(against > 0, basket, 0.0)
+        then = past.rival_price if reference == "rival" else np.broadcast_to(base, before.shape)
+        against = np.vstack([np.zeros(before.shape) if then is None else then, np.broadcast_to(base, listed.shape)])
+        price, units = np.vstack([before, listed]), np.where(against > 0, basket, 0.0)
         sums.append([(units * price).sum(axis=1), (units * against).sum(axis=1)])
-        cost, there = basket * history.price[0], base > 0
+        cost, there = basket * one.plan.price[0], base > 0
         cover, known = cover + np.array([cost[there].sum(), cost.sum()]), known + int(there.sum())
     if not known or calendar is None:
         return None

@@ -219,8 +219,8 @@ class _Reasons:
             because = (self.spec.prices.frozen_because or {}).get(self.spec.products.names[n])
             if because:
                 return f"Stays as planned: {because}."
-            history, silent = self.spec.history, "the sales do not tell how customers respond to other prices"
-            unknown = history and history.unidentified
+            silent = "the sales do not tell how customers respond to other prices"
+            unknown = self.spec.evidence.unidentified
             ruled = f"{silent}, or by your rule" if unknown is None else "by your rule"
             return f"Stays: {silent if unknown and self.spec.products.names[n] in unknown else ruled}."
         if not self.change:

@@ -64,7 +64,8 @@ def describe(spec: MarketDescription) -> dict[str, str]:
         'initial_units 40'
     """
     sections = {item.name: getattr(spec, item.name) for item in fields(spec)}
-    return {name: _keys(part) for name, part in sections.items() if is_dataclass(part)}
+    described = {name: _keys(part) for name, part in sections.items() if is_dataclass(part)}
+    return {name: text for name, text in described.items() if text}
 
 
 def _keys(part: Any) -> str:

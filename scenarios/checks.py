@@ -372,9 +372,9 @@ def _check_prices(spec: MarketDescription) -> None:
 
 def _check_frozen(spec: MarketDescription) -> None:
     prices = spec.prices
-    if prices.frozen_as_planned and spec.history is None:
+    if prices.frozen_as_planned and spec.plan is None:
         raise ScenarioError(
-            "prices.frozen_as_planned needs a section [history], which holds the planned prices; got none; add it, or leave the "
+            "prices.frozen_as_planned needs a section [plan], which holds the planned prices; got none; add it, or leave the "
             "key out"
         )
     because = prices.frozen_because

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .fields import value
-from .price_section import HistorySection, LawSection, Prices
+from .price_section import LawSection, Prices
 from .sections import (
     Array,
     Arrivals,
@@ -34,6 +34,7 @@ from .sections import (
     Stock,
     Strategic,
 )
+from .shop_sections import EvidenceSection, PastSection, PlanSection
 
 _PERIOD_DAYS = {"day": 1, "week": 7}
 # A share of this makes a group of no customers one like all.
@@ -68,7 +69,9 @@ class MarketDescription:
     capacity: Capacity | None = value("section", default=None)
     observed: Observed | None = value("section", default=None)
     law: LawSection | None = value("section", default=None)
-    history: HistorySection | None = value("section", default=None)
+    plan: PlanSection | None = value("section", default=None)
+    past: PastSection = value("section", default_factory=PastSection)
+    evidence: EvidenceSection = value("section", default_factory=EvidenceSection)
     posterior: Posterior | None = value("section", default=None)
     halves: Halves | None = value("section", default=None)
     fairness: Fairness | None = value("section", default=None)
@@ -80,7 +83,7 @@ class MarketDescription:
     @cached_property
     def sizes(self) -> dict[str, int]:
         """The number behind each letter of a shape: T, C, J, N, K, G, P, I, F, R, Z, H, B, Y, M."""
-        past, sold = (None,) * 2 if self.history is None else (self.history.past_price, self.history.past_units)
+        past, sold = self.past.price, self.past.units
         return {
             "T": int(self.market.horizon_periods),
             "C": len(self.category_names),

@@ -22,10 +22,12 @@ import numpy as np
 from ..atomic import whole_file, write_whole
 from ..pricing import PriceEndings, PriceLadder
 from . import description
+from .card import describe
 from .checks import is_name
 from .fields import ScenarioError, as_numbers, is_names, listed, nearest, shown
 from .price_section import ladder_of
 from .sampler import sample_by_name
+from .shop_sections import HISTORY, parted
 from .spec import MarketSpec
 from .stress import stressed
 
@@ -239,7 +241,7 @@ def spec_from_table(table: Mapping[str, Any]) -> MarketSpec:
         ... )
         <MarketSpec corner-shop, version 1: 2 products, 10 weeks>
     """
-    table = dict(table)
+    table = _without_history(table)
     values = {}
     for name, section in SECTIONS.items():
         if name in table:
@@ -252,6 +254,17 @@ def spec_from_table(table: Mapping[str, Any]) -> MarketSpec:
     values |= _keywords(MarketSpec, table, "")
     _require(MarketSpec, values, "")
     return MarketSpec(**values)
+
+
+def _without_history(table: Mapping[str, Any]) -> dict[str, Any]:
+    """A table of an earlier version as one of this; another as it is."""
+    table = dict(table)
+    if not isinstance(table.get(HISTORY), Mapping):
+        return table
+    for name, content in parted(table.pop(HISTORY)).items():
+        if content or name == "plan":
+            table[name] = content | dict(table.get(name, {}))
+    return table
 
 
 def section_from_table(section: type, content: dict[str, Any], name: str) -> Any:
@@ -320,7 +333,7 @@ def _merge_arrays(table: dict[str, Any], content: bytes, file: str) -> None:
         raise ScenarioError(f"{file} must hold plain arrays; got: {error}; write it with save_scenario") from error
     for key, content in arrays.items():
         section, _, name = key.partition(".")
-        if section not in SECTIONS or not name:
+        if section not in {*SECTIONS, HISTORY} or not name:
             raise ScenarioError(f"{file} must name its arrays section.key; got '{key}'; rename it")
         home = table.setdefault(section, {})
         if isinstance(home, dict):
@@ -350,19 +363,21 @@ def save_scenario(spec: MarketSpec, folder: str | os.PathLike[str]) -> Path:
         current = getattr(spec, item.name)
         if item.name not in SECTIONS:
             lines.append(f"{item.name} = {_toml(current)}")
-    for name in SECTIONS:
-        section = getattr(spec, name)
-        if section is None:
+    told = describe(spec)
+    for item in fields(spec):
+        name, section = item.name, getattr(spec, item.name)
+        # A section that every market has need not be written to be there.
+        if name not in SECTIONS or section is None or (item.default is MISSING and name not in told):
             continue
         lines.append(f"\n[{name}]")
-        for item in fields(section):
-            current = getattr(section, item.name)
+        for key in fields(section):
+            current = getattr(section, key.name)
             if isinstance(current, np.ndarray):
-                if name in ("posterior", "halves") and (current == item.default).all():
+                if name in ("posterior", "halves") and (current == key.default).all():
                     continue  # a part of the market that does not differ between the draws
-                arrays[f"{name}.{item.name}"] = current
+                arrays[f"{name}.{key.name}"] = current
             elif current is not None:
-                lines.append(f"{item.name} = {_toml(current)}")
+                lines.append(f"{key.name} = {_toml(current)}")
     with whole_file(folder / "scenario.npz") as temporary:
         np.savez(temporary, **arrays)  # pyright: ignore[reportArgumentType]
     target = folder / "scenario.toml"

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from ..pricing import ChoiceModel
 from ..pricing.price_rules.grids import seven_digits
-from .price_section import HistorySection
 from .sections import Array
 from .spec import MarketSpec
 
@@ -42,12 +41,12 @@ def periods_of(spec: MarketSpec, first: int, count: int) -> MarketSpec:
             axis, values = item.metadata.get("shape", "").find("T"), getattr(part, item.name)
             if axis >= 0 and values is not None:
                 cut[item.name] = values.take(np.arange(first, first + count), axis=axis)
-        if isinstance(part, HistorySection) and first > 0:
-            earlier = [] if part.past_price is None else [part.past_price]
-            cut["past_price"] = np.concatenate([*earlier, part.price[:first]])
-            if part.past_rival_price is not None and part.rival_price is not None:
-                then = np.broadcast_to(part.rival_price, part.price[:first].shape)
-                cut["past_rival_price"] = np.concatenate([part.past_rival_price, then])
+        if section.name == "past" and spec.plan is not None and first > 0:
+            past, over = spec.past, spec.plan.price[:first]
+            cut["price"] = np.concatenate([*([] if past.price is None else [past.price]), over])
+            if past.rival_price is not None and past.last_rival_price is not None:
+                then = np.broadcast_to(past.last_rival_price, over.shape)
+                cut["rival_price"] = np.concatenate([past.rival_price, then])
         if section.name == "regimes":
             cut["initial"] = spec.regime_probabilities(first + 1)[-1]
         parts[section.name] = replace(part, **cut)
@@ -67,7 +66,7 @@ def planned_prices(spec: MarketSpec) -> Array:
         (30, 1)
     """
     regular = np.tile(spec.products.regular_price, (spec.market.horizon_periods, 1))
-    planned = regular if spec.history is None else np.asarray(spec.history.price, dtype=np.float64)
+    planned = regular if spec.plan is None else np.asarray(spec.plan.price, dtype=np.float64)
     return seven_digits(planned)
 
 
@@ -86,11 +85,11 @@ def simulated_prices(spec: MarketSpec, price: Array) -> Array:
         >>> simulated_prices(load_scenario("stationary-logit"), np.array([[9.0]]))
         array([[9.]])
     """
-    frozen, history = spec.guardrails.frozen, spec.history
-    if frozen is None or history is None or spec.prices.frozen_as_planned:
+    frozen, plan = spec.guardrails.frozen, spec.plan
+    if frozen is None or plan is None or spec.prices.frozen_as_planned:
         return price
     one = spec.guardrails.nearest(spec.initial_price)
-    return np.where(frozen, np.maximum(one + price - history.price[: price.shape[-2]], _LEAST_OF_NOW * one), price)
+    return np.where(frozen, np.maximum(one + price - plan.price[: price.shape[-2]], _LEAST_OF_NOW * one), price)
 
 
 # The choice model of a scenario, and the probabilities of its regimes.
@@ -101,9 +100,9 @@ def _promotion_lift(spec: MarketSpec) -> Array:
     segments, products = spec.sizes["K"], spec.sizes["N"]
     if spec.promotion is not None:
         return spec.promotion.lift
-    if spec.history is None or not spec.history.feature_lift.any():
+    if spec.plan is None or not spec.plan.feature_lift.any():
         return np.empty((segments, 0))
-    return np.tile(np.broadcast_to(spec.history.feature_lift, products), (segments, 1))
+    return np.tile(np.broadcast_to(spec.plan.feature_lift, products), (segments, 1))
 
 
 @functools.lru_cache(maxsize=32)
@@ -226,9 +225,9 @@ def _costing(spec: MarketSpec, unit_cost: NDArray[np.float64], objective: str) -
         sections["posterior"] = {"unit_cost": np.array(1.0)}
     if spec.halves is not None:
         sections["halves"] = {"unit_cost": np.array(1.0)}
-    if spec.history is not None and objective == "profit":
+    if spec.plan is not None and objective == "profit":
         # What suppliers pay for deals is no revenue.
-        sections["history"] = {"funding": np.array(0.0)}
+        sections["plan"] = {"funding": np.array(0.0)}
     if spec.prices.minimum_margin is not None:
         # The prices that are allowed stay those of the market itself.
         least = spec.products.shelf_cost / (1 - spec.prices.minimum_margin)

@@ -94,16 +94,16 @@ def planned_deals(spec: MarketSpec) -> PlannedDeals | None:
         >>> planned_deals(load_scenario("stationary-logit")) is None
         True
     """
-    history, regular = spec.history, spec.products.regular_price
-    if history is None:
+    plan, regular = spec.plan, spec.products.regular_price
+    if plan is None:
         return None
     shape = (spec.market.horizon_periods, spec.sizes["N"])
-    lift = np.broadcast_to(history.feature_lift * (spec.promotion is None), shape[1:])
-    if spec.reference_price is None and not lift.any() and not history.funding.any():
+    lift = np.broadcast_to(plan.feature_lift * (spec.promotion is None), shape[1:])
+    if spec.reference_price is None and not lift.any() and not plan.funding.any():
         return None
     price = simulated_prices(spec, planned_prices(spec))
     on_deal, usual = deals_in(price, regular)
-    feature, funding = (np.broadcast_to(part, shape) for part in (history.promotion, history.funding))
+    feature, funding = (np.broadcast_to(part, shape) for part in (plan.promotion, plan.funding))
     depth = np.log(usual / price)
     count = np.maximum(on_deal.sum(axis=0), 1)
     usual_depth = np.where(on_deal.any(axis=0), depth.sum(axis=0) / count, 1.0)

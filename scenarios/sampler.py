@@ -18,7 +18,7 @@ from numpy.random import Generator
 from ..pricing import PriceLadder, logit_utility
 from .checks import excluded_parts, is_grouped
 from .fields import ScenarioError
-from .price_section import HistorySection, Prices
+from .price_section import Prices
 from .sections import (
     Array,
     Arrivals,
@@ -36,6 +36,7 @@ from .sections import (
     Stock,
     Strategic,
 )
+from .shop_sections import PastSection, PlanSection
 from .spec import MarketSpec
 
 DEFAULT_PARTS = frozenset({"stock", "competitors", "promotion", "reference_price", "season", "overdispersion"})
@@ -369,14 +370,17 @@ def _returns(shop: _Shop, generator: Generator) -> Returns:
     )
 
 
-def _history(shop: _Shop, generator: Generator) -> HistorySection:
-    """Past prices: regular, or reduced by 20% in one period of five."""
+def _plan(shop: _Shop, generator: Generator) -> PlanSection:
+    """The shop's own prices: regular, or reduced by 20% in one period of five."""
     shape = (shop.periods, shop.products)
-    return HistorySection(
+    return PlanSection(
         price=shop.price * np.where(generator.random(shape) < 0.2, 0.8, 1.0),
         units=generator.poisson(shop.units, shape).astype(np.float64),
-        past_price=shop.price * generator.choice([0.8, 1.0], (3, shop.products)),
     )
+
+
+def _past(shop: _Shop, generator: Generator) -> PastSection:
+    return PastSection(price=shop.price * generator.choice([0.8, 1.0], (3, shop.products)))
 
 
 PARTS: dict[str, Callable[[_Shop, Generator], Any]] = {
@@ -393,5 +397,6 @@ PARTS: dict[str, Callable[[_Shop, Generator], Any]] = {
     "regimes": _regimes,
     "shocks": _shocks,
     "returns": _returns,
-    "history": _history,
+    "plan": _plan,
+    "past": _past,
 }

@@ -103,7 +103,7 @@ class MarketSpec(MarketDescription):
     def guardrails(self) -> Guardrails:
         """The price rules, as training, evaluation and the price service apply them."""
         low, high = self.price_bounds
-        prices, names, history = self.prices, self.products.names, self.history
+        prices, names, plan = self.prices, self.products.names, self.plan
         known = zip(names, self.products.ids or names, strict=True)
         number = {name: n for n, name in enumerate(names)}
 
@@ -119,9 +119,10 @@ class MarketSpec(MarketDescription):
         given["lines"] = tuple(tuple(number[name] for name in line) for line in prices.line_order)
         for key in ("frozen", "bounds_from_sales"):
             given[key] = np.isin(names, given[key]) if given[key] else None
-        if history is not None:
-            given |= {"past_price": history.past_price, "planned_price": history.price}
-            given["planned_regular"] = deals_in(history.price, self.products.regular_price).regular
+        given["past_price"] = self.past.price
+        if plan is not None:
+            given["planned_price"] = plan.price
+            given["planned_regular"] = deals_in(plan.price, self.products.regular_price).regular
         because = prices.frozen_because or {}
         given["frozen_because"] = tuple(because.get(name, "") for name in names) if because else ()
         if not prices.index_names:
@@ -241,7 +242,7 @@ class MarketSpec(MarketDescription):
     def draw(self, m: int) -> MarketSpec:
         """The market under one draw of its posterior: same structure, other numbers.
 
-        Price rules, regular prices and history are those of this market: a minimum margin refers to
+        Price rules, regular prices, plan and past are those of this market: a minimum margin refers to
         the unit costs that the shop believes in.
 
         Args:

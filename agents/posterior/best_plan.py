@@ -155,7 +155,7 @@ class PlanSearch:
         self.draws = draws_of_search(spec) if draws is None else list(draws)
         self.value = PlanValue(spec, draws=self.draws)
         self.after = AFTER * (spec.reference_price is not None)
-        charged = None if spec.history is None else spec.history.charged_low
+        charged = spec.past.charged_low
         lowest = spec.guardrails.low.astype(np.float64)
         self.lowest = lowest if charged is None else np.maximum(lowest, charged)
         category = spec.category_index

@@ -55,7 +55,7 @@ def own_plan(spec: MarketSpec) -> Plan:
     """What the shop charges and shows anyway, as its market simulates it."""
     current, shape = current_prices(spec), (spec.market.horizon_periods, spec.sizes["N"])
     price = current.path if isinstance(current, PricePath) else spec.products.regular_price
-    feature = 0.0 if spec.history is None else spec.history.promotion
+    feature = 0.0 if spec.plan is None else spec.plan.promotion
     price, feature = (np.broadcast_to(np.asarray(part, np.float64), shape) for part in (price, feature))
     deals = planned_deals(spec)
     return Plan(price, feature, price < DEAL * spec.products.regular_price if deals is None else deals.on_deal)

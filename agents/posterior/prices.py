@@ -100,18 +100,18 @@ def current_prices(spec: MarketSpec) -> Policy:
         >>> current_prices(load_scenario("stationary-logit")).name
         'regular'
     """
-    if spec.history is not None:
-        promotion = None if spec.promotion is None else spec.history.promotion.astype(np.float32)
-        price = simulated_prices(spec, spec.history.price)
+    if spec.plan is not None:
+        promotion = None if spec.promotion is None else spec.plan.promotion.astype(np.float32)
+        price = simulated_prices(spec, spec.plan.price)
         return PricePath(price.astype(np.float32), promotion, name="historical", as_charged=True)
     return FixedPrice(spec.products.regular_price.astype(np.float32), name="regular")
 
 
 def _own(spec: MarketSpec) -> Array:
     """(N,) mean current prices, as the market simulates them; currency per unit."""
-    if spec.history is None:
+    if spec.plan is None:
         return spec.products.regular_price
-    return simulated_prices(spec, spec.history.price).mean(axis=0)
+    return simulated_prices(spec, spec.plan.price).mean(axis=0)
 
 
 def _gains(spec: MarketSpec, money: PosteriorMoney, price: Array) -> Array:

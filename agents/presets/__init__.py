@@ -53,7 +53,7 @@ def _is_unknown(spec: MarketSpec) -> bool:
 
 def _is_fitted(spec: MarketSpec) -> bool:
     """Whether a market was fitted on a shop's sales, whose plan it then holds, and policies do not order."""
-    return spec.history is not None and spec.num_draws > 0 and spec.stock.replenishment != "action"
+    return spec.plan is not None and spec.num_draws > 0 and spec.stock.replenishment != "action"
 
 
 _BY_PRODUCT: dict[str, Callable[[MarketSpec], bool]] = {

@@ -184,7 +184,7 @@ def _ratios(
         return np.random.default_rng(seed).permuted(np.broadcast_to(half, ratio.shape), axis=2)
     price = np.empty_like(path)
     price[:, order] = path
-    spec = market.spec.with_changes(history={"price": price})
+    spec = market.spec.with_changes(plan={"price": price})
     if firm:
         spec = spec.with_changes(prices={"bounds_from_sales": ()})
     choice = "best" if arm == "planned" else "random"

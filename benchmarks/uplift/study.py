@@ -138,8 +138,7 @@ def assess_shop(settings: StudySettings, seed: int) -> dict[str, Any]:
         except ValueError as error:
             raise ValueError(f"{settings.truth} shop {seed}: {error}") from error
     row |= realised(shop, spec, recommend(spec, settings, seed))
-    assert spec.history is not None, "a fitted market has a history"
-    row["may_follow_demand"] = spec.history.may_follow_demand
+    row["may_follow_demand"] = spec.evidence.may_follow_demand
     return row | {"cpu_seconds": time.process_time() - started}
 
 

@@ -324,7 +324,7 @@ def _bridge_plot(data: ReportData) -> Plot | None:
 def demand_plots(data: ReportData, fit: Mapping[str, Any]) -> list[tuple[str, Plot]]:
     """Units against price of the best sellers, as (product, plot), with the market's curve at the level of these weeks."""
     spec, drawn = data.comparison.spec, []
-    if not fit.get("charged") or spec.history is None:
+    if not fit.get("charged") or spec.plan is None:
         return []
     policy = current_prices(spec)
     view = view_at(spec, policy, period=0)

@@ -145,7 +145,7 @@ def _noise(found: Assessment) -> str:
 def _plan_breaks_rules(comparison: Comparison) -> str:
     """How many of the planned prices break price rules, and which ones."""
     spec = comparison.spec
-    if spec.history is None:
+    if spec.plan is None:
         return ""
     broken = []
 
@@ -172,13 +172,16 @@ def _plan_breaks_rules(comparison: Comparison) -> str:
 
 def _not_identified(comparison: Comparison) -> str:
     """Which products of a fitted market keep their prices because the sales say nothing of other ones, or by a rule."""
-    history, frozen = comparison.spec.history, comparison.spec.prices.frozen
-    if history is None:
+    spec, frozen = comparison.spec, comparison.spec.prices.frozen
+    if spec.plan is None:
         return ""
-    because = comparison.spec.prices.frozen_because
+    because = spec.prices.frozen_because
     if because:
         return _kept_by_reason({name: because[name] for name in frozen if name in because})
-    silent, unidentified = ", because the sales do not tell how customers respond to other ones", history.unidentified
+    silent, unidentified = (
+        ", because the sales do not tell how customers respond to other ones",
+        spec.evidence.unidentified,
+    )
     if unidentified is None:
         return _kept(frozen, f"{silent}, or by your rule")
     unknown, ruled = ([name for name in frozen if (name in unidentified) == wanted] for wanted in (True, False))
@@ -201,10 +204,10 @@ def _kept(names: Sequence[str], why: str) -> str:
 
 
 def _follows_demand(comparison: Comparison) -> str:
-    history = comparison.spec.history
-    if history is None or history.follows_demand is None or not history.may_follow_demand:
+    evidence = comparison.spec.evidence
+    if evidence.follows_demand is None or not evidence.may_follow_demand:
         return ""
-    likely = likely_by_sales(history.follows_demand, history.follows_demand_before)
+    likely = likely_by_sales(evidence.follows_demand, evidence.follows_demand_before)
     may = f"Your prices may have followed demand ({likely})"
     return f"{may}, which makes customers look less price-sensitive than they are; the figures allow for it."
 

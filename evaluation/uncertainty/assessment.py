@@ -15,8 +15,8 @@ from ...pricing import Policy
 from ...scenarios import MarketSpec
 from ...scenarios.fields import listed
 from ...scenarios.periods import planned_prices
-from ...scenarios.price_section import HistorySection
 from ...scenarios.sections import Array, Products
+from ...scenarios.shop_sections import EvidenceSection
 from ..figures import currency_of
 from ..policies import BEST_FIXED, REGULAR
 from .draws import EPISODES, Z90, DrawComparison, Gain, charged_range, compare_draws, joint_outside
@@ -155,7 +155,7 @@ class Assessment:
         """What makes the recommendation doubtful and what would settle it, in a sentence; empty where nothing does."""
         spec, chosen = self.compared.spec, self.recommendation
         found = doubts(spec, self.gain(chosen.policy).share if chosen.change else None, regular=chosen.policy != DEALS)
-        never = "" if spec.history is None else spec.history.doubt
+        never = spec.evidence.doubt
         if not found:
             return never
         what, settled = (", and ".join(dict.fromkeys(part)) for part in zip(*found, strict=True))
@@ -163,8 +163,7 @@ class Assessment:
 
     def chance(self, gain: Gain) -> str:
         """The chance of a loss as a clause; nothing where the market is in doubt, or is one of several zones."""
-        history = self.compared.spec.history
-        if self.doubt or (history is not None and history.zones > 1):
+        if self.doubt or self.compared.spec.evidence.zones > 1:
             return ""
         return f"; {gain.chance_of_loss} of earning less"
 
@@ -206,7 +205,7 @@ class Assessment:
     def at_bounds(self) -> AtBounds | None:
         """Which recommended prices stand at a bound; None where the market is not fitted, or nothing changes."""
         spec = self.compared.spec
-        if spec.history is None or not self.recommendation.change:
+        if spec.plan is None or not self.recommendation.change:
             return None
         return at_bounds(spec, self.compared.prices[self.recommendation.policy])
 
@@ -257,7 +256,7 @@ class Assessment:
             "rule": dict(vars(RULE)),
             "floor": chosen.floor,
             "costs_assumed": costs_assumed(compared.spec),
-            "follows_demand": None if compared.spec.history is None else compared.spec.history.follows_demand,
+            "follows_demand": compared.spec.evidence.follows_demand,
             "doubt": self.doubt or None,
             "plan_beside_past": plan_beside_past(compared.spec),
             "metric": self.metric,
@@ -336,14 +335,14 @@ def assess(
 # What makes a recommendation doubtful, and what would settle it, in a pricing manager's words.
 
 
-def missed(history: HistorySection) -> bool:
+def missed(evidence: EvidenceSection) -> bool:
     """Whether the last account lay outside its 90% interval.
 
     Example:
-        >>> missed(HistorySection(price=1.0, account_error=0.46, account_spread=0.14))
+        >>> missed(EvidenceSection(account_error=0.46, account_spread=0.14))
         True
     """
-    return history.account_error is not None and abs(history.account_error) > Z90 * history.account_spread
+    return evidence.account_error is not None and abs(evidence.account_error) > Z90 * evidence.account_spread
 
 
 def doubts(spec: MarketSpec, gain: float | None, *, regular: bool = True) -> list[tuple[str, str]]:
@@ -359,25 +358,24 @@ def doubts(spec: MarketSpec, gain: float | None, *, regular: bool = True) -> lis
         >>> doubts(load_scenario("stationary-logit"), 0.25)[0][0]
         'a gain above 20% is to be tested before it is relied on'
     """
-    found, history = [], spec.history
-    booked = history is not None and history.past_profit is not None and not costs_assumed(spec)
+    found, evidence = [], spec.evidence
+    booked = spec.past.profit is not None and not costs_assumed(spec)
     unlike = unlike_past(plan_beside_past(spec), profit=booked)
     if unlike:
         found.append((unlike, "give the deals and prices that you intend as a plan"))
-    if history is not None and missed(history):
-        off = math.expm1(history.account_error or 0.0)
+    if missed(evidence):
+        off = math.expm1(evidence.account_error or 0.0)
         what = f"the last account missed: revenue was {off:+.0%} from what was predicted, outside its 90% interval"
         found.append((what, "train again, and wait for an account inside its interval"))
     if gain is None:
         return found
-    if history is not None:
-        found += _against_the_fit(history)
-    moves = None if history is None else history.regular_moves
+    found += _against_the_fit(evidence)
+    moves = evidence.regular_moves
     if regular and moves is not None and moves < _FEW_MOVES:
         often = "never moved" if not moves else f"moved only {moves} time{'s' * (moves > 1)}"
         what = f"your regular prices {often} in these sales, so that what a lasting change does is mostly assumed"
         found.append((what, _VARY))
-    elif regular and history is not None and history.prior_share > _PRIOR:
+    elif regular and evidence.prior_share > _PRIOR:
         what = "these sales say little about lasting price changes, whose effect is therefore mostly assumed"
         found.append((what, _VARY))
     if gain > _LARGE_GAIN:
@@ -385,14 +383,14 @@ def doubts(spec: MarketSpec, gain: float | None, *, regular: bool = True) -> lis
     return found
 
 
-def _against_the_fit(history: HistorySection) -> list[tuple[str, str]]:
+def _against_the_fit(evidence: EvidenceSection) -> list[tuple[str, str]]:
     """A placebo that shows an effect, and forecasts that are worse than a simple yardstick's."""
     found = []
-    effect = history.placebo_effect
-    if effect is not None and history.placebo_p < SIGNIFICANCE and abs(effect) > _PLACEBO:
-        what = f"prices that were not yet charged seem to move sales (elasticity {effect:+.2f}, p = {history.placebo_p:.2f})"
+    effect = evidence.placebo_effect
+    if effect is not None and evidence.placebo_p < SIGNIFICANCE and abs(effect) > _PLACEBO:
+        what = f"prices that were not yet charged seem to move sales (elasticity {effect:+.2f}, p = {evidence.placebo_p:.2f})"
         found.append((f"{what}, so that prices followed something that these tables do not show", _VARY))
-    ours, yardstick = history.proof_wape, history.yardstick_wape
+    ours, yardstick = evidence.proof_wape, evidence.yardstick_wape
     if ours is not None and yardstick is not None and ours > _WORSE * yardstick:
         what = f"forecasts of the held-out weeks were {ours:.0%} off, those of a pooled regression {yardstick:.0%}"
         found.append((what, "fit with `--forecaster log-log-regression`, or look for promotions that are missing"))
@@ -419,21 +417,21 @@ def plan_beside_past(spec: MarketSpec) -> Rows:
         >>> plan_beside_past(load_scenario("stationary-logit"))
         []
     """
-    history, calendar = spec.history, spec.calendar
-    if history is None or history.past_units is None or history.past_revenue is None or history.past_deals is None:
+    plan, past, calendar = spec.plan, spec.past, spec.calendar
+    if plan is None or past.units is None or past.revenue is None or past.deals is None:
         return []
     value, products = PlanValue(spec, recommended=False), spec.products
     unit = calendar.unit if calendar else "weeks"
     units, price = value.units(value.planned), value.planned.price
-    margin = products.net(price) - products.unit_cost + history.funding
+    margin = products.net(price) - products.unit_cost + plan.funding
     planned = _row("the plan", products, units, units * products.net(price), units * margin, value.planned.deal)
     if products.vat.any():
         planned["vat"] = float(products.vat.max())
     names = (f"the last {spec.market.horizon_periods} {unit}", f"the same {unit} a year ago", "a year before the last")
-    booked = history.past_profit
+    booked = past.profit
     if booked is None:  # a market of an earlier version
-        booked = history.past_revenue - history.past_units * products.unit_cost
-    spans = zip(names, history.past_units, history.past_revenue, booked, history.past_deals, strict=False)
+        booked = past.revenue - past.units * products.unit_cost
+    spans = zip(names, past.units, past.revenue, booked, past.deals, strict=False)
     rows = [planned, *(_row(name, products, *span) for name, *span in spans)]
     if len(rows) < len(names) + 1:
         return rows

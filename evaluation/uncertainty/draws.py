@@ -313,10 +313,10 @@ def charged_range(spec: MarketSpec) -> ChargedRange | None:
         >>> charged_range(load_scenario("stationary-logit")) is None
         True
     """
-    history = spec.history
-    if history is None or history.charged_low is None or history.charged_high is None:
+    past = spec.past
+    if past.charged_low is None or past.charged_high is None:
         return None
-    return ChargedRange(history.charged_low, history.charged_high)
+    return ChargedRange(past.charged_low, past.charged_high)
 
 
 def joint_outside(spec: MarketSpec, price: ArrayLike) -> NDArray[np.bool_] | None:
@@ -336,12 +336,12 @@ def joint_outside(spec: MarketSpec, price: ArrayLike) -> NDArray[np.bool_] | Non
         >>> joint_outside(load_scenario("stationary-logit"), [[11.0]]) is None
         True
     """
-    history = spec.history
-    if history is None or history.level_low is None or history.level_high is None:
+    past = spec.past
+    if past.level_low is None or past.level_high is None:
         return None
     member = np.eye(len(spec.category_names))[spec.category_index]
     level = (np.asarray(price, dtype=np.float64) / spec.products.regular_price) @ (member / member.sum(axis=0))
-    return (level < history.level_low * (1 - _LEVEL_ROUNDING)) | (level > history.level_high * (1 + _LEVEL_ROUNDING))
+    return (level < past.level_low * (1 - _LEVEL_ROUNDING)) | (level > past.level_high * (1 + _LEVEL_ROUNDING))
 
 
 # Policies side by side over posterior draws and customers, paired.
@@ -418,7 +418,7 @@ def model_error(spec: MarketSpec) -> float:
         >>> model_error(load_scenario("stationary-logit"))
         1.0
     """
-    return MODEL_ERROR if spec.history is not None and spec.reference_price is not None else 1.0
+    return MODEL_ERROR if spec.plan is not None and spec.reference_price is not None else 1.0
 
 
 def level_error(spec: MarketSpec) -> float:
@@ -430,11 +430,9 @@ def level_error(spec: MarketSpec) -> float:
         >>> level_error(load_scenario("stationary-logit"))
         0.0
     """
-    history = spec.history
-    if history is None:
-        return 0.0
-    held_out = (float(np.log(max(1 + (history.proof_bias or 0.0), 1e-9))), history.proof_spread)
-    account = (history.account_error or 0.0, history.account_spread)
+    evidence = spec.evidence
+    held_out = (float(np.log(max(1 + (evidence.proof_bias or 0.0), 1e-9))), evidence.proof_spread)
+    account = (evidence.account_error or 0.0, evidence.account_spread)
     beyond = sum(max(error**2 - spread**2, 0.0) for error, spread in (held_out, account)) ** 0.5
     return min(beyond, _MOST_ERROR)
 

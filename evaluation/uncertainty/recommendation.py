@@ -100,7 +100,7 @@ def candidates(
     for policy, words in named:
         found.append(Candidate(policy, words))
         found += [Candidate(BlendedPrice(policy, current, share), words + _moved(share)) for share in SHARES]
-    if spec.history is not None:
+    if spec.plan is not None:
         plans = {**plan_policies(spec), PLAN: best_plan(spec)}
         found += [Candidate(policy, _POLICY_WORDS[name]) for name, policy in plans.items()]
     return found
@@ -265,7 +265,7 @@ def recommend(
     floor = spec.market.objective == "revenue" and (assumed or bool(spec.products.shadow_cost.any()))
     if floor:
         standings = _above_floor(compared, candidates, standings)
-    if spec.history is not None and spec.history.doubt:
+    if spec.evidence.doubt:
         why = "the proof of the market is too far off"
         standings = [replace(standing, refused=standing.refused or why) for standing in standings]
     learned = {other.name for other in others if other.prices[0] == "learned"}

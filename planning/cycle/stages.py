@@ -283,7 +283,7 @@ def refresh_stage(cycle: Cycle, place: CyclePlace, before: Path) -> Facts:
     key, folder, tables = signing_key(cycle.out), place.folder, tables_of(cycle, place.home)
     found = refresh(before / BUNDLE, tables, out=folder / BUNDLE, key=key, seed=cycle.config.seed, on_step=show_step)
     found = replace(found, spec=_accounted(found.spec, folder))
-    if missed(given(found.spec.history)):
+    if missed(found.spec.evidence):
         found.train_again.append("the account of the cycle before missed its 90% interval")
     save_scenario(found.spec, folder / MARKET)
     write_json(folder / MARKET / "fit.json", {"refit": found.bundle.manifest["refit"]})
@@ -309,7 +309,7 @@ def _accounted(spec: MarketSpec, folder: Path) -> MarketSpec:
     if not (folder / ACCOUNT).is_file():
         return spec
     found = json.loads((folder / ACCOUNT).read_text(encoding="utf-8"))
-    return spec.with_changes(history=account_fields(found))
+    return spec.with_changes(evidence=account_fields(found))
 
 
 def _left_out(cycle: Cycle, place: CyclePlace, tables: Tables, spec: MarketSpec) -> list[str]:

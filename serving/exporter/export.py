@@ -216,7 +216,7 @@ def market_facts(spec: MarketSpec) -> dict[str, Any]:
     market, charged = spec.market, charged_range(spec)
     return {
         "scenario": {"name": spec.name, "version": spec.version, "period": market.period, "currency": market.currency},
-        "data": {"tables_sha256": spec.history and (spec.history.tables_sha256 or None)},
+        "data": {"tables_sha256": spec.evidence.tables_sha256 or None},
         "charged": None if charged is None else {"low": charged.low.tolist(), "high": charged.high.tolist()},
         "objective": market.objective,
         "assumptions": list(spec.assumptions),

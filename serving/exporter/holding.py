@@ -145,7 +145,7 @@ def price_path(
 
     if holding.prices == PLAN:
         return best_plan(spec)
-    if spec.history is not None and (own := plan_policies(spec).get(holding.prices)) is not None:
+    if spec.plan is not None and (own := plan_policies(spec).get(holding.prices)) is not None:
         return own
     current, share, prices = current_prices(spec), holding.toward_current, holding.prices
     shape = (spec.market.horizon_periods, len(spec.products.names))

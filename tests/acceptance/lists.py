@@ -215,7 +215,7 @@ def chain_gains() -> tuple[float, float, float, float]:
     for name, one in lists().items():
         spec, horizon = one.spec, range(len(one.price))
         at = pd.MultiIndex.from_product([[name], horizon, spec.products.ids], names=["zone", "week", "product"])
-        assert spec.history is not None
+        assert spec.plan is not None
         columns = {"units": _planned_units(one), "planned": one.planned, "price": one.price}
         columns["cost"] = spec.products.unit_cost - course_of(spec, one.planned).funding
         columns["new_cost"] = (

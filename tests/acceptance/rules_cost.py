@@ -62,7 +62,7 @@ class _Search:
         used = np.random.default_rng(SEED).choice(spec.num_draws, DRAWS, replace=False)
         self.spec, self.goal, self.regular = spec, goal_market(spec), spec.products.regular_price
         self.draws = [spec.draw(m) for m in sorted({*range(spec.num_draws)} - {*used.tolist()})]
-        self.planned, self.begun = spec.history.price, spec.initial_price
+        self.planned, self.begun = spec.plan.price, spec.initial_price
         low, high = spec.prices.floor, spec.prices.ceiling
         self.paid_low = np.ceil(np.where("floor_from_sales" in lifted, self.regular / _FREE, low) / 0.01 - 1e-6) * 0.01
         self.low = self.paid_low

@@ -168,7 +168,7 @@ def shuffled_segments() -> float:
     )
     for section in fields(mine):
         a, b = getattr(mine, section.name), getattr(theirs, section.name)
-        if section.name in ("fairness", "history") or not hasattr(a, "__dict__"):
+        if section.name in ("fairness", "evidence") or not hasattr(a, "__dict__"):
             continue
         for key, value in vars(a).items():
             try:

@@ -68,8 +68,8 @@ def test_from_tables_to_a_price(shop, monkeypatch):
     assert felt.format(fit["price_curvature"]) in fit_lines(fit)
     assert "The plan gives 1 of 48 current prices of the weeks to come." in fit["plan"]
     market = load_scenario("market")
-    assert market.history.price[0, market.products.names.index("a")] == 3.9
-    assert load_scenario("market/proof").history.units.shape == (12, 6)
+    assert market.plan.price[0, market.products.names.index("a")] == 3.9
+    assert load_scenario("market/proof").plan.units.shape == (12, 6)
     document("train", "market", "--out", "run", "--steps", "1000")
     report = document("report", "run", "--out", "report.html", "--episodes", "10")
     assert report["verdict"].split(". ")[0] in (shop / "report.html").read_text(encoding="utf-8")

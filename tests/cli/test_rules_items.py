@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from repricer.atomic import write_json
 from repricer.scenarios import load_scenario, save_scenario
-from repricer.scenarios.price_section import HistorySection
 from repricer.scenarios.sections import Posterior
+from repricer.scenarios.shop_sections import PastSection, PlanSection
 from repricer.serving.price_list.files import write_list
 from repricer.serving.price_list.image import decided_items, read_image, write_image
 
@@ -25,9 +25,10 @@ def market(tmp_path: Path) -> Path:
         market={"first_day": "2018-01-01", "period": "week", "period_days": 7}
     )
     price = spec.products.regular_price
-    own = {"rival_price": price * [1, 0, 0], "month_ago_price": price, "year_ago_price": price * 0}
-    history = HistorySection(price=price, past_price=price[None], basket_units=[50.0, 30.0, 20.0], **own)
-    drawn = replace(spec, history=history, posterior=Posterior(draws=2, arrivals=[[[0.9]], [[1.1]]]))
+    own = {"last_rival_price": price * [1, 0, 0], "month_ago_price": price, "year_ago_price": price * 0}
+    past = PastSection(price=price[None], basket_units=[50.0, 30.0, 20.0], **own)
+    posterior = Posterior(draws=2, arrivals=[[[0.9]], [[1.1]]])
+    drawn = replace(spec, plan=PlanSection(price=price), past=past, posterior=posterior)
     save_scenario(drawn, tmp_path / "market")
     rows = [{"product": name, "elasticity": -2.0 - n} for n, name in enumerate(spec.products.names)]
     write_json(tmp_path / "market" / "fit.json", {"price_response": rows})

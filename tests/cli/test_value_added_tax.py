@@ -77,8 +77,8 @@ def test_the_past_earned_what_was_booked(shop: Path, market: MarketSpec) -> None
     net = last["price_paid"] / (1 + last["product"].map(VAT).astype(float))
     revenue = (last["units"] * net).groupby(last["product"]).sum()
     profit = (last["units"] * (net - last["product"].map(COST).astype(float))).groupby(last["product"]).sum()
-    np.testing.assert_allclose(market.history.past_revenue[0], revenue[list(market.products.ids)], atol=0.005)
-    np.testing.assert_allclose(market.history.past_profit[0], profit[list(market.products.ids)], atol=0.005)
+    np.testing.assert_allclose(market.past.revenue[0], revenue[list(market.products.ids)], atol=0.005)
+    np.testing.assert_allclose(market.past.profit[0], profit[list(market.products.ids)], atol=0.005)
 
 
 def test_the_list_has_shelf_prices_and_what_they_earn_without_vat(shop: Path, market: MarketSpec) -> None:

@@ -88,7 +88,7 @@ def everything():
     spec = load_scenario("bench-10-full")
     off = {name for name in KINDS if KINDS[name] is not None and getattr(spec, name) is None}
     # What is observed enters no formula.
-    assert off <= {"express", "capacity", "observed", "history", "posterior", "halves", "fairness", "law"}
+    assert off <= {"express", "capacity", "observed", "plan", "posterior", "halves", "fairness", "law"}
     return spec
 
 

@@ -19,7 +19,8 @@ def market(**sections):
         "arrivals": {"rate": 20.0},
         "demand": {"quality": 2.0, "price_sensitivity": 0.5},
         "prices": {"floor": [1.0, 1.5, 3.0], "ceiling": [4.0, 6.0, 9.0], "tick": 0.1},
-        "history": {"price": [[2.0, 3.0, 5.0]], "past_price": PAST},
+        "plan": {"price": [[2.0, 3.0, 5.0]]},
+        "past": {"price": PAST},
         "observed": {"since_change_periods": MOST},
     }
     return spec_from_table({name: part for name, part in (table | sections).items() if part is not None})
@@ -52,7 +53,7 @@ def test_it_is_counted_from_the_history_on():
 
 
 def test_without_a_history_no_price_has_changed():
-    view = Market(market(history=None)).view
+    view = Market(market(plan=None)).view
     assert view.periods_since_change.tolist() == [[MOST] * 3]
 
 

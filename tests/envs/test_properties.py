@@ -12,8 +12,8 @@ from repricer.envs import Market, expected_units
 from repricer.envs.kernels.expected_demand import choice_at
 from repricer.pricing import Action, PriceEndings, PriceLadder, product_features
 from repricer.scenarios import MarketSpec
-from repricer.scenarios.price_section import HistorySection
 from repricer.scenarios.sampler import PARTS, sample_catalogue
+from repricer.scenarios.shop_sections import PlanSection
 
 FAMILIES = ["mnl", "cheapest", "exponential", "linear", "constant-elasticity", "nested-logit"]
 PERIODS = 6
@@ -169,7 +169,8 @@ def recoin(spec: MarketSpec, rate: float) -> MarketSpec:
         "promotion": ("cost",),
         "returns": ("handling_cost",),
         "competitors": ("regular_price", "unit_cost", "floor", "ceiling"),
-        "history": ("price", "past_price", "charged_low", "charged_high"),
+        "plan": ("price",),
+        "past": ("price", "charged_low", "charged_high"),
     }
     per_money: dict[str, tuple[str, ...]] = {"demand": ("price_sensitivity",), "competitors": ("price_sensitivity",)}
     if spec.reference_price is not None and spec.reference_price.scale == "linear":
@@ -276,7 +277,7 @@ def with_more_rules(spec: MarketSpec, rng: np.random.Generator) -> MarketSpec:
         prices["prior_price_periods"] = int(rng.integers(1, 5))
     if prices.get("frozen") and rng.random() < 0.5:
         planned = regular * rng.uniform(0.4, 1.7, (spec.sizes["T"], regular.size))
-        spec, prices["frozen_as_planned"] = replace(spec, history=HistorySection(price=planned)), True
+        spec, prices["frozen_as_planned"] = replace(spec, plan=PlanSection(price=planned)), True
     return spec.with_changes(prices=prices)
 
 

@@ -131,14 +131,14 @@ def test_every_rule_runs_on_a_shop(shop):
 
 def test_history_is_replayed_and_the_fit_held_against_it(make_shop):
     price = np.array([[3.0, 4.0, 2.0]] * 4 + [[4.0, 5.0, 3.0]] * 4)
-    spec = make_shop(history={"price": price, "units": 1.0})
+    spec = make_shop(plan={"price": price, "units": 1.0})
     # What a shop sold, it sold without the market's slots.
     truth = replace(spec, recommendation=None)
     run = rollout(truth, named_policy("historical", truth), episodes=300, seed=1)
     np.testing.assert_allclose(run.price_path, price, atol=1e-5)
-    perfect = spec.with_changes(history={"units": run.units_path})
+    perfect = spec.with_changes(plan={"units": run.units_path})
     assert fidelity(perfect, episodes=300)["wape"] < 0.05
-    twice = spec.with_changes(history={"units": run.units_path * 2})
+    twice = spec.with_changes(plan={"units": run.units_path * 2})
     assert fidelity(twice, episodes=300)["bias"] == pytest.approx(-0.5, abs=0.03)
 
 
@@ -172,7 +172,7 @@ def test_simulated_sales_are_a_sales_table(shop):
 
 
 def test_simulated_sales_carry_the_dates_of_the_market(make_shop):
-    spec = make_shop(history={"price": 3.0}).with_changes(market={"period": "week", "first_day": "2017-10-02"})
+    spec = make_shop(plan={"price": 3.0}).with_changes(market={"period": "week", "first_day": "2017-10-02"})
     recorder = SalesRecorder(spec)
     rollout(spec, named_policy("historical", spec), episodes=1, seed=2, watch=recorder)
     days = recorder.sales()["date"]

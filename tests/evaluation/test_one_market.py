@@ -11,8 +11,8 @@ from repricer.envs import LearnerView, Market, make_sb3_env, seed_for
 from repricer.evaluation.uncertainty import compare_draws
 from repricer.pricing import PricePath
 from repricer.scenarios import MarketSpec, spec_from_table
-from repricer.scenarios.price_section import HistorySection
 from repricer.scenarios.sections import Posterior, RecommendationSection
+from repricer.scenarios.shop_sections import PlanSection
 
 PERIODS, POLICIES = 6, 17
 
@@ -34,7 +34,7 @@ def fitted(seed: int, objective: str) -> MarketSpec:
     }
     deal = rng.random((PERIODS, 4)) < 0.3
     price = np.where(deal, 0.75, 1.0) * regular
-    history = HistorySection(
+    plan = PlanSection(
         price=price, promotion=0.6 * deal, feature_lift=rng.uniform(0, 0.8, 4), funding=0.1 * regular * deal
     )
     draws = 3
@@ -44,7 +44,7 @@ def fitted(seed: int, objective: str) -> MarketSpec:
         reference_gain=rng.normal(0, 0.3, (draws, 4)),
         reference_units=np.exp(rng.normal(0, 0.2, (draws, 4))),
     )
-    return replace(spec_from_table(table), history=history, posterior=posterior)
+    return replace(spec_from_table(table), plan=plan, posterior=posterior)
 
 
 @pytest.mark.parametrize(("seed", "objective"), [(1, "profit"), (2, "revenue"), (3, "profit")])
@@ -53,7 +53,7 @@ def test_the_training_environment_pays_what_evaluation_pays(seed, objective):
     rng = np.random.default_rng(seed)
     for number in range(POLICIES):
         deal = rng.random((PERIODS, 4)) < 0.4 if number % 2 else None
-        base = PricePath((spec.history.price * rng.uniform(0.8, 1.2, (PERIODS, 4))).astype(np.float32), deal=deal)
+        base = PricePath((spec.plan.price * rng.uniform(0.8, 1.2, (PERIODS, 4))).astype(np.float32), deal=deal)
         own = {"base": base, "assumed": spec, "product_wise": True, "reward": "expected", "seed": seed_for("test")}
         env = make_sb3_env(spec.draw(0), num_envs=2, **own)
         env.reset()

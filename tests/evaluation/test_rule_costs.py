@@ -20,8 +20,8 @@ from repricer.evaluation.rule_costs import (
     without,
 )
 from repricer.scenarios import MarketSpec
-from repricer.scenarios.price_section import HistorySection
 from repricer.scenarios.sections import Fairness, Posterior
+from repricer.scenarios.shop_sections import PlanSection
 
 DRAWS = 12
 
@@ -140,9 +140,7 @@ def test_rules_that_leave_no_choice_are_named(market: MarketSpec) -> None:
 def test_a_frozen_product_that_moves_takes_its_plan_along(market: MarketSpec) -> None:
     planned = np.tile(market.products.regular_price, (market.market.horizon_periods, 1))
     planned[2, 1] *= 0.8
-    spec = replace(
-        market.with_changes(prices={"frozen": ("b",), "max_change": None}), history=HistorySection(price=planned)
-    )
+    spec = replace(market.with_changes(prices={"frozen": ("b",), "max_change": None}), plan=PlanSection(price=planned))
     shop = _RuledMarket(spec, range(DRAWS))
     best = shop.best_without([frozenset(), frozenset({"frozen"})])
     assert np.array_equal(best[frozenset()].price[:, 1], planned[:, 1])

@@ -13,8 +13,8 @@ from repricer.envs import expected_units
 from repricer.evaluation import TriedPrices
 from repricer.scenarios import MarketSpec
 from repricer.scenarios.periods import planned_prices
-from repricer.scenarios.price_section import HistorySection
 from repricer.scenarios.sections import Posterior
+from repricer.scenarios.shop_sections import PastSection, PlanSection
 
 DRAWS, WEEKS = 20, 8
 MEASURES = ("units", "revenue", "profit")
@@ -38,8 +38,8 @@ def market(make_shop) -> MarketSpec:
         utility=rng.normal(0, 0.2, (DRAWS, 3)),
         reference=np.exp(rng.normal(0, 0.2, (DRAWS, 3))),
     )
-    history = HistorySection(price=planned, charged_low=[3.0, 4.5, 2.0], charged_high=[4.5, 5.5, 3.5])
-    return replace(spec, history=history, posterior=posterior)
+    past = PastSection(charged_low=[3.0, 4.5, 2.0], charged_high=[4.5, 5.5, 3.5])
+    return replace(spec, plan=PlanSection(price=planned), past=past, posterior=posterior)
 
 
 def by_hand(spec: MarketSpec, price: np.ndarray) -> np.ndarray:
@@ -85,7 +85,7 @@ def test_figures_are_those_of_the_expected_units(market: MarketSpec) -> None:
 def test_customers_are_used_to_a_price_that_is_lower_in_all_weeks(market: MarketSpec) -> None:
     """The reference price of the whole course is lower in proportion: nothing but the lasting response is left."""
     plan = np.tile(market.products.regular_price, (WEEKS, 1))
-    steady = replace(market, history=replace(market.history, price=plan))
+    steady = replace(market, plan=replace(market.plan, price=plan))
     tried = 0.9 * plan
     units = repricer.what_if(steady, tried).to_frame()["units"].to_numpy().reshape(WEEKS, 3)
     shown = steady.shown_by_recommender[None]

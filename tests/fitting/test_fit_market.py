@@ -58,16 +58,16 @@ def fitted(truth, sales):
 
 def test_the_market_knows_the_weeks_before_it(sales, fitted):
     """The last twelve of 60 weeks, and those of the plan a year ago; a year before the last are not all there."""
-    history, week = fitted.spec.history, (sales["date"] - sales["date"].min()).dt.days // 7
+    past, week = fitted.spec.past, (sales["date"] - sales["date"].min()).dt.days // 7
     spans = [week.between(48, 59), week.between(8, 19)]
     for row, span in enumerate(spans):
         own = sales[span].groupby("product")
-        assert history.past_units[row] == pytest.approx(own["units"].sum().to_numpy())
-        assert history.past_revenue[row].sum() == pytest.approx((sales["units"] * sales["price_paid"])[span].sum())
-    assert len(history.past_units) == 2
-    assert history.past_deals.mean() == pytest.approx(0.35, abs=0.15)
-    assert history.regular_moves == 0
-    assert history.proof_bias is None
+        assert past.units[row] == pytest.approx(own["units"].sum().to_numpy())
+        assert past.revenue[row].sum() == pytest.approx((sales["units"] * sales["price_paid"])[span].sum())
+    assert len(past.units) == 2
+    assert past.deals.mean() == pytest.approx(0.35, abs=0.15)
+    assert fitted.spec.evidence.regular_moves == 0
+    assert fitted.spec.evidence.proof_bias is None
     planned, last, ago = plan_beside_past(fitted.spec)
     assert planned["units"] == pytest.approx(last["units"], rel=0.15)
     assert planned["on_deal"] == pytest.approx(ago["on_deal"], abs=0.02)
@@ -84,8 +84,8 @@ def test_the_market_is_found_again(truth, fitted):
     assert spec.market.objective == "revenue"  # one cost is not known
     assert report["revenue_without_costs"] == ["b"]
     assert spec.num_draws == 200
-    assert spec.history.follows_demand == report["prices_follow_demand"] < 0.3
-    assert spec.history.follows_demand_before == report["prices_follow_demand_before"] == pytest.approx(0.04)
+    assert spec.evidence.follows_demand == report["prices_follow_demand"] < 0.3
+    assert spec.evidence.follows_demand_before == report["prices_follow_demand_before"] == pytest.approx(0.04)
     low, high = np.quantile(
         np.array([spec.draw(m).demand.price_sensitivity[0] for m in range(0, 200, 4)]), [0.01, 0.99], axis=0
     )
@@ -149,7 +149,7 @@ def test_what_is_not_priced_keeps_its_plan_and_sells_what_is_forecast(held):
     assert report["unidentified"] == []
     assert report["revenue_modelled"] == 1.0
     assert 0.4 < report["revenue_priced"] < 0.6
-    plan = spec.history.price
+    plan = spec.plan.price
     assert (plan[:, 1] < 5.0).any(), "the plan has deals of it"
     run = rollout(spec, best_fixed(spec), episodes=1, seed=0)
     np.testing.assert_allclose(run.price_path[:, [1, 2, 5]], plan[:, [1, 2, 5]], rtol=1e-6)
@@ -196,7 +196,7 @@ def test_a_folder_keeps_what_is_not_priced(held, tmp_path):
     because = held.spec.prices.frozen_because | {"b": 'it is "new"', "c": "it costs 2 £"}
     renamed = {names[name]: why for name, why in because.items()}
     prices = {"frozen": tuple(renamed), "frozen_because": renamed, "bounds_from_sales": ()}
-    sections = {"products": {"names": tuple(names.values())}, "history": {"unidentified": ()}}
+    sections = {"products": {"names": tuple(names.values())}, "evidence": {"unidentified": ()}}
     spec = held.spec.with_changes(prices=prices, **sections)
     again = load_scenario(save_scenario(spec, tmp_path).parent)
     assert again.prices.frozen_because == renamed
@@ -215,16 +215,16 @@ def test_the_market_follows_the_data_and_its_proof_is_in_the_past(fitted, sales)
     assert sales["date"].max() == pd.Timestamp("2002-02-18")
     assert spec.calendar.to_dict() == {"first_day": "2002-02-25", "period_days": 7, "periods": 12}
     assert (report["first_day"], report["last_day"]) == ("2002-02-25", "2002-05-19")
-    assert spec.history.units is None
+    assert spec.plan.units is None
     assert proof.calendar.labels[0] == report["proof"]["first_day"] == "2001-12-03"
     assert report["proof"]["last_day"] == "2002-02-24"
-    assert proof.history.units.shape == (12, 6)
+    assert proof.plan.units.shape == (12, 6)
     assert proof.market.ending == "terminated"
     # With a year of history, the current prices repeat those of the same weeks a year ago.
     year_ago = sales[sales["date"].between("2001-02-26", "2001-05-14")].pivot(
         index="date", columns="product", values="price_paid"
     )
-    np.testing.assert_allclose(spec.history.price, year_ago.to_numpy().round(2))
+    np.testing.assert_allclose(spec.plan.price, year_ago.to_numpy().round(2))
     assert report["plan"] == list(spec.assumptions[:2])
     assert "same weeks a year ago" in spec.assumptions[0]
 
@@ -329,13 +329,13 @@ def test_promotions_leave_prices_their_own_response(truth, sales, fitted):
     assert report["exposure_effect"]["coefficient"] == pytest.approx(np.log(1.5), abs=0.1)
     assert report["exposure_effect"]["utility"] == pytest.approx(np.log(1.5), abs=0.1)
     assert spec.promotion is not None
-    assert spec.history.promotion.max() == 1
+    assert spec.plan.promotion.max() == 1
     assert fitted[0].promotion is None
 
 
 def test_the_market_says_which_tables_it_was_fitted_on(sales, fitted):
     tables = Tables(sales, pd.DataFrame({"product": list("abcdef"), "unit_cost": [1.0, np.nan, 1.0, 1.0, 1.0, 1.0]}))
-    own = fitted[0].history.tables_sha256
+    own = fitted[0].evidence.tables_sha256
     assert len(own) == 64
     assert tables.fingerprint() != own  # without the categories
     assert tables.fingerprint() == Tables(sales.copy(), tables.products).fingerprint()

@@ -125,7 +125,7 @@ def test_a_product_that_is_not_priced_keeps_its_planned_prices_and_sales():
         "soap": "your rule keeps it",
     }
     assert spec.prices.frozen == tuple(spec.prices.frozen_because)
-    assert spec.history.unidentified == ("milk (2)",)
+    assert spec.evidence.unidentified == ("milk (2)",)
     assert "milk (2)" in spec.assumptions[0]
     np.testing.assert_allclose(expected_units(spec, np.arange(3), price).sum(axis=1), planned, rtol=1e-6)
     state = rollout(spec, named_policy("random", spec), episodes=2, seed=0)
@@ -192,8 +192,8 @@ def test_prices_stay_near_what_was_charged():
     np.testing.assert_allclose(near.prices.floor, 0.8 * 0.9 * near.products.regular_price)
     np.testing.assert_allclose(near.prices.ceiling, 1.05 * 1.1 * near.products.regular_price)
     np.testing.assert_allclose(free.prices.ceiling, 1.3 * free.products.regular_price)
-    assert near.history is not None
-    np.testing.assert_allclose(near.history.charged_low, 0.8 * near.products.regular_price)
+    assert near.plan is not None
+    np.testing.assert_allclose(near.past.charged_low, 0.8 * near.products.regular_price)
     assert any("within 10% of the range" in line for line in near.assumptions)
 
 
@@ -259,7 +259,7 @@ def test_promotions_are_a_decision_where_their_past_is_given():
     share = np.array([[1.0, 0.2, 0.0, 0.9], [1.0, 0.6, 0.0, 0.0], [0.0, 0.0, 0.0, 0.6]])
     spec = build_market(models(effects={PROMOTION: 0.4}, current_promotion=share), name="s", assumptions=Assumptions())
     assert spec.promotion is not None
-    assert spec.history is not None
+    assert spec.plan is not None
     assert spec.promotion.max_products == 2  # promoted in most stores: 2, 2 and 1 products
     np.testing.assert_allclose(spec.promotion.cost, 0.05 * spec.products.regular_price * models().forecast.mean(axis=0))
     plain = expected_units(spec, 0, spec.products.regular_price).sum(axis=1)[0]

@@ -208,10 +208,10 @@ def test_a_market_and_its_report_tell_what_each_kind_is_worth(panel):
     found = {row["kind"]: row for row in report["promotion_effects"]}
     for kind, true in TRUTH.items():
         assert found[kind]["utility"] == pytest.approx(true, abs=0.1)
-    history = spec.history
-    assert history is not None
-    np.testing.assert_allclose(history.feature_lift, sum(row["utility"] for row in found.values()), rtol=1e-9)
+    plan = spec.plan
+    assert plan is not None
+    np.testing.assert_allclose(plan.feature_lift, sum(row["utility"] for row in found.values()), rtol=1e-9)
     # Weeks to come have the promotions of a year ago.
     ago = {kind: shown[kind][WEEKS - 52 :][:HELD_OUT] for kind in TRUTH}
     worth = sum(found[kind]["utility"] * ago[kind] for kind in TRUTH)
-    np.testing.assert_allclose(history.feature_lift * history.promotion, worth, rtol=1e-6)
+    np.testing.assert_allclose(plan.feature_lift * plan.promotion, worth, rtol=1e-6)

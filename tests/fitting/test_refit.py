@@ -50,13 +50,13 @@ def test_on_the_same_tables_the_market_is_the_same(fitted):
     np.testing.assert_allclose(again.arrivals.rate, fitted.spec.arrivals.rate, rtol=1e-6)
     np.testing.assert_allclose(again.demand.price_sensitivity, fitted.spec.demand.price_sensitivity, rtol=1e-6)
     np.testing.assert_allclose(again.guardrails.low, fitted.spec.guardrails.low, rtol=1e-6)
-    np.testing.assert_allclose(again.history.price, fitted.spec.history.price)
+    np.testing.assert_allclose(again.plan.price, fitted.spec.plan.price)
 
 
 def test_newer_tables_give_the_weeks_after_them(fitted):
     record = fitted.report["refit"]
     later = refit(shop(46), record, weeks=6).spec
-    assert later.history.proof_bias is None
+    assert later.evidence.proof_bias is None
     assert later.calendar.label(0) == "2023-11-20"
     assert later.calendar.periods == 6
     assert fitted.spec.calendar.label(0) == "2023-11-06"
@@ -64,8 +64,8 @@ def test_newer_tables_give_the_weeks_after_them(fitted):
 
 def test_a_proof_that_was_too_far_off_stays_said(fitted):
     found = refit(shop(46), fitted.report["refit"] | {"proof_bias": 1.5})
-    assert found.spec.history.proof_bias == 1.5
-    assert found.notes == (found.spec.history.doubt,)
+    assert found.spec.evidence.proof_bias == 1.5
+    assert found.notes == (found.spec.evidence.doubt,)
     assert "2.5 times what the shop sold" in found.notes[0]
 
 

@@ -29,7 +29,7 @@ def test_every_optional_section_is_tried():
     # Shared capacity and express orders need markets of their own: see `test_several_stocks`, `test_lead_times`.
     # Groups and the law change no customer: see `test_fairness`, `test_law`; nor does what policies observe. Halves are draws
     # beside a posterior.
-    apart = {"history", "capacity", "express", "fairness", "law", "observed", "halves"}
+    apart = {"plan", "capacity", "express", "fairness", "law", "observed", "halves"}
     assert set(SECTIONS) | apart == {item.name for item in fields(MarketSpec) if item.default is None}
 
 

@@ -80,8 +80,8 @@ def test_the_guardrails_act(make, rule):
 
 
 def test_the_first_change_of_price_counts_from_the_price_charged_last(make):
-    history = {"price": [[2.0]] * 10, "past_price": [[2.0]]}
-    spec = make(None, prices={"floor": 0.5, "ceiling": 4, "max_change": 0.25}, history=history)
+    shop = {"plan": {"price": [[2.0]] * 10}, "past": {"price": [[2.0]]}}
+    spec = make(None, prices={"floor": 0.5, "ceiling": 4, "max_change": 0.25}, **shop)
     price = np.array([1.5, 1.125] + [1.0] * 8)
     assert exact_value(spec, FixedPrice(1.0)) == pytest.approx((price * np.exp(-price)).sum(), rel=1e-6)
 

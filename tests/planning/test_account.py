@@ -8,9 +8,9 @@ import pytest
 from repricer.data import Tables
 from repricer.planning.account import account, account_lines, sales_since
 from repricer.scenarios import spec_from_table
-from repricer.scenarios.price_section import HistorySection
 from repricer.scenarios.sections import Posterior, PromotionSection
 from repricer.scenarios.sections import RecommendationSection as Recommendation
+from repricer.scenarios.shop_sections import PlanSection
 
 PRICE = np.array([[2.0, 2.4], [1.6, 2.0]])
 
@@ -53,7 +53,7 @@ def test_a_frozen_product_whose_plan_is_in_the_demand_already_is_no_cheaper_twic
     """The market sells the planned units of it at the one price at which it is simulated."""
     plan = np.array([[2.0, 2.0], [1.6, 2.0], [2.0, 2.0], [2.0, 2.0]])
     held = spec.with_changes(prices={"frozen": ("tea",)})
-    held = replace(held, history=HistorySection(price=plan))
+    held = replace(held, plan=PlanSection(price=plan))
     for charged, sells_as in ((plan[:2, :1], 2.0), (plan[:2, :1] + 0.2, 2.2)):
         price = np.hstack([charged, plan[:2, 1:]])
         hot = account(held, price, units := np.full((2, 2), expected(sells_as)))["rows"][1]

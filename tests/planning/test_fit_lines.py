@@ -19,7 +19,7 @@ from repricer.planning.fit_lines import (
     quiet,
 )
 from repricer.scenarios import save_scenario
-from repricer.scenarios.price_section import HistorySection
+from repricer.scenarios.shop_sections import PlanSection
 
 
 def report(costs_used, converged):
@@ -148,10 +148,10 @@ def test_a_proof_that_is_far_off_is_said():
 
 def test_a_market_keeps_the_bias_of_a_proof_that_is_far_off(tmp_path):
     spec = load_scenario("stationary-logit")
-    spec = replace(spec, history=HistorySection(price=np.full((spec.market.horizon_periods, 1), 2.0)))
-    assert not spec.with_changes(history={"proof_bias": 0.28}).history.doubt
-    save_scenario(spec.with_changes(history={"proof_bias": 4.777}), tmp_path)
-    assert "the market sold 5.8 times what the shop sold" in load_scenario(str(tmp_path)).history.doubt
+    spec = replace(spec, plan=PlanSection(price=np.full((spec.market.horizon_periods, 1), 2.0)))
+    assert not spec.with_changes(evidence={"proof_bias": 0.28}).evidence.doubt
+    save_scenario(spec.with_changes(evidence={"proof_bias": 4.777}), tmp_path)
+    assert "the market sold 5.8 times what the shop sold" in load_scenario(str(tmp_path)).evidence.doubt
 
 
 def test_revenue_for_want_of_unit_costs_is_said_with_the_products_and_what_to_do():

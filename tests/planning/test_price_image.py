@@ -24,6 +24,7 @@ from repricer.planning.price_image import (
 )
 from repricer.profiles import LEAST_CUSTOMERS
 from repricer.scenarios import MarketSpec
+from repricer.scenarios.shop_sections import PastSection
 from repricer.serving.price_list.image import IndexPath, KeyItem, decided_items
 from repricer.serving.price_list.rows import ListError, PriceRow
 
@@ -34,9 +35,9 @@ MILK = KeyItem(id="7", name="milk", score=0.9)
 @pytest.fixture(scope="module")
 def market(dated_market: MarketSpec) -> MarketSpec:
     """It begins on 2018-01-01; the basket holds 30 anchovies, 20 biscuits and 50 ciders."""
-    past = {"past_price": np.array([[2.0, 3.0, 5.0], [2.1, 2.9, 5.5]]), "past_rival_price": [[0, 0, 0], [2.0, 0, 4.0]]}
-    own = {"rival_price": [2.0, 0.0, 5.0], "month_ago_price": [2.0, 3.0, 5.0], "year_ago_price": [0.0, 0.0, 0.0]}
-    return replace(dated_market, history=replace(dated_market.history, basket_units=[30.0, 20.0, 50.0], **past, **own))
+    past = {"price": np.array([[2.0, 3.0, 5.0], [2.1, 2.9, 5.5]]), "rival_price": [[0, 0, 0], [2.0, 0, 4.0]]}
+    own = {"last_rival_price": [2.0, 0.0, 5.0], "month_ago_price": [2.0, 3.0, 5.0], "year_ago_price": [0.0, 0.0, 0.0]}
+    return dated_market.with_changes(past=past | own | {"basket_units": [30.0, 20.0, 50.0]})
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +97,7 @@ def test_what_is_not_known_is_said_and_does_not_count(market: MarketSpec, tables
         # Percentiles of the units 2/3, 1/3, 3/3; rivals.
         assert [found[key].score for key in IDS] == pytest.approx([(2 / 3 + 1) / 2, (1 / 3 + 0) / 2, 1], abs=1e-4)
     # A market of an earlier fit knows neither units nor competing prices.
-    older = key_items([(replace(market, history=None), RESPONSE)])
+    older = key_items([(replace(market, past=PastSection()), RESPONSE)])
     assert [(item.id, item.score) for item in older] == [("=9", 1.0), ("007", 0.5), ("008", 0.0)]
     assert older[0].reasons[0] == "share of baskets not known"
 

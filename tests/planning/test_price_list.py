@@ -53,15 +53,15 @@ def test_a_price_that_stays_says_whether_by_rule_or_for_want_of_knowledge(dated_
     silent = "the sales do not tell how customers respond to other prices"
     said = {None: f"Stays: {silent}, or by your rule.", ("biscuit",): f"Stays: {silent}.", (): "Stays: by your rule."}
     for unidentified, words in said.items():
-        spec = dated_market.with_changes(history={"unidentified": unidentified})
+        spec = dated_market.with_changes(evidence={"unidentified": unidentified})
         assert _Reasons(spec, True)(0, 1, 0.0) == words
 
 
 def test_a_product_that_is_not_priced_has_its_own_reason(dated_market: MarketSpec) -> None:
-    plan = dated_market.history.price.copy()
+    plan = dated_market.plan.price.copy()
     plan[2, 1] = 1.1  # a deal below any floor
     spec = dated_market.with_changes(prices={"frozen_as_planned": True, "frozen_because": {"biscuit": "it is too new"}})
-    spec = replace(spec, history=replace(spec.history, price=plan))
+    spec = replace(spec, plan=replace(spec.plan, price=plan))
     assert _Reasons(spec, True)(0, 1, 0.0) == "Stays as planned: it is too new."
     rows = proposed_rows(assess(spec, [], learned=[], draws=10, episodes=2))
     own = [row for row in rows if row.product == "biscuit"]
@@ -104,10 +104,10 @@ def test_figures_are_those_of_the_listed_prices(
 
 
 def test_marks_and_lowest_prices(price_rows: list[PriceRow], dated_market: MarketSpec) -> None:
-    assert dated_market.history is not None
+    assert dated_market.plan is not None
     for row in price_rows:
         n = dated_market.products.names.index(row.product)
-        outside = not dated_market.history.charged_low[n] <= row.new_price <= dated_market.history.charged_high[n]
+        outside = not dated_market.past.charged_low[n] <= row.new_price <= dated_market.past.charged_high[n]
         assert bool(row.outside_charged) == outside
     assert any(row.outside_charged for row in price_rows)
     first = price_rows[:8]
@@ -159,10 +159,10 @@ def test_a_frozen_product_sells_what_is_planned_at_its_planned_price(
     dated_market: MarketSpec, price_rows: list[PriceRow]
 ) -> None:
     """Its demand holds the plan, as in the market of a fit, where it is simulated at one price."""
-    assert dated_market.history is not None
-    plan = dated_market.history.price.copy()
+    assert dated_market.plan is not None
+    plan = dated_market.plan.price.copy()
     plan[2, 1] = 2.0
-    spec = replace(dated_market, history=replace(dated_market.history, price=plan))
+    spec = replace(dated_market, plan=replace(dated_market.plan, price=plan))
     rows = proposed_rows(assess(spec, [], learned=[], draws=20, episodes=2))
     (row, as_before), cost = (found[10] for found in (rows, price_rows)), spec.products.unit_cost[1]
     assert (row.product, row.new_price, as_before.new_price) == ("biscuit", 2.0, 2.9)

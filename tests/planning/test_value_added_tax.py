@@ -30,8 +30,8 @@ from repricer.pricing import Action, CostPlus, FixedPrice
 from repricer.pricing.features import feature_constants
 from repricer.scenarios import MarketSpec, load_scenario, save_scenario
 from repricer.scenarios.periods import planned_prices
-from repricer.scenarios.price_section import HistorySection
 from repricer.scenarios.sections import Posterior, Returns
+from repricer.scenarios.shop_sections import PastSection, PlanSection
 
 RATE, DRAWS, WEEKS = 0.19, 6, 8
 OTHER_MONEY = ("holding_cost", "lost_sale_cost", "order_cost", "backlog_cost", "salvage_value")
@@ -54,28 +54,29 @@ def taxed(make_shop) -> MarketSpec:
         sensitivity=np.exp(rng.normal(0, 0.2, (DRAWS, 3))),
     )
     past = {
-        "past_units": np.array([[90.0, 80.0, 70.0]] * 3),
-        "past_revenue": np.array([[300.0, 340.0, 180.0]] * 3) / (1 + RATE),
-        "past_profit": np.array([[100.0, 90.0, 80.0]] * 3) / (1 + RATE),
-        "past_deals": np.zeros((3, 3)),
+        "units": np.array([[90.0, 80.0, 70.0]] * 3),
+        "revenue": np.array([[300.0, 340.0, 180.0]] * 3) / (1 + RATE),
+        "profit": np.array([[100.0, 90.0, 80.0]] * 3) / (1 + RATE),
+        "deals": np.zeros((3, 3)),
     }
-    history = HistorySection(
-        price=planned, funding=0.1, charged_low=[3.0, 4.5, 2.0], charged_high=[4.5, 5.5, 3.5], **past
-    )
+    shop = {
+        "plan": PlanSection(price=planned, funding=0.1),
+        "past": PastSection(charged_low=[3.0, 4.5, 2.0], charged_high=[4.5, 5.5, 3.5], **past),
+    }
     returns = Returns(probability=np.full(3, 0.05), handling_cost=np.full(3, 0.2))
-    return replace(spec, history=history, posterior=posterior, returns=returns)
+    return replace(spec, **shop, posterior=posterior, returns=returns)
 
 
 @pytest.fixture(scope="module")
 def in_shelf_money(taxed: MarketSpec) -> MarketSpec:
     """The same market in the money that customers pay: no VAT, and all costs with it. Its money is 1 + RATE times as much."""
-    more, history = 1 + RATE, taxed.history
-    past = {name: getattr(history, name) * more for name in ("past_revenue", "past_profit", "funding")}
+    more = 1 + RATE
     return taxed.with_changes(
         products={"vat": np.array(0.0), "unit_cost": taxed.products.shelf_cost},
         stock={name: getattr(taxed.stock, name) * more for name in OTHER_MONEY},
         returns={"handling_cost": taxed.returns.handling_cost * more},
-        history=past,
+        plan={"funding": taxed.plan.funding * more},
+        past={name: getattr(taxed.past, name) * more for name in ("revenue", "profit")},
     )
 
 

@@ -26,6 +26,36 @@ def test_a_full_scenario_round_trips_through_its_files(shop, tmp_path):
     assert_same(load_scenario(tmp_path / "scenario.toml"), shop)
 
 
+def test_a_market_of_an_earlier_version_has_its_history_in_three_sections(shop, tmp_path):
+    past = {"past_price": [[4.0, 5.0, 3.0]], "past_units": [[9, 8, 7]], "rival_price": [4.5, 0, 0], "charged_low": 2.0}
+    history = {"price": 4.0, "units": 6.0, "funding": 0.1, **past, "zones": 3, "unidentified": ["a"]}
+    save_scenario(shop, tmp_path)
+    with (tmp_path / "scenario.toml").open("a") as file:
+        file.write("\n[history]\nzones = 3\nunidentified = ['a']\n")
+    with np.load(tmp_path / "scenario.npz") as arrays:
+        own = {
+            f"history.{key}": np.array(part) for key, part in history.items() if key not in ("zones", "unidentified")
+        }
+        np.savez(tmp_path / "scenario.npz", **{**arrays, **own})
+    found = load_scenario(tmp_path)
+    assert (found.plan.price == 4).all()
+    assert (found.plan.units == 6).all()
+    assert (found.plan.funding == 0.1).all()
+    assert (found.past.price.tolist(), found.past.units.tolist()) == ([[4, 5, 3]], [[9, 8, 7]])
+    assert (found.past.last_rival_price.tolist(), found.past.charged_low.tolist()) == ([4.5, 0, 0], [2, 2, 2])
+    assert (found.evidence.zones, found.evidence.unidentified) == (3, ("a",))
+    save_scenario(found, tmp_path / "again")
+    assert_same(load_scenario(tmp_path / "again"), found)
+    assert "history" not in (tmp_path / "again" / "scenario.toml").read_text()
+
+
+def test_what_a_market_does_not_say_is_not_written(tmp_path):
+    save_scenario(load_scenario("stationary-logit"), tmp_path)
+    text = (tmp_path / "scenario.toml").read_text()
+    assert "[past]" not in text
+    assert "[evidence]" not in text
+
+
 def assert_same(one: MarketSpec, two: MarketSpec) -> None:
     for name in MarketSpec.__dataclass_fields__:
         a, b = getattr(one, name), getattr(two, name)

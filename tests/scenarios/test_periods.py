@@ -8,8 +8,8 @@ import numpy as np
 from repricer.scenarios import load_scenario
 from repricer.scenarios.periods import periods_of, planned_prices, simulated_prices
 from repricer.scenarios.planned_deals import course_of
-from repricer.scenarios.price_section import HistorySection
 from repricer.scenarios.sections import Posterior, ReferencePrice, Regimes
+from repricer.scenarios.shop_sections import PlanSection
 
 
 def test_everything_that_follows_the_calendar_moves() -> None:
@@ -18,17 +18,16 @@ def test_everything_that_follows_the_calendar_moves() -> None:
     weeks = 1 + np.arange(horizon, dtype=np.float64)
     spec = replace(
         spec,
-        history=HistorySection(price=weeks[:, None]),
+        plan=PlanSection(price=weeks[:, None]),
         posterior=Posterior(draws=2, arrivals=np.array([weeks, 2 * weeks])[..., None]),
     )
     part = periods_of(spec, 3, 4)
     assert part.calendar is not None
     assert part.calendar.labels == ["2018-01-22", "2018-01-29", "2018-02-05", "2018-02-12"]
     np.testing.assert_array_equal(planned_prices(part)[:, 0], [4, 5, 6, 7])
-    assert part.history is not None
-    assert part.history.past_price.tolist() == [[1], [2], [3]]
-    assert periods_of(part, 1, 2).history.past_price.tolist() == [[1], [2], [3], [4]]  # pyright: ignore[reportOptionalMemberAccess]
-    assert periods_of(spec, 0, 4).history.past_price is None  # pyright: ignore[reportOptionalMemberAccess]
+    assert part.past.price.tolist() == [[1], [2], [3]]
+    assert periods_of(part, 1, 2).past.price.tolist() == [[1], [2], [3], [4]]
+    assert periods_of(spec, 0, 4).past.price is None
     np.testing.assert_array_equal(part.draw(1).arrivals.rate, spec.draw(1).arrivals.rate[3:7])
     np.testing.assert_array_equal(part.demand.season, spec.demand.season[3:7])
 
@@ -46,7 +45,7 @@ def test_lower_regular_prices_are_what_customers_are_used_to_and_lower_weeks_are
     plan = np.full((spec.market.horizon_periods, 1), 10.0)
     plan[1] = 8.0
     reference = ReferencePrice(memory=0.5, gain=np.array([1.0]), loss=np.array([0.0]))
-    spec = replace(spec, history=HistorySection(price=plan), reference_price=reference)
+    spec = replace(spec, plan=PlanSection(price=plan), reference_price=reference)
 
     def remembered(price: np.ndarray, on_deal: np.ndarray | None = None) -> np.ndarray:
         return course_of(spec, price, on_deal).reference.ravel()[:4]
@@ -60,7 +59,7 @@ def test_lower_regular_prices_are_what_customers_are_used_to_and_lower_weeks_are
     more = np.array([[8.0], [8.0], [10.0], [10.0]])
     np.testing.assert_allclose(remembered(more, more < 10)[:2], [10, 9])
     np.testing.assert_allclose(remembered(more)[:2], [8, 8])
-    spec = replace(spec, history=None)
+    spec = replace(spec, plan=None)
     np.testing.assert_allclose(remembered(0.9 * plan)[0], 10)
 
 
@@ -69,6 +68,6 @@ def test_a_frozen_product_leaves_its_one_price_as_far_as_its_plan_in_every_cours
     spec = spec.with_changes(prices={"frozen": spec.products.names})
     plan = np.full((spec.market.horizon_periods, 1), 9.0)
     plan[1] = 8.0
-    spec = replace(spec, history=HistorySection(price=plan))
+    spec = replace(spec, plan=PlanSection(price=plan))
     paths = np.stack([plan, plan + 0.5, plan - 0.5])[:, :4]
     np.testing.assert_allclose(simulated_prices(spec, paths), [simulated_prices(spec, path) for path in paths])

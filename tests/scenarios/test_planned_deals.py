@@ -9,7 +9,7 @@ from repricer.envs import Market, expected_units
 from repricer.pricing import Action
 from repricer.scenarios import MarketSpec, spec_from_table
 from repricer.scenarios.planned_deals import course_of, planned_deals
-from repricer.scenarios.price_section import HistorySection
+from repricer.scenarios.shop_sections import PlanSection
 
 PERIODS = 8
 
@@ -32,10 +32,10 @@ def spec() -> MarketSpec:
     price[2:4, 1] *= 0.75
     price[5, 2] *= 0.8
     shown = np.where(price < regular, 0.6, 0.1)
-    history = HistorySection(
+    plan = PlanSection(
         price=price, promotion=shown, feature_lift=np.array([0.3, 0.8, 0.5]), funding=np.where(shown > 0.5, 0.2, 0.0)
     )
-    return replace(spec_from_table(table), history=history)
+    return replace(spec_from_table(table), plan=plan)
 
 
 def simulated(spec: MarketSpec, price: np.ndarray, deal: np.ndarray | None = None):

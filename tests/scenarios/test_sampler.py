@@ -14,9 +14,10 @@ from .test_shops import at_regular_prices
 
 def parts_of(spec: MarketSpec) -> set[str]:
     """The parts that are on, read from the market itself."""
-    on = {name for name in PARTS if name in MarketSpec.__dataclass_fields__ and name != "stock"}
+    on = {name for name in PARTS if name in MarketSpec.__dataclass_fields__ and name not in ("stock", "past")}
     on = {name for name in on if getattr(spec, name) is not None}
     inside = {
+        "past": spec.past.price is not None,
         "stock": np.isfinite(spec.stock.initial_units).all(),
         "season": np.any(spec.demand.sensitivity_path != 1),
         "overdispersion": spec.arrivals.overdispersion.any(),

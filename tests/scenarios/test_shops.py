@@ -73,7 +73,7 @@ def test_what_electronics_are_worth_falls():
 def test_the_full_benchmark_has_everything_on():
     spec = load_scenario("bench-10-full")
     optional = [name for name, item in MarketSpec.__dataclass_fields__.items() if str(item.type).endswith("| None")]
-    off = ["express", "capacity", "observed", "law", "history", "posterior", "halves", "fairness"]
+    off = ["express", "capacity", "observed", "law", "plan", "posterior", "halves", "fairness"]
     assert [name for name in optional if getattr(spec, name) is None] == off
     assert spec.stock.replenishment == "action"
     assert (spec.stock.lead_time_periods == 2).all()

@@ -42,7 +42,7 @@ WRONG = [
     ("", {"sources": "x"}, "sources must be a list of names; got 'x'"),
     ("", {"traps": [1, 2]}, "traps must be a list of names; got [1, 2]"),
     ("", {"sotck": {"initial_units": 3}}, "sotck is no known key; did you mean 'stock'?"),
-    ("", {"price": {"floor": 1}}, "price is no known key; did you mean 'prices'?"),  # not history.price
+    ("", {"price": {"floor": 1}}, "price is no known key; did you mean 'prices'?"),  # not plan.price
     ("", {"price_ladder": {"start": 1}}, "price_ladder is no known key; did you mean 'prices.price_ladder'?"),
     ("", {"horizon_periods": 3}, "horizon_periods is no known key; did you mean 'market.horizon_periods'?"),
     ("", {"zzz": 3}, "zzz is no known key; known are name, version"),

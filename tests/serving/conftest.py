@@ -15,8 +15,8 @@ from repricer.evaluation.uncertainty import Assessment, assess
 from repricer.planning.price_list import proposed_rows
 from repricer.pricing import Guardrails, features, row_width
 from repricer.scenarios import MarketSpec, spec_from_table
-from repricer.scenarios.price_section import HistorySection
 from repricer.scenarios.sections import Posterior
+from repricer.scenarios.shop_sections import PastSection, PlanSection
 from repricer.serving import Bundle, export, load_bundle
 from repricer.serving.price_list.rows import PriceRow
 
@@ -156,11 +156,9 @@ def dated_market(spec: MarketSpec) -> MarketSpec:
     )
     rng, weeks = np.random.default_rng(0), spec.market.horizon_periods
     current = np.tile([2.1, 2.9, 5.5], (weeks, 1))
-    history = HistorySection(
-        price=current, past_price=current[:1], charged_low=[1.9, 2.5, 4.0], charged_high=[2.3, 3.0, 5.6]
-    )
+    past = PastSection(price=current[:1], charged_low=[1.9, 2.5, 4.0], charged_high=[2.3, 3.0, 5.6])
     factors = np.exp(rng.normal(0, 0.2, (20, 1, 1)))
-    return replace(dated, history=history, posterior=Posterior(draws=20, arrivals=factors))
+    return replace(dated, plan=PlanSection(price=current), past=past, posterior=Posterior(draws=20, arrivals=factors))
 
 
 @pytest.fixture(scope="session")

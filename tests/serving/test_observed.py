@@ -16,7 +16,7 @@ from repricer.evaluation import LogRecorder, named_policy
 from repricer.evaluation.price_log import PriceLog
 from repricer.pricing import QUANTITIES, Action, feature_names, product_features
 from repricer.scenarios import MarketSpec, load_scenario, save_scenario
-from repricer.scenarios.price_section import HistorySection
+from repricer.scenarios.shop_sections import PastSection, PlanSection
 from repricer.serving import Predictor, StateError, example_state, export, load_bundle
 from repricer.serving.bundle.codec import catalogue_document, guardrails_document, setup_from
 from repricer.serving.exporter.export import setup_of
@@ -30,8 +30,8 @@ def seeing(spec: MarketSpec, tmp_path_factory: pytest.TempPathFactory) -> Market
     """The market of these tests, switched on in a scenario file."""
     past = [[2.0, 3.0, 5.0]] * 3 + [[2.0, 3.2, 5.0]]
     folder = tmp_path_factory.mktemp("scenario") / "market"
-    history = HistorySection(price=np.array([[2.0, 3.0, 5.0]]), past_price=np.array(past))
-    save_scenario(dataclasses.replace(spec, history=history), folder)
+    shop = {"plan": PlanSection(price=np.array([[2.0, 3.0, 5.0]])), "past": PastSection(price=np.array(past))}
+    save_scenario(dataclasses.replace(spec, **shop), folder)
     file = folder / "scenario.toml"
     file.write_text(file.read_text(encoding="utf-8") + "\n[observed]\nsince_change_periods = 6\n", encoding="utf-8")
     return load_scenario(str(folder))

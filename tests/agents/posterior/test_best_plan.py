@@ -11,8 +11,8 @@ from repricer.agents.posterior.money import PosteriorMoney, draws_of
 from repricer.agents.posterior.prices import current_prices
 from repricer.envs import rollout
 from repricer.scenarios import MarketSpec, floor_market, spec_from_table
-from repricer.scenarios.price_section import HistorySection
 from repricer.scenarios.sections import Posterior, RecommendationSection
+from repricer.scenarios.shop_sections import PastSection, PlanSection
 
 PERIODS, REGULAR = 8, np.array([2.0, 3.0, 4.0])
 
@@ -31,11 +31,11 @@ def shop(elasticity: float, *, spread: float = 0.1, objective: str = "profit", *
     }
     price = np.tile(REGULAR, (PERIODS, 1))
     price[2:4, 1] = 2.4
-    history = HistorySection(price=price, charged_low=[1.8, 2.2, 3.6], charged_high=[2.1, 3.1, 4.2])
+    past = PastSection(charged_low=[1.8, 2.2, 3.6], charged_high=[2.1, 3.1, 4.2])
     rng = np.random.default_rng(5)
     draws = 16
     posterior = Posterior(draws=draws, reference_gain=rng.normal(0, spread, (draws, 3)))
-    spec = replace(spec_from_table(table), history=history, posterior=posterior)
+    spec = replace(spec_from_table(table), plan=PlanSection(price=price), past=past, posterior=posterior)
     return spec.with_changes(**changes)
 
 
@@ -65,7 +65,7 @@ def test_dear_prices_where_customers_hardly_mind_and_cheap_ones_where_they_do():
 
 def test_what_follows_the_plan_stays_in_every_search_and_counts_at_the_prices_of_the_plan():
     spec = shop(6.0).with_changes(prices={"frozen": ("b",), "frozen_as_planned": True})
-    own = spec.history.price[:, 1]
+    own = spec.plan.price[:, 1]
     plan = best_plan(spec)
     np.testing.assert_allclose(plan.path[:, 1], own)
     assert (plan.path[0, [0, 2]] < REGULAR[[0, 2]]).all()

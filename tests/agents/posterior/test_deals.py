@@ -20,11 +20,11 @@ from repricer.agents.posterior.deals import (
 from repricer.envs import rollout
 from repricer.evaluation.uncertainty import assess
 from repricer.scenarios import spec_from_table
-from repricer.scenarios.price_section import HistorySection
 from repricer.scenarios.sections import Posterior
+from repricer.scenarios.shop_sections import PlanSection
 
 
-def shop(*, sensitivity=(2.5, 2.5, 2.5), memory=None, **history):
+def shop(*, sensitivity=(2.5, 2.5, 2.5), memory=None, **plan):
     """Three substitutes over six weeks, the first on deal in the weeks 2 and 3, the second in week 5."""
     regular = np.array([2.0, 3.0, 4.0])
     table = {
@@ -41,7 +41,7 @@ def shop(*, sensitivity=(2.5, 2.5, 2.5), memory=None, **history):
     price = np.tile(regular, (6, 1))
     price[1:3, 0] *= 0.75
     price[4, 1] *= 0.8
-    spec = replace(spec_from_table(table), history=HistorySection(price=price, **history))
+    spec = replace(spec_from_table(table), plan=PlanSection(price=price, **plan))
     return replace(spec, posterior=Posterior(draws=4, sensitivity=np.linspace(0.9, 1.1, 4)[:, None] * np.ones((4, 3))))
 
 

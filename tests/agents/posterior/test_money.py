@@ -10,8 +10,8 @@ from repricer.planning.markdown_search import SeasonDemand
 from repricer.pricing import FixedPrice
 from repricer.scenarios import choice_model, load_scenario, sample_catalogue
 from repricer.scenarios.planned_deals import Remembered
-from repricer.scenarios.price_section import HistorySection
 from repricer.scenarios.sections import Posterior, RecommendationSection
+from repricer.scenarios.shop_sections import PastSection, PlanSection
 
 RIVAL = {"names": ["r"], "regular_price": 4.0, "quality": 3.0, "price_sensitivity": 0.6}
 CHAIN = {
@@ -78,7 +78,7 @@ def test_prices_rise_and_fall_as_far_as_is_planned(make_shop):
     spec = uncertain(make_shop(prices={"max_change": 0.03, "tick": None}, stock=stock))
     plan = np.tile([4.0, 5.0, 3.0], (spec.market.horizon_periods, 1))
     plan[2] = [3.0, 6.0, 2.0]
-    spec = replace(spec, history=HistorySection(price=plan, past_price=[4.2, 5.0, 2.9]))
+    spec = replace(spec, plan=PlanSection(price=plan), past=PastSection(price=[4.2, 5.0, 2.9]))
     price = np.array([3.6, 5.9, 2.4], np.float32)
     money = PosteriorMoney(spec, draws_of(spec)).by_draw(price.astype(np.float64))
     path = rollout(spec, FixedPrice(price), episodes=2, seed=1).price_path

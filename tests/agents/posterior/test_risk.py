@@ -19,8 +19,8 @@ from repricer.agents.settings import settings_for
 from repricer.envs import catalogue_of, rollout, seed_for
 from repricer.pricing import FixedPrice, PriceEndings, feature_names
 from repricer.scenarios import sample_catalogue
-from repricer.scenarios.price_section import HistorySection
 from repricer.scenarios.sections import RecommendationSection
+from repricer.scenarios.shop_sections import PlanSection
 from repricer.serving import export, load_bundle
 
 from .test_money import uncertain
@@ -93,7 +93,7 @@ def test_cautious_prices_lift_the_worst_draws_and_keep_the_price_rules(market):
 def test_gains_are_over_the_prices_of_the_shop(market):
     assert current_prices(market).name == "regular"
     charged = np.tile(1.1 * market.products.regular_price, (market.sizes["T"], 1))
-    own = current_prices(replace(market, history=HistorySection(price=charged, units=np.array(0.0))))
+    own = current_prices(replace(market, plan=PlanSection(price=charged, units=np.array(0.0))))
     assert own.name == "historical"
     np.testing.assert_allclose(own.path, charged, rtol=1e-6)
 
@@ -101,7 +101,7 @@ def test_gains_are_over_the_prices_of_the_shop(market):
 def test_what_is_planned_for_a_frozen_product_makes_no_draw_worse(market):
     frozen = market.with_changes(prices={"frozen": market.products.names[:1]})
     plans = (np.tile([share, 1, 1, 1] * frozen.initial_price, (frozen.sizes["T"], 1)) for share in (1.0, 0.7))
-    planned, reduced = (replace(frozen, history=HistorySection(price=plan)) for plan in plans)
+    planned, reduced = (replace(frozen, plan=PlanSection(price=plan)) for plan in plans)
     price = [1, 0.9, 1.1, 0.9] * frozen.initial_price
     assert draw_pool(reduced, price, 0.25) == draw_pool(planned, price, 0.25)
 
@@ -109,10 +109,8 @@ def test_what_is_planned_for_a_frozen_product_makes_no_draw_worse(market):
 def test_current_prices_are_charged_whatever_the_rules_say_but_for_frozen_ones(market):
     regular = market.products.regular_price
     charged = np.tile(0.1 * regular, (market.sizes["T"], 1))
-    history = HistorySection(price=charged, units=np.array(0.0))
-    ruled = replace(market, history=history).with_changes(
-        prices={"frozen": market.products.names[:1], "max_change": 0.01}
-    )
+    plan = PlanSection(price=charged, units=np.array(0.0))
+    ruled = replace(market, plan=plan).with_changes(prices={"frozen": market.products.names[:1], "max_change": 0.01})
     assert (ruled.guardrails.low[1:] > charged[0, 1:]).all()
     kept = rollout(ruled, FixedPrice(99.0), episodes=2, seed=0).price_path[0, :1]
     expected = np.concatenate([kept, charged[0, 1:]])

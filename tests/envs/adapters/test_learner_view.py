@@ -7,7 +7,7 @@ import pytest
 from repricer.envs import LearnerView, Market, expected_units
 from repricer.pricing import competitor
 from repricer.scenarios import MarketSpec, spec_from_table
-from repricer.scenarios.price_section import HistorySection
+from repricer.scenarios.shop_sections import PlanSection
 
 RATE = [10.0, 40.0, 20.0, 5.0]
 PRICE, COST = [6.0, 8.0, 7.0, 5.0], 2.0
@@ -72,7 +72,7 @@ def three_drinks(**prices) -> MarketSpec:
             "prices": {"floor": [3.0, 3.0, 2.0], "ceiling": 9.0} | prices,
         }
     )
-    return replace(spec, history=HistorySection(price=plan))
+    return replace(spec, plan=PlanSection(price=plan))
 
 
 def test_what_follows_the_plan_has_no_rows_and_takes_part():
@@ -87,7 +87,7 @@ def test_what_follows_the_plan_has_no_rows_and_takes_part():
     for t in range(2):
         outcome, everything = view.step(raw), whole.step(np.insert(raw.reshape(3, 2), 1, 0.0, axis=1))
         np.testing.assert_array_equal(outcome.list_price, everything.list_price)
-        assert (outcome.list_price[:, 1] == spec.history.price[t, 1]).all()
+        assert (outcome.list_price[:, 1] == spec.plan.price[t, 1]).all()
         # Each row is charged for what it takes from all others.
         own = view.market.money(outcome, expected=True) - outcome.charge
         np.testing.assert_allclose(view.rewards(outcome), own[:, [0, 2]].reshape(-1), rtol=1e-6)

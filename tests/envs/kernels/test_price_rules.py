@@ -9,7 +9,7 @@ from repricer.envs import Market
 from repricer.envs.kernels.price_rules import PriceRules
 from repricer.pricing import Action, RandomPrice
 from repricer.scenarios import ScenarioError
-from repricer.scenarios.price_section import HistorySection
+from repricer.scenarios.shop_sections import PastSection, PlanSection
 
 
 def step(market: Market, *prices: float) -> list[str]:
@@ -63,7 +63,7 @@ def test_changes_before_the_first_period_count_and_a_plan_may_be_followed(make_s
     spec = make_shop(prices={"max_changes": 1, "change_window_periods": 3, "tick": None})
     plan = np.tile([4.0, 5.0, 3.0], (spec.market.horizon_periods, 1))
     past = np.array([[4.0, 5.0, 3.0], [4.0, 5.2, 3.0], [3.5, 5.2, 3.0]])
-    market = Market(replace(spec, history=HistorySection(price=plan, past_price=past)), num_markets=2)
+    market = Market(replace(spec, plan=PlanSection(price=plan), past=PastSection(price=past)), num_markets=2)
     assert market.view.changes.tolist() == [[1, 1, 0]] * 2
     # One change is used up: nearer to the planned price than to the current one.
     assert step(market, 4.3, 4.9, 3.3) == ["max_changes"]
@@ -106,7 +106,7 @@ def test_a_price_changes_as_far_as_is_planned_beside_its_largest_change(make_sho
     spec = make_shop(prices={"max_change": 0.1, "frozen": ["c"], "tick": None})
     plan = np.tile([4.0, 5.0, 3.0], (spec.market.horizon_periods, 1))
     plan[1] = [3.0, 6.0, 3.0]
-    spec = replace(spec, history=HistorySection(price=plan, past_price=[3.2, 5.0, 2.0]))
+    spec = replace(spec, plan=PlanSection(price=plan), past=PastSection(price=[3.2, 5.0, 2.0]))
     market = Market(spec, num_markets=2)
     # A frozen product keeps its regular price.
     np.testing.assert_allclose(market.state.list_price, [[3.2, 5.0, 3.0]] * 2)
@@ -129,7 +129,7 @@ def test_a_frozen_price_that_follows_the_plan_moves_with_it_whatever_other_rules
     plan = np.tile([4.0, 5.0, 3.0], (spec.market.horizon_periods, 1))
     plan[0, 1], plan[1, 1] = 2.19, 3.0
     past = np.array([[4.0, 4.4, 3.0]])
-    spec = replace(spec, history=HistorySection(price=plan, past_price=past))
+    spec = replace(spec, plan=PlanSection(price=plan), past=PastSection(price=past))
     market = Market(spec.with_changes(prices={"frozen": ["b"], "frozen_as_planned": True, "max_change": None}))
     assert market.state.list_price[0, 1] == pytest.approx(4.4)
     step(market, 4.0, 9.0, 3.0)
@@ -142,7 +142,7 @@ def test_a_frozen_price_that_follows_the_plan_moves_with_it_whatever_other_rules
 @pytest.mark.parametrize(
     ("prices", "said"),
     [
-        ({"frozen": ["b"], "frozen_as_planned": True}, r"prices.frozen_as_planned needs a section \[history\]"),
+        ({"frozen": ["b"], "frozen_as_planned": True}, r"prices.frozen_as_planned needs a section \[plan\]"),
         ({"frozen_because": {"bb": "it is too new"}}, "prices.frozen_because must be one of products.names; got 'bb'"),
         ({"frozen_because": {"b": 3}}, "prices.frozen_because must be a table of texts; got"),
     ],

@@ -56,7 +56,7 @@ def market() -> MarketSpec:
                 "order_up_to_units": 40,
                 "lead_time_periods": 1,
             },
-            "history": {"price": history, "units": np.full((weeks, 6), 8.0)},
+            "plan": {"price": history, "units": np.full((weeks, 6), 8.0)},
             "prices": {"floor": 0.65 * regular, "ceiling": 1.6 * regular, "tick": 0.01, "max_discount": 0.2},
         }
     )

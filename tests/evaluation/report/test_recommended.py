@@ -14,8 +14,9 @@ from repricer.evaluation.report import ReportData, verdict, write_report
 from repricer.evaluation.report.verdict import _not_identified, explanations
 from repricer.pricing import FixedPrice
 from repricer.scenarios import spec_from_table
-from repricer.scenarios.price_section import HistorySection, Prices
+from repricer.scenarios.price_section import Prices
 from repricer.scenarios.sections import Posterior
+from repricer.scenarios.shop_sections import PastSection, PlanSection
 
 DRAWS = 100
 
@@ -39,8 +40,8 @@ def compared(*, objective="revenue", costs=0.0, draws=DRAWS) -> Comparison:
         sensitivity=np.exp(0.1 * generator.normal(size=(draws, 1))),
         unit_cost=np.exp(costs * generator.normal(size=(draws, 1))),
     )
-    history = HistorySection(price=np.full((4, 1), 2.0), units=np.ones((4, 1)), charged_low=1.5, charged_high=2.3)
-    spec = replace(spec, posterior=posterior, history=history)
+    plan, past = PlanSection(np.full((4, 1), 2.0), np.ones((4, 1))), PastSection(charged_low=1.5, charged_high=2.3)
+    spec = replace(spec, posterior=posterior, plan=plan, past=past)
     return evaluate(spec, [FixedPrice(2.2, name="learned"), FixedPrice(2.6, name="bold")], episodes=5)
 
 
@@ -108,8 +109,8 @@ def test_what_stands_behind_it_is_said(comparison):
 
 def test_prices_that_may_follow_demand_are_mentioned_first(comparison):
     for chance, said in ((0.05, False), (0.6, True)):
-        history = replace(comparison.spec.history, follows_demand=chance)
-        found = replace(comparison, spec=replace(comparison.spec, history=history))
+        evidence = {"follows_demand": chance}
+        found = replace(comparison, spec=comparison.spec.with_changes(evidence=evidence))
         first = explanations(gaining(found, np.linspace(2, 10, DRAWS)), None)[0]
         assert first.startswith("Your prices may have followed demand (60% likely by the sales)") == said
 
@@ -127,8 +128,8 @@ def test_prices_that_may_follow_demand_are_mentioned_first(comparison):
 def test_what_was_assumed_of_prices_that_may_follow_demand_is_told_from_what_sales_say(
     comparison, chance, before, words
 ):
-    history = replace(comparison.spec.history, follows_demand=chance, follows_demand_before=before)
-    found = replace(comparison, spec=replace(comparison.spec, history=history))
+    evidence = {"follows_demand": chance, "follows_demand_before": before}
+    found = replace(comparison, spec=comparison.spec.with_changes(evidence=evidence))
     first = explanations(gaining(found, np.linspace(2, 10, DRAWS)), None)[0]
     assert first.startswith(f"Your prices may have followed demand ({words}), which makes")
 
@@ -137,7 +138,7 @@ def test_planned_prices_that_break_rules_are_counted(comparison):
     spec = comparison.spec
     assert not any("price rules" in text for text in explanations(comparison, None))
     plan = np.where(np.arange(4)[:, None] == 3, 0.8, 2.0)  # the floor is 1
-    planned = replace(comparison, spec=replace(spec, history=replace(spec.history, price=plan)))
+    planned = replace(comparison, spec=replace(spec, plan=replace(spec.plan, price=plan)))
     assert explanations(planned, None)[0] == (
         "1 of the 4 prices planned for these 4 weeks breaks the price rules (floor 1): your current prices count as "
         "planned, all others keep the rules."
@@ -154,22 +155,24 @@ def test_products_that_keep_their_prices_are_named_first(comparison):
         (): "1 product keeps its price by your rule: bread.",
     }
     for unidentified, words in said.items():
-        known = spec.with_changes(history={"unidentified": unidentified})
+        known = spec.with_changes(evidence={"unidentified": unidentified})
         assert explanations(replace(found, spec=known), None)[0] == words
     both = SimpleNamespace(
-        prices=Prices(frozen=("bread", "tea", "milk")), history=replace(spec.history, unidentified=("tea",))
+        prices=Prices(frozen=("bread", "tea", "milk")),
+        plan=spec.plan,
+        evidence=replace(spec.evidence, unidentified=("tea",)),
     )
     assert _not_identified(SimpleNamespace(spec=both)) == (
         f"1 product keeps its price, {silent}: tea. 2 products keep their prices by your rule: bread, milk."
     )
-    found = replace(found, spec=replace(spec, history=None))
+    found = replace(found, spec=replace(spec, plan=None))
     assert "keeps its price" not in " ".join(explanations(found, None))
 
 
 def test_products_that_keep_their_planned_prices_are_named_by_reason(comparison):
     because = {"bread": "it is too new", "tea": "your rule keeps it", "milk": "it is too new"}
     prices = Prices(frozen=("bread", "tea", "milk"), frozen_because=because)
-    spec = SimpleNamespace(prices=prices, history=comparison.spec.history)
+    spec = SimpleNamespace(prices=prices, plan=comparison.spec.plan)
     assert _not_identified(SimpleNamespace(spec=spec)) == (
         "2 products keep their prices, each as it is too new: bread, milk. 1 product keeps its price, as your rule keeps it: tea."
     )

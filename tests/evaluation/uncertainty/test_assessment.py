@@ -8,7 +8,7 @@ from repricer.evaluation import Without, evaluate
 from repricer.evaluation.uncertainty import assess, candidates
 from repricer.evaluation.uncertainty.draws import compare_draws
 from repricer.pricing import FixedPrice
-from repricer.scenarios.price_section import HistorySection
+from repricer.scenarios.shop_sections import PastSection, PlanSection
 
 from .conftest import uncertain_shop
 
@@ -17,17 +17,15 @@ def _learned(spec, factor=1.05):
     return FixedPrice((factor * spec.products.regular_price).astype(np.float32), name="learned")
 
 
-def _with_history(spec):
+def _with_plan(spec):
     regular = spec.products.regular_price
-    history = HistorySection(
-        price=np.tile(0.95 * regular, (6, 1)), units=np.ones((6, 3)), charged_low=0.9 * regular, charged_high=regular
-    )
-    return replace(spec, history=history)
+    plan = PlanSection(price=np.tile(0.95 * regular, (6, 1)), units=np.ones((6, 3)))
+    return replace(spec, plan=plan, past=PastSection(charged_low=0.9 * regular, charged_high=regular))
 
 
 @pytest.fixture(scope="module")
 def comparison():
-    spec = _with_history(uncertain_shop(60))
+    spec = _with_plan(uncertain_shop(60))
     return evaluate(spec, [_learned(spec), "regular"], episodes=10, draws=40)
 
 
@@ -71,8 +69,8 @@ def test_a_frozen_product_is_shown_at_the_prices_that_are_planned(comparison):
     """As in the price list: simulated is one price for it, so that it makes no difference."""
     name, *_ = comparison.spec.products.names
     spec = comparison.spec.with_changes(prices={"frozen": (name,)})
-    planned = spec.history.price * np.linspace(1.0, 1.1, 6)[:, None]
-    spec = replace(spec, history=replace(spec.history, price=planned))
+    planned = spec.plan.price * np.linspace(1.0, 1.1, 6)[:, None]
+    spec = replace(spec, plan=replace(spec.plan, price=planned))
     row, other, _ = assess(spec, [], learned=[], draws=2, episodes=2).prices()
     assert row["current"] == row["recommended"] == pytest.approx(planned[:, 0])
     assert row["outside"] == [False] * 3 + [True] * 3
@@ -104,7 +102,7 @@ def test_ablations_and_rules_are_no_candidates(comparison):
     assert names[:3] == ["historical", "regular", "learned"]
     assert "plan" in names
     assert len(names) == 10 + len(STEPS) + 4
-    without = [candidate.name for candidate in candidates(replace(spec, history=None), [_learned(spec)])]
+    without = [candidate.name for candidate in candidates(replace(spec, plan=None), [_learned(spec)])]
     assert without[:2] == ["regular", "learned"]
     rows = evaluate(spec, [_learned(spec), "myopic", Without(_learned(spec), "discount")], episodes=5).uncertainty
     assert {candidate.name for candidate in rows.candidates} == set(names)
@@ -150,7 +148,7 @@ def test_a_market_whose_proof_was_far_off_says_so(comparison):
     found, spec = comparison.uncertainty, comparison.spec
     assert "Do not rely" not in str(found)
     assert found.to_dict()["doubt"] is None
-    spec = spec.with_changes(history={"proof_bias": 4.78})
+    spec = spec.with_changes(evidence={"proof_bias": 4.78})
     doubted = replace(found, compared=replace(found.compared, spec=spec))
     said = (
         "Do not rely on this: at the prices charged in the held-out weeks, the market sold 5.8 times what the shop sold"

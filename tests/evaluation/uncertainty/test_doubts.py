@@ -10,25 +10,29 @@ from repricer.evaluation.uncertainty import Gain, assess, past_lines, plan_besid
 from repricer.evaluation.uncertainty.assessment import doubts, unlike_past
 from repricer.planning.account import account_fields
 from repricer.pricing import FixedPrice
-from repricer.scenarios.price_section import HistorySection
 from repricer.scenarios.sections import RecommendationSection
+from repricer.scenarios.shop_sections import EvidenceSection, PastSection, PlanSection
 
 from .conftest import uncertain_shop
 
 MISSED = {"rows": [{"revenue": {"predicted": 150_000.0, "interval90": [118_000.0, 190_000.0], "realised": 236_795.0}}]}
 
 
-def shop(**history):
+def shop(plan=None, past=None, **evidence):
     """A shop that plans a deal of 25% on its first product in half of the weeks, and is far too cheap."""
     spec = uncertain_shop(40, objective="profit")
     price = np.tile(spec.products.regular_price, (6, 1))
     price[::2, 0] *= 0.75
-    own = {"charged_low": 0.5 * price[1], "charged_high": 2 * price[1], "regular_moves": 100} | history
-    return replace(spec, history=HistorySection(price=price, **own))
+    return replace(
+        spec,
+        plan=PlanSection(price=price, **plan or {}),
+        past=PastSection(charged_low=0.5 * price[1], charged_high=2 * price[1], **past or {}),
+        evidence=EvidenceSection(**{"regular_moves": 100} | evidence),
+    )
 
 
-def judged(**history):
-    spec = shop(**history)
+def judged(plan=None):
+    spec = shop(plan)
     learned = FixedPrice((1.05 * spec.products.regular_price).astype(np.float32), name="learned")
     found = assess(spec, [learned], learned=[learned], draws=40)
     return replace(found, recommendation=replace(found.recommendation, policy="learned", words="the learned prices"))
@@ -39,8 +43,8 @@ def sound():
     return judged()
 
 
-def with_history(found, **history):
-    return replace(found, compared=replace(found.compared, spec=shop(**history)))
+def with_evidence(found, plan=None, **evidence):
+    return replace(found, compared=replace(found.compared, spec=shop(plan, **evidence)))
 
 
 def test_without_doubt_the_chance_of_a_loss_is_stated(sound):
@@ -50,7 +54,7 @@ def test_without_doubt_the_chance_of_a_loss_is_stated(sound):
 
 
 @pytest.mark.parametrize(
-    ("history", "said"),
+    ("evidence", "said"),
     [
         ({"regular_moves": 4}, "Not yet reliable, as your regular prices moved only 4 times in these sales"),
         (
@@ -64,9 +68,9 @@ def test_without_doubt_the_chance_of_a_loss_is_stated(sound):
         ),
     ],
 )
-def test_the_first_sentence_names_a_doubt_and_what_settles_it(sound, history, said):
+def test_the_first_sentence_names_a_doubt_and_what_settles_it(sound, evidence, said):
     """After an account that missed its interval, the next verdict said `less than 1% chance of earning less`."""
-    found = with_history(sound, **history)
+    found = with_evidence(sound, **evidence)
     assert str(found).startswith(said)
     assert "; to settle it, " in str(found).partition(". ")[0]
     assert "of earning less" not in str(found)
@@ -77,7 +81,7 @@ def test_a_gain_above_a_fifth_is_a_doubt(sound):
     spec = sound.compared.spec
     money = {name: 1.3 * part if name == "learned" else part for name, part in sound.compared.expected.items()}
     found = replace(sound, compared=replace(sound.compared, expected=money, realised=money))
-    assert spec.history.regular_moves == 100
+    assert spec.evidence.regular_moves == 100
     assert str(found).startswith(
         "Not yet reliable, as a gain above 20% is to be tested before it is relied on; to settle"
     )
@@ -86,7 +90,7 @@ def test_a_gain_above_a_fifth_is_a_doubt(sound):
 def test_the_report_begins_with_it_too(sound):
     spec = shop(regular_moves=4)
     comparison = replace(
-        evaluate(spec, ["regular"], episodes=2, draws=4), uncertainty=with_history(sound, regular_moves=4)
+        evaluate(spec, ["regular"], episodes=2, draws=4), uncertainty=with_evidence(sound, regular_moves=4)
     )
     said = verdict(comparison, None)
     assert said.startswith("Not yet reliable, as your regular prices moved only 4 times")
@@ -103,16 +107,16 @@ def test_revenue_units_and_profit_stand_side_by_side(sound):
 
 def test_errors_of_the_level_scale_plan_and_list_alike(sound):
     plain = sound.gain("learned")
-    for history in ({"proof_bias": -0.2}, account_fields(MISSED)):
-        found = with_history(sound, **history).gain("learned")
+    for evidence in ({"proof_bias": -0.2}, account_fields(MISSED)):
+        found = with_evidence(sound, **evidence).gain("learned")
         assert found.relative == plain.relative
         assert (found.mean, found.loss_probability) == (plain.mean, plain.loss_probability)
         assert found.interval90[0] < plain.interval90[0]
         assert found.interval90[1] > plain.interval90[1]
-    same = with_history(sound, proof_bias=-0.2).gain("historical")
+    same = with_evidence(sound, proof_bias=-0.2).gain("historical")
     assert same.interval90 == (0, 0), "prices that do not differ gain nothing for sure"
     inside = {"predicted": 150.0, "interval90": [118.0, 190.0], "realised": 160.0}
-    kept = with_history(sound, **account_fields({"rows": [{"revenue": inside}]}))
+    kept = with_evidence(sound, **account_fields({"rows": [{"revenue": inside}]}))
     assert kept.gain("learned").interval90 == plain.interval90
 
 
@@ -129,10 +133,10 @@ def test_a_level_error_multiplies_the_gain():
 
 def plan_shop(factor=1.0, deals=0.0):
     """A shop whose past sold as its plan does in each of three spans, but for a factor and more deals."""
-    rows = plan_beside_past(shop(past_units=np.ones((3, 3)), past_revenue=np.ones((3, 3)), past_deals=np.ones((3, 3))))
+    rows = plan_beside_past(shop(past=dict.fromkeys(("units", "revenue", "deals"), np.ones((3, 3)))))
     units, revenue = (np.full((3, 3), factor * rows[0][name] / 3) for name in ("units", "revenue"))
     share = np.full((3, 3), rows[0]["on_deal"] + deals)
-    return shop(past_units=units, past_revenue=revenue, past_deals=share)
+    return shop(past={"units": units, "revenue": revenue, "deals": share})
 
 
 def test_a_plan_unlike_the_past_comes_first(sound):
@@ -161,12 +165,10 @@ def test_recommendations_which_the_past_had_none_of_do_not_make_a_plan_unlike_it
 
 def test_growth_that_the_trend_explains_is_no_doubt():
     spec = plan_shop()
-    grown = {
-        name: getattr(spec.history, name) * np.array([[1.0], [0.5], [0.5]]) for name in ("past_units", "past_revenue")
-    }
-    assert unlike_past(plan_beside_past(spec.with_changes(history=grown))) == ""
+    grown = {name: getattr(spec.past, name) * np.array([[1.0], [0.5], [0.5]]) for name in ("units", "revenue")}
+    assert unlike_past(plan_beside_past(spec.with_changes(past=grown))) == ""
     level = {name: part * np.array([[0.5], [1.0], [1.0]]) for name, part in grown.items()}
-    assert "revenue" in unlike_past(plan_beside_past(spec.with_changes(history=level)))
+    assert "revenue" in unlike_past(plan_beside_past(spec.with_changes(past=level)))
 
 
 def test_the_past_shows_the_profit_that_was_booked_and_a_plan_far_from_it_comes_first():
@@ -175,7 +177,7 @@ def test_the_past_shows_the_profit_that_was_booked_and_a_plan_far_from_it_comes_
     planned, *past = plan_beside_past(spec)
     booked = np.full((3, 3), planned["profit"] / 3)
     for factor, doubtful in ((1.05, False), (1.3, True), (0.8, True)):
-        market = spec.with_changes(history={"past_profit": factor * booked})
+        market = spec.with_changes(past={"profit": factor * booked})
         rows = plan_beside_past(market)
         assert [row["profit"] for row in rows[1:]] == pytest.approx([factor * planned["profit"]] * 3)
         assert [row["revenue"] for row in rows] == pytest.approx([row["revenue"] for row in (planned, *past)])
@@ -183,18 +185,18 @@ def test_the_past_shows_the_profit_that_was_booked_and_a_plan_far_from_it_comes_
         assert [("profit of" in what) for what in found] == [True] * doubtful
     # Where margins fell a year ago already, as the last weeks and those before them say, the plan is as expected.
     fell = np.array([[1.0], [1.3], [1.3]]) * booked
-    assert doubts(spec.with_changes(history={"past_profit": fell}), None) == []
+    assert doubts(spec.with_changes(past={"profit": fell}), None) == []
 
 
 def test_what_suppliers_pay_of_planned_deals_is_in_the_plans_profit():
     spec = plan_shop()
     planned = plan_beside_past(spec)[0]
-    funded = plan_beside_past(spec.with_changes(history={"funding": 0.1}))[0]
+    funded = plan_beside_past(spec.with_changes(plan={"funding": 0.1}))[0]
     assert funded["profit"] == pytest.approx(planned["profit"] + 0.1 * planned["units"])
 
 
 def test_the_verdict_of_one_of_several_zones_states_no_chance(sound):
-    assert "of earning less" not in str(with_history(sound, zones=3))
+    assert "of earning less" not in str(with_evidence(sound, zones=3))
 
 
 def test_dropped_deals_are_named_with_their_displays(sound):
@@ -202,15 +204,15 @@ def test_dropped_deals_are_named_with_their_displays(sound):
     assert "Of 3 planned deals by product and week, 3 are dropped." in str(sound)
     shown = np.zeros((6, 3))
     shown[::2, 0] = 0.5
-    found = with_history(sound, promotion=shown, feature_lift=np.array([0.8, 0.0, 0.0]))
+    found = with_evidence(sound, {"promotion": shown, "feature_lift": np.array([0.8, 0.0, 0.0])})
     assert "3 are dropped, without the displays and mailers that were planned for them." in str(found)
-    gain = judged(promotion=2 * shown, feature_lift=np.array([1.5, 0.0, 0.0])).gain("learned").share
+    gain = judged({"promotion": 2 * shown, "feature_lift": np.array([1.5, 0.0, 0.0])}).gain("learned").share
     assert gain < sound.gain("learned").share - 0.005
 
 
 def test_funding_counts_where_the_deal_stays(sound):
-    paid = np.where(shop().history.price < 2, 0.4, 0.0) * np.array([1.0, 0, 0])
-    found = judged(funding=paid)
+    paid = np.where(shop().plan.price < 2, 0.4, 0.0) * np.array([1.0, 0, 0])
+    found = judged({"funding": paid})
     assert found.gain("learned").share < sound.gain("learned").share
     assert found.gain("learned", "regular").share == pytest.approx(sound.gain("learned", "regular").share, abs=1e-6)
 
@@ -226,8 +228,8 @@ def test_regular_prices_that_rules_do_not_allow_are_named(sound):
 
 
 def test_a_failed_placebo_and_worse_forecasts_than_the_yardstick_are_doubts(sound):
-    def words(**history):
-        return with_history(sound, **history).doubt
+    def words(**evidence):
+        return with_evidence(sound, **evidence).doubt
 
     assert words(placebo_effect=-0.44, placebo_p=0.002, proof_wape=0.3, yardstick_wape=0.4).startswith(
         "Not yet reliable, as prices that were not yet charged seem to move sales (elasticity -0.44, p = 0.00)"

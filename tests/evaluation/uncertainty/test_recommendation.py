@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from repricer.evaluation.uncertainty import Candidate, DrawComparison, compare_draws, costs_assumed, recommend
 from repricer.pricing import FixedPrice
-from repricer.scenarios.price_section import HistorySection
+from repricer.scenarios.shop_sections import EvidenceSection, PlanSection
 
 from .conftest import uncertain_shop
 
@@ -48,7 +48,7 @@ def test_of_equal_gains_the_simpler_prices_are_recommended():
 
 
 def test_nothing_is_recommended_where_the_proof_of_the_market_is_too_far_off():
-    spec = replace(uncertain_shop(2), history=HistorySection(price=np.array(3.0), proof_bias=1.2))
+    spec = replace(uncertain_shop(2), plan=PlanSection(price=np.array(3.0)), evidence=EvidenceSection(proof_bias=1.2))
     found = _recommended(spec=spec, good=_spread(3, 0.5), worse=_spread(-1, 0.1))
     assert not found.change
     assert found.reason == "the good prices: the proof of the market is too far off"

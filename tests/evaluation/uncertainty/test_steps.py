@@ -6,8 +6,8 @@ from repricer.evaluation.uncertainty import draws
 from repricer.evaluation.uncertainty.steps import at_bounds, going_on, planned_deals_left
 from repricer.scenarios import spec_from_table
 from repricer.scenarios.periods import planned_prices
-from repricer.scenarios.price_section import HistorySection
 from repricer.scenarios.sections import Posterior
+from repricer.scenarios.shop_sections import PlanSection
 
 PERIODS = 6
 
@@ -28,7 +28,7 @@ def near():
     }
     price = np.tile(regular, (PERIODS, 1))
     price[2, 1] *= 0.75
-    return replace(spec_from_table(table), history=HistorySection(price=price))
+    return replace(spec_from_table(table), plan=PlanSection(price=price))
 
 
 def test_prices_at_the_step_and_at_other_bounds_are_told_apart(near):

@@ -12,8 +12,8 @@ from repricer.planning.experiments.experiment import Experiment, load_experiment
 from repricer.planning.experiments.plan import plan_experiment
 from repricer.planning.experiments.value import PriceTest, drawn_outcomes, value_of_experiment
 from repricer.scenarios import MarketSpec, save_scenario
-from repricer.scenarios.price_section import HistorySection
 from repricer.scenarios.sections import Posterior
+from repricer.scenarios.shop_sections import PastSection, PlanSection
 
 from ...cli.calls import document, run
 
@@ -132,21 +132,24 @@ def test_frozen_products_are_left_out_with_the_reason(spec: MarketSpec) -> None:
     assert "no rule lets it move" in found.plan.left_out["a"]
     assert "a" not in set(found.calendar["product"])
     # A fitted market has the prices planned by week, and simulates frozen products at one.
-    weekly = replace(held, history=HistorySection(price=np.tile(list(PRICE.values()), (8, 1))))
+    weekly = replace(held, plan=PlanSection(price=np.tile(list(PRICE.values()), (8, 1))))
     assert "a" not in set(plan_experiment(weekly, sales_of(6), weeks=4).calendar["product"])
 
 
 def test_a_test_goes_one_step_beyond_what_was_charged_at_the_price_of_not_knowing(spec: MarketSpec) -> None:
     price = np.array(list(PRICE.values()))
     spec = spec.with_changes(prices={"max_change": 0.3, "floor": 0.5 * price, "ceiling": 2 * price})
-    charged = HistorySection(price=np.tile(price, (8, 1)), charged_low=0.95 * price, charged_high=price)
-    plan = plan_experiment(replace(spec, history=charged), sales_of(6), weeks=4, risk=0.2)
+    charged = {
+        "plan": PlanSection(price=np.tile(price, (8, 1))),
+        "past": PastSection(charged_low=0.95 * price, charged_high=price),
+    }
+    plan = plan_experiment(replace(spec, **charged), sales_of(6), weeks=4, risk=0.2)
     tested = plan.calendar[plan.calendar["arm"] == "test"]
     share = tested["price"] / tested["product"].map(PRICE)
     assert share.between(0.95 * 0.9 - 1e-6, 1.1 + 1e-6).all()
     # Where higher prices pay under all draws, a test of them was free of risk, at any price.
     inelastic = Posterior(draws=60, arrivals=1.0, sensitivity=np.full((60, 3), 0.1))
-    spec = replace(spec, posterior=inelastic, history=charged)
+    spec = replace(spec, posterior=inelastic, **charged)
     tests = [PriceTest((0,), np.full((8, 1), share * PRICE["a"])) for share in (0.97, 1.05, 1.1)]
     outcomes = drawn_outcomes(spec, tests, weeks=4)
     assert (outcomes.losses[:, 1:] < 0).all()

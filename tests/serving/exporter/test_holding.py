@@ -13,7 +13,7 @@ from repricer.envs import rollout
 from repricer.evaluation.uncertainty import candidates
 from repricer.pricing import BlendedPrice, Policy
 from repricer.scenarios import MarketSpec, spec_from_table
-from repricer.scenarios.price_section import HistorySection
+from repricer.scenarios.shop_sections import PlanSection
 from repricer.serving import BundleError, Predictor, example_state, export, load_bundle
 from repricer.serving.exporter.holding import Holding
 
@@ -44,7 +44,7 @@ def shop() -> MarketSpec:
             "arrivals": {"rate": 15.0},
             "demand": {"quality": 3.0, "price_sensitivity": 0.8},
             "promotion": {"lift": 0.3, "max_products": 2},
-            "history": {"price": planned, "promotion": promotion},
+            "plan": {"price": planned, "promotion": promotion},
             "prices": {"floor": 1.0, "ceiling": 9.0, "tick": 0.01, "max_discount": 0.2},
         }
     )  # fmt: skip
@@ -127,7 +127,7 @@ def test_prices_that_were_not_learned_cannot_order(shop: MarketSpec, tmp_path: P
 def planned(make_shop) -> tuple[Run, dict[tuple[str, int], Policy]]:
     """A run around a plan that says what to show, and what may be recommended of it."""
     spec = make_shop(market={"objective": "revenue"}, stock=None)
-    spec = replace(spec, history=HistorySection(price=np.tile([4.0, 5.0, 3.0], (8, 1))))
+    spec = replace(spec, plan=PlanSection(price=np.tile([4.0, 5.0, 3.0], (8, 1))))
     settings = {"base_price": "plan", "product_wise": True, "evaluations": 1, "validation_episodes": 16}
     run = train(spec, steps=2_000, settings=settings)
     assert run.base.recommendation is not None
