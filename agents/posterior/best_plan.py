@@ -273,10 +273,8 @@ class PlanSearch:
     def _allowed(self, plan: Plan) -> Plan:
         """The plan with prices of the price grid within the price rules, where it leaves the shop's own."""
         rules, own = self.spec.guardrails, self.value.planned.price
-        wanted = plan.price
-        if self.near:
-            wanted = np.clip(wanted, *rules.step_range(np.arange(len(wanted)), plan.deal))
-        price = np.where(np.isclose(plan.price, own, rtol=1e-9), own, rules.nearest(wanted))
+        within = rules.step_range(np.arange(len(own)), plan.deal) if self.near else None
+        price = np.where(np.isclose(plan.price, own, rtol=1e-9), own, rules.nearest(plan.price, within))
         if len(rules.kept_links) or rules.baskets[1].size:
             low, high = rules.low.astype(np.float64), rules.high.astype(np.float64)
             price = np.stack([self._tied(row, planned, low, high) for row, planned in zip(price, own, strict=True)])

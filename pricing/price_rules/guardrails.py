@@ -696,12 +696,17 @@ class Guardrails:
         high = float(self.high[product]) if high is None else high
         return self.grid.between(low, high)
 
-    def nearest(self, price: ArrayLike) -> Array:
-        """The nearest prices that grid and bounds allow, the line order apart; price: (…, N) currency per unit."""
+    def nearest(self, price: ArrayLike, within: tuple[Array, Array] | None = None) -> Array:
+        """The nearest prices that grid and bounds allow, the line order apart.
+
+        Args:
+            price: (…, N) currency per unit.
+            within: (…, N) lowest and highest prices that are asked for beside the bounds.
+        """
         low, high = self.own_low.astype(np.float64), self.own_high.astype(np.float64)
-        price = np.clip(np.asarray(price, dtype=np.float64), low, high)
-        below, above = (self.grid.rounded(price, up=up) for up in (False, True))
-        return np.clip(np.where(price - below > above - price, above, below), low, high)
+        if within is not None:
+            low, high = self._narrowed(low, high, *within)
+        return self._nearest(np.asarray(price, dtype=np.float64), low, high)
 
     def apply(self, action: Action, view: MarketView) -> GuardedAction:
         """Make a proposed action allowed.

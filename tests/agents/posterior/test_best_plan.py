@@ -57,6 +57,19 @@ def test_a_product_has_one_regular_price_within_the_rules_and_deals_within_what_
     assert not plan.deal[:, [0, 2]].any(), "the shop plans no deals of these"
 
 
+@pytest.mark.parametrize("elasticity", [1.2, 9.0])
+def test_near_the_shops_prices_the_plan_is_what_the_price_rules_allow(elasticity):
+    """5% more than 1.79 is 1.8795, which is no 1.88: what was searched was not what was charged."""
+    odd = np.array([1.79, 2.99, 3.99])
+    price = np.tile(odd, (PERIODS, 1))
+    price[2:4, 1] = 2.39
+    spec = shop(elasticity).with_changes(products={"regular_price": odd}, plan={"price": price}, prices={"max_step": 0.05})
+    plan = best_plan(spec)
+    assert (plan.path != price).any()
+    charged = rollout(spec, plan, episodes=1, seed=0).price_path
+    np.testing.assert_allclose(charged, plan.path, rtol=1e-6)
+
+
 def test_dear_prices_where_customers_hardly_mind_and_cheap_ones_where_they_do():
     dear, cheap = (regular_prices(spec, best_plan(spec)) for spec in (shop(1.2), shop(9.0)))
     assert (dear > 1.1 * REGULAR).all()
