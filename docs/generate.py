@@ -309,6 +309,7 @@ def main() -> None:
     """Update the tables, the demo's output and, where asked for, the notebooks."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--notebooks", action="store_true", help="run the notebooks again")
+    parser.add_argument("--tables", action="store_true", help="the tables alone, which need no demo")
     options = parser.parse_args()
     for page, texts in PAGES.items():
         print(f"tables of {page}", flush=True)
@@ -317,6 +318,8 @@ def main() -> None:
     plot = ROOT / "runs" / "uplift" / "clean-12-free.svg"
     if plot.exists():  # `repricer bench uplift --truth clean --out runs/uplift` has run
         (ROOT / "docs" / "predicted_realised.svg").write_bytes(plot.read_bytes())
+    if options.tables:
+        return
     print("the demo (a minute or two, unless it has run before)", flush=True)
     demo()
     if options.notebooks:
