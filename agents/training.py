@@ -307,12 +307,13 @@ def _validated_in(plan: TrainingPlan, venv: MarketVecEnv) -> list[ValidationMark
     markets = []
     for spec in (plan.spec, *plan.assortments):
         view = next(view for view in venv.learner_views if view.market.assumed is spec)
-        truths = [floor_market(spec.searched) or goal_market(spec.searched)]
+        truths, floor = [floor_market(spec.searched) or goal_market(spec.searched)], floor_market(spec)
+        whole = [] if floor is None or spec.searched is spec else [floor]
         if batches_of(truths[0], plan.settings):
-            risk = plan.settings.risk
-            truths = truths_of(truths[0], _VALIDATION_DRAWS if risk == "mean" else _VALIDATION_DRAWS_OF_RISK)
+            count = _VALIDATION_DRAWS if plan.settings.risk == "mean" else _VALIDATION_DRAWS_OF_RISK
+            truths, whole = truths_of(truths[0], count), [one for market in whole for one in truths_of(market, count)]
         planned = best_plan(spec, plan.settings.risk) if plan.settings.base_price == PLAN and not markets else None
-        markets.append(ValidationMarket(truths, view, best_fixed(spec, seed=plan.seed), planned))
+        markets.append(ValidationMarket(truths, view, best_fixed(spec, seed=plan.seed), planned, whole))
     return markets
 
 

@@ -49,12 +49,15 @@ class ValidationMarket(NamedTuple):
         view: The learner view that the policy is trained through; the policy believes in its market.
         fixed: The best fixed prices.
         plan: The plan that the policy is learned around, where it is.
+        whole: The posterior draws by all sales, at the costs of the profit floor; none where there is no floor, or where
+            `truths` are by all sales as well.
     """
 
     truths: Sequence[MarketSpec]
     view: LearnerView
     fixed: FixedPrice
     plan: Policy | None = None
+    whole: Sequence[MarketSpec] = ()
 
     @property
     def assumed(self) -> MarketSpec:
@@ -203,12 +206,22 @@ class Validation(BaseCallback):
         learned, profit = self._play_in(self._views_of(first, seed), _deciding(policy, first.view))
         planned = self._play_plan(seed)
         gain, size = learned - planned, abs(float(planned.mean())) or 1.0
-        ahead = gain.mean() > _SIGNIFICANT * _standard_error(gain) and self._keeps_floor(profit)
+        is_ahead, keeps = gain.mean() > _SIGNIFICANT * _standard_error(gain), self._keeps_floor(profit)
+        ahead = is_ahead and keeps and self._keeps_floor_by_all_sales(policy, seed)
         figures = {"learning_adds": float(gain.mean()) / size, "standard_error": _standard_error(gain) / size}
         return figures | {"plan_earns": float(planned.mean()), "ahead": float(ahead)}
 
     def _keeps_floor(self, profit: float) -> bool:
-        return self._floor is None or profit >= self._floor.profit - _FLOOR_SLACK * abs(self._floor.profit)
+        return self._floor is None or _keeps(profit, self._floor.profit)
+
+    def _keeps_floor_by_all_sales(self, policy: BasePolicy, seed: int) -> bool:
+        """Whether the profit floor is kept by all sales as well: what was learned by half of them stands close to it."""
+        first = self._markets[0]
+        if not first.whole:
+            return True
+        views = self._views_of(first._replace(truths=first.whole), seed)
+        learned, own = _deciding(policy, first.view), _following(current_prices(first.assumed))
+        return _keeps(self._play_in(views, learned)[1], self._play_in(views, own)[1])
 
     @property
     def is_behind(self) -> bool:
@@ -360,6 +373,11 @@ def _deciding(policy: BasePolicy, view: LearnerView) -> Decide:
 
 def _standard_error(values: NDArray[np.float64]) -> float:
     return float(values.std(ddof=1) / np.sqrt(values.size)) if values.size > 1 else 0.0
+
+
+def _keeps(profit: float, floor: float) -> bool:
+    """Whether a profit, currency, counts as no less than its floor."""
+    return profit >= floor - _FLOOR_SLACK * abs(floor)
 
 
 # Learning revenue at no less profit than the current prices: a step of the dual problem.

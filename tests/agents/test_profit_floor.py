@@ -4,13 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from repricer.agents import best_fixed, load_run, train
+from repricer.agents import best_fixed, load_run, train, validation
+from repricer.agents.posterior import current_prices
 from repricer.agents.validation import ProfitFloor
 from repricer.envs import Market, make_sb3_env, rollout, seed_for
 from repricer.fitting.price_search import shadow_cost
 from repricer.pricing import Action
 from repricer.scenarios import floor_market, load_scenario, spec_from_table
-from repricer.scenarios.sections import Posterior
+from repricer.scenarios.sections import Halves, Posterior
+from repricer.scenarios.shop_sections import PlanSection
 
 DEAREST = np.array([3.2, 4.0, 3.6])
 SETTINGS = {"validation_episodes": 64, "num_envs": 64}
@@ -78,6 +80,31 @@ def test_a_resumed_run_goes_on_with_its_multiplier(spec, written, tmp_path):
     resumed = train(spec, steps=STEPS, settings=SETTINGS, out=tmp_path / "cut")
     np.testing.assert_array_equal(weights(written[0]), weights(resumed))
     assert load_run(written[1]).history == written[0].history
+
+
+@pytest.mark.parametrize(("kept_by_all", "kept"), [(True, "learned"), (False, "plan")])
+def test_what_was_learned_by_half_of_the_sales_keeps_the_floor_by_all_of_them(spec, monkeypatch, kept_by_all, kept):
+    """By one half a run kept a profit 3.5% above the floor, which was .9% below it by all sales."""
+    plan = PlanSection(price=np.tile(spec.products.regular_price, (4, 1)))
+    drawn = {"draws": 4, "sensitivity": np.linspace(0.9, 1.1, 4)[:, None]}
+    fitted = replace(spec, plan=plan, posterior=Posterior(**drawn), halves=Halves(**drawn, of="stores"))
+    asked = []
+
+    def keeps(profit, floor):
+        # By half of the draws the floor is the validation's own; by all of them, that of the same customers.
+        asked.append((profit, floor))
+        return kept_by_all or len({floor for _, floor in asked}) == 1
+
+    monkeypatch.setattr(validation, "_keeps", keeps)
+    run = train(fitted, steps=8_000, settings=SETTINGS)
+    assert run.facts["kept"] == kept
+    floors = list(dict.fromkeys(floor for _, floor in asked))
+    assert len(floors) == 2
+    whole = [
+        rollout(floor_market(fitted).draw(m), current_prices(fitted), episodes=16, seed=0, expected=True)
+        for m in range(4)
+    ]
+    assert floors[1] == pytest.approx(np.mean([run.profit.mean() for run in whole]), rel=0.02)
 
 
 def test_the_multiplier_falls_above_the_floor_and_rises_below_it_up_to_the_whole_cost():

@@ -63,7 +63,9 @@ def test_near_the_shops_prices_the_plan_is_what_the_price_rules_allow(elasticity
     odd = np.array([1.79, 2.99, 3.99])
     price = np.tile(odd, (PERIODS, 1))
     price[2:4, 1] = 2.39
-    spec = shop(elasticity).with_changes(products={"regular_price": odd}, plan={"price": price}, prices={"max_step": 0.05})
+    spec = shop(elasticity).with_changes(
+        products={"regular_price": odd}, plan={"price": price}, prices={"max_step": 0.05}
+    )
     plan = best_plan(spec)
     assert (plan.path != price).any()
     charged = rollout(spec, plan, episodes=1, seed=0).price_path
