@@ -178,10 +178,8 @@ def _not_identified(comparison: Comparison) -> str:
     because = spec.prices.frozen_because
     if because:
         return _kept_by_reason({name: because[name] for name in frozen if name in because})
-    silent, unidentified = (
-        ", because the sales do not tell how customers respond to other ones",
-        spec.evidence.unidentified,
-    )
+    silent = ", because the sales do not tell how customers respond to other ones"
+    unidentified = spec.evidence.unidentified
     if unidentified is None:
         return _kept(frozen, f"{silent}, or by your rule")
     unknown, ruled = ([name for name in frozen if (name in unidentified) == wanted] for wanted in (True, False))

@@ -1,7 +1,7 @@
 """Fitted markets: what was learned is never below the plan that it opened at, and keeps the floor; no blend with the
 current prices beats it.
 
-`FITTED` names markets, by commas, for a part of them.
+`FITTED` names markets, between semicolons, for a part of them.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ MARKETS: dict[str, Callable[[], MarketSpec]] = {
     **{f"regular-and-deal, shop {seed}": functools.partial(_shop, seed) for seed in range(3, 7)},
 }
 if asked := os.environ.get("FITTED"):
-    MARKETS = {name: MARKETS[name] for name in asked.split(",")}
+    MARKETS = {name: MARKETS[name] for name in asked.split(";")}
 
 
 class Learned(NamedTuple):

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from repricer.envs import expected_units
@@ -44,8 +45,9 @@ def demo_folder() -> Path:
 
 @functools.cache
 def market() -> MarketSpec:
-    """The demo's market."""
-    return load_scenario(demo_folder() / "market")
+    """The demo's market, of whose rules the other search knows all: without steps near the plan and prices that are held."""
+    free: dict[str, Any] = {"max_step": None, "frozen": (), "frozen_because": None, "frozen_as_planned": False}
+    return load_scenario(demo_folder() / "market").with_changes(prices=free)
 
 
 @functools.cache
