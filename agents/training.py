@@ -311,7 +311,9 @@ def _validated_in(plan: TrainingPlan, venv: MarketVecEnv) -> list[ValidationMark
         whole = [] if floor is None or spec.searched is spec else [floor]
         if batches_of(truths[0], plan.settings):
             count = _VALIDATION_DRAWS if plan.settings.risk == "mean" else _VALIDATION_DRAWS_OF_RISK
-            truths, whole = truths_of(truths[0], count), [one for market in whole for one in truths_of(market, count)]
+            truths = truths_of(truths[0], count)
+            # A few draws do not say on which side of its floor a profit lies.
+            whole = [one for market in whole for one in truths_of(market, spec.num_draws)]
         planned = best_plan(spec, plan.settings.risk) if plan.settings.base_price == PLAN and not markets else None
         markets.append(ValidationMarket(truths, view, best_fixed(spec, seed=plan.seed), planned, whole))
     return markets

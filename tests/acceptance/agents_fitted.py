@@ -10,6 +10,7 @@ import functools
 import os
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -86,11 +87,12 @@ class Learned(NamedTuple):
 
 
 def _profits(spec: MarketSpec, policies: list[Policy]) -> dict[str, float]:
-    """Mean profit at the costs of a market's floor."""
+    """Mean profit at the costs of a market's floor, by all sales: each half alone says less of it."""
     floor = floor_market(spec)
     if floor is None:
         return dict.fromkeys((policy.name for policy in policies), 1.0)
-    compared = compare_draws(floor, policies, draws=DRAWS, episodes=EPISODES, assumed=spec)
+    whole = replace(floor, halves=None)
+    compared = compare_draws(whole, policies, draws=whole.num_draws, episodes=EPISODES, assumed=spec)
     return {policy.name: float(compared.expected[policy.name][1].mean()) for policy in policies}
 
 

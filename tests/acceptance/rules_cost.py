@@ -167,7 +167,8 @@ def apart(one: RuleCost) -> float:
     error = np.hypot((high - low) / (2 * Z90) / DRAWS**0.5, other.std(ddof=1) / len(other) ** 0.5)
     said = f"{one.rule}: {one.cost:,.2f}, by another search {other.mean():,.2f}, standard error {error:,.2f}"
     print(said, file=sys.stderr)
-    return float(abs(one.cost - other.mean()) / error)
+    off = abs(one.cost - other.mean())
+    return float(off / error) if error else 0.0 if off == 0 else float("inf")
 
 
 @check("rules", "demo: cost of each rule alone, off another search with other draws, in standard errors, most", "<=", 3)
