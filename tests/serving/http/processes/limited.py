@@ -34,8 +34,10 @@ def limited_service(
                 assert process.poll() is None, log.read_text()
                 assert time.monotonic() < until, log.read_text()
                 time.sleep(0.05)
-            yield process, port, log
-            process.kill()
+            try:
+                yield process, port, log
+            finally:
+                process.kill()  # a test that fails would wait for it for ever
 
 
 def health(port: int) -> float:
