@@ -94,7 +94,7 @@ def index_rules(rule: IndexRule, products: pd.DataFrame) -> dict[str, Any]:
             no rule.
 
     Example:
-        >>> products = pd.DataFrame({"basket_units": [10.0, 5.0], "rival_price": [2.0, 4.0]})
+        >>> products = pd.DataFrame({"basket_units": [10.0, 5.0], "last_rival_price": [2.0, 4.0]})
         >>> index_rules(IndexRule(rival_at_most=1.02), products)["index_weights"].tolist()
         [[0.25, 0.125]]
     """

@@ -706,7 +706,9 @@ class Guardrails:
         low, high = self.own_low.astype(np.float64), self.own_high.astype(np.float64)
         if within is not None:
             low, high = self._narrowed(low, high, *within)
-        return self._nearest(np.asarray(price, dtype=np.float64), low, high)
+        price = np.clip(np.asarray(price, dtype=np.float64), low, high)
+        below, above = (self.grid.rounded(price, up=up) for up in (False, True))
+        return np.clip(np.where(price - below > above - price, above, below), low, high)
 
     def apply(self, action: Action, view: MarketView) -> GuardedAction:
         """Make a proposed action allowed.

@@ -17,7 +17,7 @@ from repricer.pricing import (
     UNCERTAINTY_FEATURES,
 )
 from repricer.pricing.price_rules.rule_formulas import ALWAYS, in_order
-from repricer.scenarios import STRESSES, MarketSpec, price_section, registered, sections
+from repricer.scenarios import STRESSES, MarketSpec, price_section, registered, sections, shop_sections
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "market.md").read_text(encoding="utf-8")
@@ -62,7 +62,7 @@ def test_a_page_without_its_markers_is_refused(generate):
 
 def test_every_key_of_every_section_stands_on_the_page():
     parts = dict(re.findall(r"### `\[(\w+)\]`[^\n]*\n(.*?)(?=### |<!-- sections:end)", SCENARIO_FILES, flags=re.DOTALL))
-    known = vars(sections) | vars(price_section)
+    known = vars(sections) | vars(price_section) | vars(shop_sections)
     kinds = {item.name: known.get(str(item.type).removesuffix(" | None")) for item in fields(MarketSpec)}
     kinds = {name: kind for name, kind in kinds.items() if kind is not None}
     assert list(parts) == list(kinds)

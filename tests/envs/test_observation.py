@@ -52,8 +52,8 @@ def test_it_is_counted_from_the_history_on():
     assert len(np.unique(counted(charged))) > 2
 
 
-def test_without_a_history_no_price_has_changed():
-    view = Market(market(plan=None)).view
+def test_without_a_past_no_price_has_changed():
+    view = Market(market(past=None)).view
     assert view.periods_since_change.tolist() == [[MOST] * 3]
 
 

@@ -300,7 +300,7 @@ def test_the_plan_is_played_as_the_shop_made_it_and_sells_what_is_expected_of_it
 
 def test_an_index_rule_holds_for_the_basket_of_the_market():
     """Product 4 has no competing price, and counts in no index against competitors."""
-    products = models().products.assign(basket_units=[10.0, 5.0, 1.0, 9.0], rival_price=[2.0, 2.5, 4.0, 0.0])
+    products = models().products.assign(basket_units=[10.0, 5.0, 1.0, 9.0], last_rival_price=[2.0, 2.5, 4.0, 0.0])
     rules = ShopRules.of({"index": {"rival_at_most": 0.95, "year_at_most": 1.1}})
     spec = build_market(
         models(products=products.assign(month_ago_price=0.0, year_ago_price=0.0)),

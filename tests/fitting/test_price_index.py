@@ -41,7 +41,7 @@ def split() -> Split:
 def test_basket_and_references_are_those_of_the_tables(split: Split) -> None:
     found = basket_columns(split)
     np.testing.assert_allclose(found["basket_units"], [52 * 24.0, 52 * 8.0])
-    np.testing.assert_allclose(found["rival_price"], [2.1, 0.0])
+    np.testing.assert_allclose(found["last_rival_price"], [2.1, 0.0])
     np.testing.assert_allclose(found["month_ago_price"], [2.56, 5.0])  # week 56, the first to come is week 60
     np.testing.assert_allclose(found["year_ago_price"], [2.08, 5.0])  # week 8
     rival = past_rival_price(split)
