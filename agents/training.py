@@ -307,15 +307,12 @@ def _validated_in(plan: TrainingPlan, venv: MarketVecEnv) -> list[ValidationMark
     markets = []
     for spec in (plan.spec, *plan.assortments):
         view = next(view for view in venv.learner_views if view.market.assumed is spec)
-        truths, floor = [floor_market(spec.searched) or goal_market(spec.searched)], floor_market(spec)
-        whole = [] if floor is None or spec.searched is spec else [floor]
+        truths = [floor_market(spec.searched) or goal_market(spec.searched)]
         if batches_of(truths[0], plan.settings):
-            count = _VALIDATION_DRAWS if plan.settings.risk == "mean" else _VALIDATION_DRAWS_OF_RISK
-            truths = truths_of(truths[0], count)
-            # A few draws do not say on which side of its floor a profit lies.
-            whole = [one for market in whole for one in truths_of(market, spec.num_draws)]
+            risk = plan.settings.risk
+            truths = truths_of(truths[0], _VALIDATION_DRAWS if risk == "mean" else _VALIDATION_DRAWS_OF_RISK)
         planned = best_plan(spec, plan.settings.risk) if plan.settings.base_price == PLAN and not markets else None
-        markets.append(ValidationMarket(truths, view, best_fixed(spec, seed=plan.seed), planned, whole))
+        markets.append(ValidationMarket(truths, view, best_fixed(spec, seed=plan.seed), planned))
     return markets
 
 

@@ -23,6 +23,7 @@ from ..pricing import FixedPrice, Policy, is_deterministic
 from ..scenarios import MarketSpec, floor_market
 from .actor import RecurrentActor, learning_actor, learning_policy
 from .checkpoint import read_tensors, save_checkpoint
+from .classical import truths_of
 from .plan import TrainingPlan
 from .posterior import current_prices, risk_value, worst_share
 from .posterior.best_plan import plan_multiplier
@@ -49,15 +50,12 @@ class ValidationMarket(NamedTuple):
         view: The learner view that the policy is trained through; the policy believes in its market.
         fixed: The best fixed prices.
         plan: The plan that the policy is learned around, where it is.
-        whole: The posterior draws by all sales, at the costs of the profit floor; none where there is no floor, or where
-            `truths` are by all sales as well.
     """
 
     truths: Sequence[MarketSpec]
     view: LearnerView
     fixed: FixedPrice
     plan: Policy | None = None
-    whole: Sequence[MarketSpec] = ()
 
     @property
     def assumed(self) -> MarketSpec:
@@ -206,8 +204,8 @@ class Validation(BaseCallback):
         learned, profit = self._play_in(self._views_of(first, seed), _deciding(policy, first.view))
         planned = self._play_plan(seed)
         gain, size = learned - planned, abs(float(planned.mean())) or 1.0
-        is_ahead, keeps = gain.mean() > _SIGNIFICANT * _standard_error(gain), self._keeps_floor(profit)
-        ahead = is_ahead and keeps and self._keeps_floor_by_all_sales(policy, seed)
+        ahead = gain.mean() > _SIGNIFICANT * _standard_error(gain) and self._keeps_floor(profit)
+        ahead = ahead and self._keeps_floor_by_all_sales(policy, seed)
         figures = {"learning_adds": float(gain.mean()) / size, "standard_error": _standard_error(gain) / size}
         return figures | {"plan_earns": float(planned.mean()), "ahead": float(ahead)}
 
@@ -217,9 +215,11 @@ class Validation(BaseCallback):
     def _keeps_floor_by_all_sales(self, policy: BasePolicy, seed: int) -> bool:
         """Whether the profit floor is kept by all sales as well: what was learned by half of them stands close to it."""
         first = self._markets[0]
-        if not first.whole:
+        floor = floor_market(first.assumed)
+        if floor is None or first.assumed.searched is first.assumed:
             return True
-        views = self._views_of(first._replace(truths=first.whole), seed)
+        # A few draws do not say on which side of its floor a profit lies.
+        views = self._views_of(first._replace(truths=truths_of(floor, floor.num_draws)), seed)
         learned, own = _deciding(policy, first.view), _following(current_prices(first.assumed))
         return _keeps(self._play_in(views, learned)[1], self._play_in(views, own)[1])
 

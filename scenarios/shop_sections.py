@@ -139,10 +139,14 @@ def parted(history: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         {'plan': {'price': 3.0}, 'past': {'price': [[2.5]]}, 'evidence': {'zones': 2}}
     """
     found: dict[str, dict[str, Any]] = {"plan": {}, "past": {}, "evidence": {}}
-    of_past, of_fit = ({item.name for item in fields(kind)} for kind in (PastSection, EvidenceSection))
+    of_plan, of_past, of_fit = (
+        {item.name for item in fields(kind)} for kind in (PlanSection, PastSection, EvidenceSection)
+    )
     for key, content in history.items():
-        name = _PAST_IN_HISTORY.get(key, key)
-        is_plan = key in ("price", "units")  # these names are the plan's, too
-        home = "plan" if is_plan else "past" if name in of_past else "evidence" if name in of_fit else "plan"
-        found[home][name] = content
+        if key in of_fit:
+            found["evidence"][key] = content
+        elif key in _PAST_IN_HISTORY or key in of_past - of_plan:
+            found["past"][_PAST_IN_HISTORY.get(key, key)] = content
+        else:  # where an unknown key is refused
+            found["plan"][key] = content
     return found

@@ -216,7 +216,7 @@ class Predictor:
         count, size = allowed.price.size, catalogue.num_products
 
         def column(part: NDArray[Any] | None, plain: Callable[[NDArray[Any]], Any] = np.ndarray.tolist) -> list[Any]:
-            return [None] * count if part is None else plain(part.reshape(count, -1).squeeze(1))
+            return [None] * count if part is None else plain(part.ravel())
 
         parts = action.price, allowed.price, allowed.prior_price
         proposed, price, prior = (column(part, _plain) for part in parts)

@@ -12,11 +12,11 @@ from repricer.scenarios import MarketSpec, load_scenario, sections
 
 PAGE = (Path(__file__).parents[2] / "docs" / "notation.md").read_text(encoding="utf-8")
 KINDS = {item.name: getattr(sections, str(item.type).removesuffix(" | None"), None) for item in fields(MarketSpec)}
-# Price rules and past figures have no symbols.
+# Price rules and what is of the shop itself have no symbols, and modules of their own.
 NUMBERS = {
     f"{section}.{key.name}"
     for section, kind in KINDS.items()
-    if kind is not None and section not in ("prices", "history")
+    if kind is not None
     for key in fields(kind)
     if "shape" in key.metadata
 }

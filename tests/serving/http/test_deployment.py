@@ -101,21 +101,22 @@ def test_an_older_bundle_is_no_update(path: Path, one_path: Path, newer: Path, m
         deployment.reload()
 
 
+def instance(path: Path, bundle: Path, log: DecisionLog) -> tuple[Deployment, Path]:
+    """A service on a log that others use too, and the path of its bundle."""
+    shutil.copytree(bundle, path)
+    return Deployment(path, log=log), path
+
+
 def test_a_trial_does_not_go_on_once_another_instance_has_activated_a_newer_bundle(
     one_path: Path, tmp_path: Path
 ) -> None:
     """Promoted later, it took the fleet back to an older bundle without a rollback: seeds 1726 and 1959 of the simulation."""
     first, second, third = newer_bundles([one_path] * 3, own_key_paths(one_path)[0], tmp_path)
-    here, there = tmp_path / "here", tmp_path / "there"
-    for path in (here, there):
-        path.symlink_to(first)
     log = DecisionLog(tmp_path / "log.db")
-    one, other = Deployment(here, log=log), Deployment(there, log=log)
-    here.unlink()
-    here.symlink_to(second)
+    (one, here), (other, there) = (instance(tmp_path / name, first, log) for name in ("here", "there"))
+    replaced(here, second)
     one.try_newer(0.2)
-    there.unlink()
-    there.symlink_to(third)
+    replaced(there, third)
     assert other.reload()
     with pytest.raises(BundleError, match="must be newer"):
         one.try_newer(0.2)
@@ -126,13 +127,9 @@ def test_a_trial_does_not_go_on_once_another_instance_has_activated_a_newer_bund
 def test_a_trial_that_an_instance_does_not_follow_yet_is_not_judged_there(one_path: Path, tmp_path: Path) -> None:
     """It was promoted, as if its guards had judged: seed 1323 of the simulation."""
     first, second = newer_bundles([one_path] * 2, own_key_paths(one_path)[0], tmp_path)
-    here, there = tmp_path / "here", tmp_path / "there"
-    for path in (here, there):
-        path.symlink_to(first)
     log = DecisionLog(tmp_path / "log.db")
-    one, other = Deployment(here, log=log), Deployment(there, log=log)
-    here.unlink()
-    here.symlink_to(second)
+    (one, here), (other, _) = (instance(tmp_path / name, first, log) for name in ("here", "there"))
+    replaced(here, second)
     one.try_newer(0.2)
     other.kill(False)  # so that it has read of the trial, and has not loaded its bundle
     assert other.positions.trial is not None
