@@ -43,7 +43,8 @@ class Assumptions:
         lead_time_weeks: Weeks from order to delivery.
         cover_quantile: The shop orders up to this quantile of demand over the lead time and one
             week.
-        holding_cost_share: Weekly cost of a unit on hand as a share of its unit cost.
+        holding_cost_share: Weekly cost of a unit on hand as a share of its unit cost. None by default: no shop books it, and on
+            stock that is assumed it would take a tenth to a quarter of the profit that gains are relative to.
         promotion_cost_share: Cost of a week's display and mailer as a share of the product's usual
             weekly revenue.
         funding_share: What suppliers pay of a planned reduction, as a share of it without VAT, where the promotions of the tables have
@@ -69,7 +70,7 @@ class Assumptions:
     max_change: float = 0.5
     lead_time_weeks: int = 1
     cover_quantile: float = 0.95
-    holding_cost_share: float = 0.005
+    holding_cost_share: float = 0.0
     promotion_cost_share: float = 0.05
     funding_share: float = 0.0
     vat: float | None = None
@@ -152,6 +153,8 @@ class Assumptions:
         unknown = products[unit_costs(products).isna()]
         vat = self.vat_of(products)
         without = " without value added tax" if vat.any() else ""
+        share = self.holding_cost_share
+        holding = f"{share:.1%} of its unit cost per week" if share else "nothing"
         said = []
         by_reason: dict[str, list[str]] = {}
         for name, why in (held or {}).items():
@@ -174,7 +177,7 @@ class Assumptions:
         said += [
             f"How the shop orders is not in the data: orders are placed {every}, up to the {self.cover_quantile:.0%} quantile of "
             f"forecast and past demand over {lead_time + 1} {period}s, and delivered after "
-            f"{lead_time}; holding a unit costs {self.holding_cost_share:.1%} of its unit cost per week.",
+            f"{lead_time}; holding a unit costs {holding}.",
             *self._step_lines(products),
             f"Prices stay {self._range()}, and change by at most {percent(self.largest_change(products))} per {period}.",
             "Prices outside the range that the shop mostly charged (the 2% and 98% quantiles of the past year) are "

@@ -95,6 +95,14 @@ def test_a_category_answers_as_estimated_where_forecasts_hold_that_deals_sell_mo
         assert left(spec, t) == pytest.approx(left(plain, t), abs=0.02)
 
 
+def test_holding_stock_costs_nothing_unless_it_is_assumed_so_that_profit_is_what_the_shop_books():
+    stock = build_market(models(), name="shop", assumptions=Assumptions()).stock
+    assert stock is not None and not stock.holding_cost.any()
+    given = build_market(models(), name="shop", assumptions=Assumptions(holding_cost_share=0.005))
+    assert given.stock is not None
+    assert given.stock.holding_cost == pytest.approx(0.005 * given.products.unit_cost)
+
+
 def test_the_market_starts_with_the_known_stock_and_else_with_the_order_up_to_level():
     fitted = models(initial_units=np.array([np.nan, 5.0, 0.0, 400.0]))
     stock = build_market(fitted, name="shop", assumptions=Assumptions()).stock
