@@ -41,7 +41,8 @@ class Actor(torch.nn.Module):
 
     def __init__(self, layers: torch.nn.Module, levels: tuple[NDArray[np.float32], ...] | None, columns: int) -> None:
         super().__init__()
-        self.layers, self.columns = layers, columns
+        self.layers = layers
+        self.columns = columns
         self.counts = None if levels is None else [len(level) for level in levels] * (columns // len(levels))
         for i, level in enumerate(levels or ()):
             self.register_buffer(f"level{i}", torch.from_numpy(level)[:, None])
@@ -86,7 +87,8 @@ class RecurrentActor(Actor):
         columns: int,
     ) -> None:
         super().__init__(layers, levels, columns)
-        self.features, self.lstm = features, lstm
+        self.features = features
+        self.lstm = lstm
         shape = (lstm.num_layers, lstm.hidden_size)
         self.state_shapes = {"hidden": shape, "cell": shape}
 
@@ -164,7 +166,8 @@ def hold_base_price(policy: BasePolicy, learner_view: LearnerView, *, prices_alo
     """
     actor = actor_of(policy, learner_view)
     head = [module for module in actor.layers.modules() if isinstance(module, torch.nn.Linear)][-1]
-    layout, count = learner_view.layout, len(head.bias)
+    layout = learner_view.layout
+    count = len(head.bias)
     still = np.ones(count, bool)
     if prices_alone and learner_view.levels is None:
         # Prices, discounts and scores come first of a product's columns.

@@ -139,7 +139,8 @@ class _Function(torch.nn.Module):
 
     def __init__(self, function: Callable[[NDArray[np.float32]], Any], view: LearnerView) -> None:
         super().__init__()
-        self.function, self.view = function, view
+        self.function = function
+        self.view = view
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         actions = np.asarray(self.function(features.numpy()))

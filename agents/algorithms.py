@@ -22,7 +22,8 @@ from .ppo.fused import FusedPPO
 from .settings import Settings
 
 # Stable-Baselines3's defaults.
-_EPS_ON_POLICY, _EPS_OFF_POLICY = 1e-5, 1e-8
+_EPS_ON_POLICY = 1e-5
+_EPS_OFF_POLICY = 1e-8
 _MANAGED = {
     *("self", "options", "policy", "env", "learning_rate", "policy_kwargs", "seed", "device", "verbose"),
     *("tensorboard_log", "stats_window_size", "_init_setup_model", "rollout_buffer_class", "rollout_buffer_kwargs"),
@@ -63,7 +64,8 @@ class Algorithm:
         return (*(name for name in own if name not in _MANAGED), *self.network)
 
 
-_GAUSSIAN, _LSTM = ("log_std_init",), ("lstm_hidden_size", "n_lstm_layers")
+_GAUSSIAN = ("log_std_init",)
+_LSTM = ("lstm_hidden_size", "n_lstm_layers")
 ALGORITHMS = {
     each.name: each
     for each in (

@@ -18,7 +18,8 @@ from .posterior.best_plan import PLAN, best_plan
 from .settings import STEADY, Settings
 
 # Rows of features to imitate an opening from, from up to so many times the episodes of a teacher.
-_IMITATED_ROWS, _TEACHER_EPISODES = 65_536, 4
+_IMITATED_ROWS = 65_536
+_TEACHER_EPISODES = 4
 # Of a teacher's passes, where nothing that was learned earns as much as the opening.
 _LONGER = 3
 
@@ -145,7 +146,8 @@ def imitate_opening(
     passes = longer(settings)
     if not closely:
         # As much as a few products need, and no more than many take: they give more rows an episode.
-        an_episode, usual = spec.market.horizon_periods * view.rows_per_market, settings.clone_episodes
+        an_episode = spec.market.horizon_periods * view.rows_per_market
+        usual = settings.clone_episodes
         episodes = max(usual, min(usual * _TEACHER_EPISODES, -(-_IMITATED_ROWS // an_episode)))
         share = np.clip(_IMITATED_ROWS / (episodes * an_episode), 0.25, 1.0)
         epochs = max(1, int(settings.clone_epochs * share))

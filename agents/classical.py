@@ -18,7 +18,8 @@ from .posterior.prices import best_fixed_prices, best_prices
 
 # Smallest and largest number of tuning markets, and candidates * markets * products per generation
 # in the early and late phase of a search.
-_MARKETS, _MOST_MARKETS = 32, 1024
+_MARKETS = 32
+_MOST_MARKETS = 1024
 _ROWS = (1 << 15, 1 << 17)
 _CONFIRM = 512
 _POPULATION = 64
@@ -27,7 +28,8 @@ _GENERATIONS = (20, 10)
 _KNOTS = 5
 _LEVELS = 40
 # Prices of a grid, and the share of the markets that each grid is tried in: coarse steps differ by more.
-_STEPS, _ROUNDS = 14, (1 / 8, 1 / 4, 1)
+_STEPS = 14
+_ROUNDS = (1 / 8, 1 / 4, 1)
 _NO_ORDERS = np.empty((0, 1, 1))
 # Most passes over the products of a period.
 _SWEEPS = 4
@@ -59,7 +61,8 @@ def best_fixed(spec: MarketSpec, *, seed: int = 0) -> FixedPrice:
         >>> best_fixed(load_scenario("stationary-logit")).price.tolist()
         [11.0]
     """
-    spec, start = goal_market(spec.searched), None
+    spec = goal_market(spec.searched)
+    start = None
     if spec.posterior is not None and spec.demand.family == "mnl":
         start, enough = best_fixed_prices(spec, seed)
         if enough:
@@ -69,11 +72,16 @@ def best_fixed(spec: MarketSpec, *, seed: int = 0) -> FixedPrice:
         return _best_step(spec, seed)
     if start is None:
         start = _myopic_prices(spec).mean(axis=(0, 1))
-    low, high = np.log(spec.guardrails.low), np.log(spec.guardrails.high)
-    centre, owner = np.clip(np.log(start), low, high), spec.category_index
-    products, most = centre.size, np.log1p(_most_stock(spec))
-    low, high = np.append(low, 0 * most), np.append(high, most)
-    centre, owner = np.append(centre, most / 2), np.tile(owner, 1 + len(most))
+    low = np.log(spec.guardrails.low)
+    high = np.log(spec.guardrails.high)
+    centre = np.clip(np.log(start), low, high)
+    owner = spec.category_index
+    products = centre.size
+    most = np.log1p(_most_stock(spec))
+    low = np.append(low, 0 * most)
+    high = np.append(high, most)
+    centre = np.append(centre, most / 2)
+    owner = np.tile(owner, 1 + len(most))
 
     def stocks(rows: Array) -> Array:
         return np.expm1(rows[:, products:]).reshape(len(rows), -1, products).swapaxes(0, 1)
@@ -97,13 +105,17 @@ def _best_step(spec: MarketSpec, seed: int) -> FixedPrice:
     All steps of the ladder are tried; without a ladder, a grid and then finer ones around its best.
     """
     if spec.prices.price_ladder is None:
-        low, high = float(spec.guardrails.low[0]), float(spec.guardrails.high[0])
-        price, most = low, _affordable(spec, _LEVELS)
+        low = float(spec.guardrails.low[0])
+        high = float(spec.guardrails.high[0])
+        price = low
+        most = _affordable(spec, _LEVELS)
         for share in _ROUNDS:
             steps = np.geomspace(low, high, _STEPS)
             markets = max(round(share * most), _MARKETS)
             best = int(_value_of(spec, steps[:, None, None], _NO_ORDERS, seed, markets).sum(axis=1).argmax())
-            price, low, high = steps[best], steps[max(best - 1, 0)], steps[min(best + 1, steps.size - 1)]
+            price = steps[best]
+            low = steps[max(best - 1, 0)]
+            high = steps[min(best + 1, steps.size - 1)]
         return FixedPrice(np.array([price], dtype=np.float32), name="best-fixed")
     steps = spec.guardrails.allowed_prices()
     assert steps is not None, "the market has a ladder"
@@ -145,7 +157,8 @@ def time_only(spec: MarketSpec, *, seed: int = 0) -> PricePath:
     fixed = best_fixed(spec, seed=seed)
     swing = np.log(_myopic_prices(spec)).mean(axis=1)
     swing -= swing.mean(axis=0)
-    periods, categories = len(swing), spec.category_index
+    periods = len(swing)
+    categories = spec.category_index
     moments = np.linspace(0, periods - 1, _KNOTS)
     hats = np.stack([np.interp(np.arange(periods), moments, row) for row in np.eye(_KNOTS)])  # (knots, T)
     count = len(spec.category_names)
@@ -154,10 +167,8 @@ def time_only(spec: MarketSpec, *, seed: int = 0) -> PricePath:
     spread[0] = 0.5
 
     def paths(rows: Array) -> Array:
-        follow, knots = (
-            rows.reshape(-1, 1 + _KNOTS, count)[:, :1, categories],
-            rows.reshape(-1, 1 + _KNOTS, count)[:, 1:],
-        )
+        follow = rows.reshape(-1, 1 + _KNOTS, count)[:, :1, categories]
+        knots = rows.reshape(-1, 1 + _KNOTS, count)[:, 1:]
         shape = np.einsum("bkc,kt->btc", knots, hats)[:, :, categories]
         return np.clip(fixed.price * np.exp(follow * swing + shape), spec.guardrails.low, spec.guardrails.high)
 
@@ -234,7 +245,8 @@ def _money_of(
     truth: MarketSpec, spec: MarketSpec, paths: Array, levels: Array, seed: int, numbers: NDArray[np.intp]
 ) -> tuple[Array, Array]:
     """(B, markets, N) drawn money of an episode, and the gap to its expectation, in markets of these numbers."""
-    markets, products = len(numbers), len(spec.products.names)
+    markets = len(numbers)
+    products = len(spec.products.names)
     batch = len(paths) * markets
     market = Market(
         truth, num_markets=batch, seed=seed_for("tuning", seed), numbers=np.tile(numbers, len(paths)), assumed=spec
@@ -245,7 +257,8 @@ def _money_of(
     for t in range(spec.market.horizon_periods):
         price = np.repeat(paths[:, min(t, paths.shape[1] - 1)], markets, axis=0).astype(np.float32)
         orders = orders_up_to(base_stock, express_stock, market.view) if len(levels) else {}
-        outcome, factor = market.step(Action(price, **orders)), spec.market.discount_factor**t
+        outcome = market.step(Action(price, **orders))
+        factor = spec.market.discount_factor**t
         drawn += factor * market.money(outcome).T
         expected += factor * market.money(outcome, expected=True).T
     money, gap = (part.T.reshape(len(paths), markets, products) for part in (drawn, expected - drawn))
@@ -319,7 +332,8 @@ def _myopic_prices(spec: MarketSpec) -> Array:
     grid, step = _grid(spec)
     path = np.empty((spec.market.horizon_periods, _seen_regimes(spec), regular.size))
     drawn = draws_of(spec) if spec.posterior is not None and spec.demand.family == "mnl" else None
-    price, before = np.clip(regular, grid[0], grid[-1]), Remembered(spec.initial_reference, np.ones(regular.size))
+    price = np.clip(regular, grid[0], grid[-1])
+    before = Remembered(spec.initial_reference, np.ones(regular.size))
     for t, chances in enumerate(spec.regime_probabilities()):
         for z in range(path.shape[1]):
             weights = chances if path.shape[1] == 1 else np.eye(len(chances))[z]
@@ -342,7 +356,8 @@ def _grid(spec: MarketSpec, points: int = 41) -> tuple[Array, Array | None]:
 
     The prices are those of the ladder, which has no finer grid (None), or a geometric grid.
     """
-    low, high = spec.guardrails.low.astype(np.float64), spec.guardrails.high.astype(np.float64)
+    low = spec.guardrails.low.astype(np.float64)
+    high = spec.guardrails.high.astype(np.float64)
     if spec.prices.price_ladder is not None:
         return np.clip(spec.prices.price_ladder.steps[:, None], low, high), None
     rows = np.linspace(0, 1, points)[:, None]
@@ -358,7 +373,8 @@ def _maximise(spec: MarketSpec, period: int, price: Array, reference: Array, gri
         grid: (G, N) prices to try.
         chances: (Z,) probabilities of the regimes.
     """
-    counts, category = float(spec.market.objective == "profit"), spec.category_index
+    counts = float(spec.market.objective == "profit")
+    category = spec.category_index
     truths = truths_of(spec)
     rank = np.array([np.sum(category[:n] == category[n]) for n in range(category.size)])
     member = np.eye(len(spec.category_names))[category]

@@ -23,7 +23,8 @@ from .settings import Settings
 
 DISTURBANCE = 0.3
 """Of raw actions, whose range is 2."""
-_BATCHES, _LARGEST_BATCH = 50, 4096
+_BATCHES = 50
+_LARGEST_BATCH = 4096
 _RATE = 3e-3
 _MARGIN = 0.2  # rewards are of order one
 
@@ -83,7 +84,8 @@ def clone(model: BaseAlgorithm, venv: MarketVecEnv, teacher: Policy, settings: S
     choices and keeps the others a margin below (Hester et al. 2018, Deep Q-learning from
     Demonstrations, equation 1). A replay buffer is filled with the transitions.
     """
-    learner_view, policy = venv.learner_view, model.policy
+    learner_view = venv.learner_view
+    policy = model.policy
     # A replay buffer takes one row of every market at a time.
     enough = -(-venv.num_envs // learner_view.rows_per_market)
     watched = training_view(learner_view, max(settings.clone_episodes, enough), seed)
@@ -150,8 +152,10 @@ def fill(buffer: ReplayBuffer, log: LoggedData, learner_view: LearnerView) -> No
     for first in range(0, log.money.shape[1] - buffer.n_envs + 1, buffer.n_envs):
         rows = slice(first, first + buffer.n_envs)
         for t in range(len(log.money)):
-            actions, done = learner_view.chosen(log.actions[t, rows]), log.done[t, rows]
-            before, after = log.features[t, rows], log.next_features[t, rows]
+            actions = learner_view.chosen(log.actions[t, rows])
+            done = log.done[t, rows]
+            before = log.features[t, rows]
+            after = log.next_features[t, rows]
             buffer.add(before, after, actions, log.money[t, rows], done, cut if done[0] else [{}] * buffer.n_envs)
 
 
@@ -164,7 +168,8 @@ def _loss(policy: BasePolicy, actor: Actor, decided: torch.Tensor) -> Callable[[
 
 
 def _of_actor(actor: Actor, decided: torch.Tensor, samples: Samples) -> torch.Tensor:
-    numbers, advice = _numbers(actor, samples.features), samples.advice.flatten(0, -2)
+    numbers = _numbers(actor, samples.features)
+    advice = samples.advice.flatten(0, -2)
     if actor.counts is None:
         return mse_loss(numbers[:, decided], advice[:, decided])
     parts = torch.split(numbers, actor.counts, dim=1)
@@ -182,7 +187,8 @@ def _numbers(actor: Actor, features: torch.Tensor) -> torch.Tensor:
 
 def _of_value(policy: Any, samples: Samples) -> torch.Tensor:
     """V(s) against the return."""
-    rows, returns = samples.features, samples.returns.flatten()
+    rows = samples.features
+    returns = samples.returns.flatten()
     if rows.ndim == 2:
         return mse_loss(policy.predict_values(rows).flatten(), returns)
     layers, _, units = policy.lstm_hidden_state_shape
@@ -195,7 +201,8 @@ def _of_value(policy: Any, samples: Samples) -> torch.Tensor:
 
 def _of_critic(policy: Any, samples: Samples) -> torch.Tensor:
     """Q(s, a) of the action taken against the return."""
-    found, returns = policy.critic(samples.features, samples.actions), samples.returns[:, None]
+    found = policy.critic(samples.features, samples.actions)
+    returns = samples.returns[:, None]
     if isinstance(found, torch.Tensor):  # quantiles
         return quantile_huber_loss(found, returns[:, None], sum_over_quantiles=False)
     return torch.stack([mse_loss(each, returns) for each in found]).sum()

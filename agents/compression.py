@@ -26,7 +26,9 @@ METHODS: tuple[str, ...] = get_args(Method)
 """A smaller network, a decision tree, or the same network without its weakest units."""
 
 _DISTURBANCE = 0.1  # of raw actions, whose range is 2
-_EPOCHS, _IMITATION_ROUNDS, _RECORDED_EPISODES = 40, 3, 64
+_EPOCHS = 40
+_IMITATION_ROUNDS = 3
+_RECORDED_EPISODES = 64
 _BETWEEN = (torch.nn.ReLU, torch.nn.Tanh, torch.nn.ELU, torch.nn.LeakyReLU, torch.nn.Dropout, torch.nn.Identity)
 
 
@@ -76,7 +78,9 @@ def compressed(
     _check(run, method, size)
     fit = {"small": _small, "tree": _tree, "prune": _pruned}[method]
     name = f"{run.facts.get('name', '{algo}:{seed}'.format_map(run.facts))}:{method}"
-    log, found, best = states(run, run, rows, seed), None, -np.inf
+    log = states(run, run, rows, seed)
+    found = None
+    best = -np.inf
     with one_thread(), torch.random.fork_rng(devices=[]):
         for number in range(rounds):
             with torch.no_grad():
@@ -86,7 +90,8 @@ def compressed(
             student = replace(run, actor=actor.eval(), facts=run.facts | {"name": name})
             earned = _validated(student, seed)
             if earned > best:
-                found, best = (student, tree), earned
+                found = (student, tree)
+                best = earned
             on_round(number + 1, rounds)
             if number + 1 < rounds:
                 log = torch.cat([log, states(run, student, rows // 2, seed + number + 1)])
@@ -144,7 +149,8 @@ def _validated(run: Run, seed: int) -> float:
 
 def _small(run: Run, known: _TeacherRows, size: float, seed: int) -> tuple[Actor, None]:
     """Two equal hidden layers, as wide as the size allows."""
-    inputs, columns = known.features.shape[1], known.raw.shape[1]
+    inputs = known.features.shape[1]
+    columns = known.raw.shape[1]
     most = size * parameters(run.actor)
     width = max(w for w in range(1, 513) if w == 1 or _count([inputs, w, w, columns]) <= most)
     first, middle, last = (torch.nn.Linear(*shape) for shape in ((inputs, width), (width, width), (width, columns)))
@@ -265,7 +271,8 @@ class TreeLayers(torch.nn.Module):
 
 def _below(nodes: Any, node: int) -> list[int]:
     """A node and all nodes below it."""
-    left, right = nodes.children_left[node], nodes.children_right[node]
+    left = nodes.children_left[node]
+    right = nodes.children_right[node]
     return [node] if left < 0 else [*_below(nodes, left), *_below(nodes, right)]
 
 
@@ -275,7 +282,8 @@ def rules_text(tree: DecisionTreeRegressor, run: Run) -> str:
     Args:
         tree: A tree of the run's raw actions; its values are decoded in place.
     """
-    catalogue, layout = catalogue_of(run.spec), run.layout
+    catalogue = catalogue_of(run.spec)
+    layout = run.layout
     alone = run.product_wise or catalogue.num_products == 1
     products = [""] if alone else [f"{name}: " for name in catalogue.products]
     periods = range(run.facts["settings"]["history"] - 1, -1, -1)

@@ -142,7 +142,8 @@ def league(
         able = (name for name, each in ALGORITHMS.items() if each.decides != "discrete" and not each.recurrent)
         raise ValueError(f"algo must be one of {', '.join(able)} in a league; got {algo}; choose one of them")
     MultiSellerMarket(spec)  # rejects a market without rivals before anything is written
-    own, folder = _settings(spec, algo, settings), None if out is None else Path(out)
+    own = _settings(spec, algo, settings)
+    folder = None if out is None else Path(out)
     if folder is not None and (folder / RUN_FILE).exists():
         raise ValueError(f"the folder of a league must be new; got {folder}, which holds a run; choose another --out")
     identity = {"scenario": spec.name, "scenario_version": spec.version, "algo": algo, "settings": own.to_dict()}
@@ -187,7 +188,11 @@ class _Play:
     def __init__(
         self, spec: MarketSpec, settings: Settings, facts: dict[str, Any], progress: LeagueProgress | None
     ) -> None:
-        self.spec, self.settings, self.facts, self._progress, self._turns = spec, settings, facts, progress, 0
+        self.spec = spec
+        self.settings = settings
+        self.facts = facts
+        self._progress = progress
+        self._turns = 0
         best = settings.base_price == "best-fixed"
         base = np.asarray(
             best_fixed(spec, seed=facts["seed"]).price if best else spec.products.regular_price, np.float32
@@ -262,7 +267,8 @@ class _Play:
     def _tell(self, turns: int) -> None:
         self._turns += turns
         if self._progress is not None:
-            steps, total = self.facts["steps"], 2 * self.facts["rounds"] * len(self.sellers)
+            steps = self.facts["steps"]
+            total = 2 * self.facts["rounds"] * len(self.sellers)
             self._progress(self._turns * steps, total * steps, self.profit)
 
     def respond(self, seller: str) -> BestResponse:
@@ -321,7 +327,8 @@ class Game:
 
     def markets(self, purpose: Purpose, count: int, numbers: NDArray[np.int64] | None = None) -> MultiSellerMarket:
         """So many markets with the customers of a purpose."""
-        seed, options = seed_for(purpose, self.seed), {"reward": self.reward, "base_price": self.base_price}
+        seed = seed_for(purpose, self.seed)
+        options = {"reward": self.reward, "base_price": self.base_price}
         return MultiSellerMarket(self.spec, num_markets=count, seed=seed, numbers=numbers, **options)
 
     def sellers(self, purpose: Purpose, profiles: int = 1) -> tuple[MultiSellerMarket, NDArray[np.intp]]:
@@ -424,7 +431,8 @@ def _best_constant(game: Game, seller: str, profile: Mapping[str, SellerPolicy])
         money = seller_profits(sellers, {**profile, seller: MixedSellerPolicy(candidates, own)})[seller]
         return float(grid[money.reshape(_TUNED_STEPS, -1).mean(axis=1).argmax()])
 
-    coarse, step = best(-1.0, 1.0), 2.0 / (_TUNED_STEPS - 1)
+    coarse = best(-1.0, 1.0)
+    step = 2.0 / (_TUNED_STEPS - 1)
     return best(max(-1.0, coarse - step), min(1.0, coarse + step))
 
 

@@ -83,7 +83,8 @@ class LoggedData:
     def flat(self) -> dict[str, NDArray]:
         """All steps, episode by episode, with the names of d3rlpy's `MDPDataset`."""
         names = {"terminations": "terminals", "truncations": "timeouts"}
-        each, columns = self.episodes(), ("observations", "actions", "rewards", *names)
+        each = self.episodes()
+        columns = ("observations", "actions", "rewards", *names)
         steps = len(self.money)
         return {names.get(c, c): np.concatenate([episode[c][:steps] for episode in each]) for c in columns}
 
@@ -115,7 +116,8 @@ class LoggedData:
 
 def training_view(learner_view: LearnerView, markets: int, seed: int) -> LearnerView:
     """The same learner view on other markets of the scenario, on the training seeds."""
-    own, seed = learner_view.market, seed_for("training", seed)
+    own = learner_view.market
+    seed = seed_for("training", seed)
     return learner_view.on(Market(own.scenario, num_markets=markets, seed=seed, assumed=own.assumed))
 
 
@@ -139,15 +141,22 @@ def record_policy(learner_view: LearnerView, policy: Policy, *, disturbance: flo
         >>> log.units.shape
         (30, 1, 1)
     """
-    generator, market, layout = np.random.default_rng(seed), learner_view.market, learner_view.layout
+    generator = np.random.default_rng(seed)
+    market = learner_view.market
+    layout = learner_view.layout
     level = np.linspace(0, 2 * disturbance, market.num_markets, dtype=np.float32)
     level = np.where(np.arange(market.num_markets) % 2 == 1, level, 0)[:, None, None]
     learner_view.reset()
-    seen, steps, decided = [learner_view.observe()], [], np.empty(0, dtype=bool)
+    seen = [learner_view.observe()]
+    steps = []
+    decided = np.empty(0, dtype=bool)
     for _ in range(market.spec.market.horizon_periods):
-        view, base, planned = market.view, learner_view.base_now, learner_view.recommended_now
+        view = market.view
+        base = learner_view.base_now
+        planned = learner_view.recommended_now
         action = policy.act(view)
-        advice, decided = _raw(learner_view, action, base, planned), _decided(layout, action)
+        advice = _raw(learner_view, action, base, planned)
+        decided = _decided(layout, action)
         if disturbance:
             noise = generator.standard_normal(advice.shape, dtype=np.float32)
             raw = np.clip(advice + level * noise * decided, -1.0, 1.0)
@@ -180,7 +189,8 @@ def _raw(learner_view: LearnerView, action: Action, base: Floats, planned: Float
         action = replace(action, recommendation=action.recommendation - planned)
     follows = action.price == base
     base = layout.around(base, learner_view.base_price, follows)
-    low, high = layout.low_multiplier * base, layout.high_multiplier * base
+    low = layout.low_multiplier * base
+    high = layout.high_multiplier * base
     within = replace(action, price=np.clip(action.price, low, high))
     raw = layout.encode(parts_from_action(within, base, learner_view.market.catalogue))
     if layout.rule_at_zero:

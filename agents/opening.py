@@ -37,7 +37,8 @@ def open_relative(
     Args:
         teacher: A policy that is imitated next, or None.
     """
-    view, gamma = venv.learner_view, float(cast(Any, model).gamma)
+    view = venv.learner_view
+    gamma = float(cast(Any, model).gamma)
     enough = -(-venv.num_envs // view.rows_per_market)
     watched = training_view(view, max(settings.clone_episodes, enough), seed)
     base = FixedPrice(view.base_price) if view.base is None else view.base

@@ -87,7 +87,8 @@ def flatten_values(network: torch.nn.Sequential, base_level: int, levels: int, f
     heads = [layer for layer in network if isinstance(layer, torch.nn.Linear) and layer.weight.requires_grad]
     head = heads[-1]
     ordered = head is not network[-1]
-    place, peak = np.linspace(-1, 1, levels), 2 * base_level / max(levels - 1, 1) - 1
+    place = np.linspace(-1, 1, levels)
+    peak = 2 * base_level / max(levels - 1, 1) - 1
     # -(x - peak)^2 is 2 peak T1 - T2 / 2 but for a constant.
     hill = np.zeros(head.out_features) if ordered else -((place - peak) ** 2)
     if ordered:

@@ -92,7 +92,8 @@ def plan_for(
         raise ValueError(f"steps must be at least 1; got {steps}; ask for more")
     if not 0 <= seed < _SEEDS:
         raise ValueError(f"seed must be between 0 and {_SEEDS - 1}; got {seed}; choose another")
-    options, own = algorithm(algo).options, dict(settings or {})
+    options = algorithm(algo).options
+    own = dict(settings or {})
     others = tuple(map(load_scenario, assortments))
     chosen = ({} if teacher is None else clone_defaults(algorithm(algo))) | own
     of_all = settings_for(spec, algo, chosen, options, preset, others)
@@ -130,7 +131,8 @@ def _check_assortments(plan: TrainingPlan) -> None:
     """Further markets need a network that prices product by product, and that sees the same in all of them."""
     if not plan.assortments:
         return
-    settings, own = plan.settings, _kind(plan.spec)
+    settings = plan.settings
+    own = _kind(plan.spec)
     given = (settings.product_wise, settings.actions, settings.variants, settings.risk)
     if given != (True, "continuous", 0, "mean"):
         raise ValueError(f"assortments need {_NEEDED}; got {', '.join(map(str, given))}; change them")

@@ -26,8 +26,10 @@ from .base_price import base_of
 from .checkpoint import read_tensors, write_tensors
 from .settings import STEADY, Settings, settings_from
 
-RUN_FILE, PROGRESS_FILE = "run.json", "progress.csv"
-POLICY_FILE, CHECKPOINT_FILE = "policy.safetensors", "checkpoint.safetensors"
+RUN_FILE = "run.json"
+PROGRESS_FILE = "progress.csv"
+POLICY_FILE = "policy.safetensors"
+CHECKPOINT_FILE = "checkpoint.safetensors"
 FIT_FILE = "fit.json"
 """The fit report of the market, where it has one."""
 _SETTINGS_OF_0_1_0 = {"network": "mlp", "dropout": 0.0, "rnn_size": None, "l1": None}
@@ -73,7 +75,8 @@ class Run:
     refit: dict[str, Any] | None = None
 
     def __repr__(self) -> str:
-        facts, products = self.facts, len(self.spec.products.names)
+        facts = self.facts
+        products = len(self.spec.products.names)
         return f"Run({self.spec.name}, {facts['algo']}, {facts['steps']:,} steps, seed {facts['seed']}, {products} products)"
 
     def to_dict(self) -> dict[str, Any]:
@@ -244,7 +247,8 @@ def load_run(folder: str | Path) -> Run:
             raise ValueError(f"{folder} must be of this version; got the setting {name} {got}; train again without it")
     known = {name: value for name, value in facts["settings"].items() if name not in _SETTINGS_OF_0_1_0}
     settings = settings_from(known, known)
-    spec, base_price = load_scenario(folder), np.array(facts["base_price"], dtype=np.float32)
+    spec = load_scenario(folder)
+    base_price = np.array(facts["base_price"], dtype=np.float32)
     base = _base_of(spec, facts, settings)
     learner_view = learner_view_of(Market(spec), settings, base_price, base)
     policy = make_policy(algo, learner_view, settings)

@@ -20,8 +20,10 @@ from .presets.best_rule import BEST_RULE, best_rule
 
 STEADY = ("best-fixed", "regular")
 """Base prices that never change; others are a plan by period, or rules that react to a rival."""
-PRODUCT_WISE_FROM, _MOST_JOINT = 3, 8
-"""From this number of products on, learning is product-wise by default; up to the second, not where stock binds."""
+PRODUCT_WISE_FROM = 3
+"""From this number of products on, learning is product-wise by default."""
+_MOST_JOINT = 8
+"""Up to this number it is not where stock binds."""
 # Share of a stock from which on it binds, if the best fixed prices are expected to sell so much.
 _BINDING = 0.7
 Schedule = Literal["constant", "linear", "cosine"]
@@ -189,7 +191,8 @@ def settings_for(
     stated = merged_blocks(presets, preset_blocks(spec, *others, product_wise=False)) | overrides
     product_wise = stated.get("product_wise", rows_of(spec)[0])
     blocks = preset_blocks(spec, *others, product_wise=product_wise)
-    values, chosen = merged_blocks(presets, blocks), merged_blocks(presets[1:], blocks)
+    values = merged_blocks(presets, blocks)
+    chosen = merged_blocks(presets[1:], blocks)
     if "gamma" in values and "gamma" not in chosen:
         varied = (values | overrides).get("variants", 0) > 0  # what a price brings then tells which market it is
         values["gamma"] = 0.0 if nothing_lasts(spec) and not varied else _gamma(spec, values["gamma"])

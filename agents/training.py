@@ -51,7 +51,8 @@ from .validation import TrainingProgress, Validation, ValidationMarket
 # Below this number of weights, transfers to a GPU cost more than its arithmetic saves.
 _GPU_FROM_WEIGHTS = 1_000_000
 # Posterior draws of a validation; a tail needs more of them than a mean.
-_VALIDATION_DRAWS, _VALIDATION_DRAWS_OF_RISK = 16, 40
+_VALIDATION_DRAWS = 16
+_VALIDATION_DRAWS_OF_RISK = 40
 # Episodes in which candidates are compared, over all posterior draws.
 _CANDIDATE_EPISODES = 128
 # A teacher must earn so much more than the best fixed prices, as a share of their money, to be worth imitating.
@@ -61,11 +62,9 @@ _LEAST_GAIN = 0.002
 _LONGEST_PATH = 26
 # Where stock is ordered, prices over the best fixed ones, safety stock in square roots of the mean demand until the
 # delivery, and by how much prices rise as the shelf empties: searched one after the other, twice.
-_SHELF_PRICES, _SAFETY, _RISES = (
-    (0.88, 0.94, 1.0, 1.06),
-    (-0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0),
-    (0.0, 0.2, 0.4, 0.6),
-)
+_SHELF_PRICES = (0.88, 0.94, 1.0, 1.06)
+_SAFETY = (-0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
+_RISES = (0.0, 0.2, 0.4, 0.6)
 # How far variants of a market differ from it: largest relative errors of elasticity and demand, and the probability of a
 # new rival.
 _VARIED = {"elasticity": 0.3, "demand": 0.5, "rival": 0.2}
@@ -194,7 +193,9 @@ def _learn(
     progress: TrainingProgress | None,
     logger: Logger,
 ) -> Run:
-    started, spec, settings = time.perf_counter(), plan.spec, plan.settings
+    started = time.perf_counter()
+    spec = plan.spec
+    settings = plan.settings
     fixed = best_fixed(spec, seed=plan.seed)
     venv = _markets(plan)
     model, chosen = _model(plan, venv, device)
@@ -244,7 +245,8 @@ def _learn(
 
 def _prepare(plan: TrainingPlan, venv: MarketVecEnv, model: BaseAlgorithm, fixed: FixedPrice) -> None:
     """Set the networks' normalisation, and imitate what learning opens with."""
-    settings, view = plan.settings, venv.learner_view
+    settings = plan.settings
+    view = venv.learner_view
     if settings.normalise:
         normalise_features(model.policy, _features(view, plan))
     if plan.teacher is not None:
@@ -262,7 +264,8 @@ def _kept(
     """
     if plan.settings.base_price == PLAN:
         return _kept_beside_plan(plan, venv, model, validation, fixed)
-    kept, view = "learned", venv.learner_view
+    kept = "learned"
+    view = venv.learner_view
     # Best fixed prices are what validation compares with; what a rule earns is not known yet.
     rule = view.base is not None and plan.settings.risk == "mean"
     if rule or validation.is_behind:
@@ -318,10 +321,12 @@ def _validated_in(plan: TrainingPlan, venv: MarketVecEnv) -> list[ValidationMark
 
 def _markets(plan: TrainingPlan) -> MarketVecEnv:
     """The training markets, seen as the settings say, with rewards of order one."""
-    settings, goal = plan.settings, goal_market(plan.spec.searched)
+    settings = plan.settings
+    goal = goal_market(plan.spec.searched)
     base_price, base = base_of(plan.spec, settings.base_price, plan.seed, settings.risk)
     markets = max(1, settings.num_envs // (1 + settings.variants + len(plan.assortments)))
-    draws, share = batches_of(plan.spec, settings, markets), worst_share(settings.risk)
+    draws = batches_of(plan.spec, settings, markets)
+    share = worst_share(settings.risk)
     pool = None
     if draws and share < 1:
         best = settings.base_price == "best-fixed"
@@ -350,7 +355,8 @@ def _with_assortments(venv: MarketVecEnv, plan: TrainingPlan, options: dict[str,
     An action means the same in all of them, and each has a reward scale of its own, since one
     assortment may earn many times what another earns.
     """
-    first, more = venv.learner_view, []
+    first = venv.learner_view
+    more = []
     for other in plan.assortments:
         base_price, base = base_of(other, plan.settings.base_price, plan.seed)
         draws = batches_of(other, plan.settings, options["num_envs"])
@@ -362,7 +368,8 @@ def _with_assortments(venv: MarketVecEnv, plan: TrainingPlan, options: dict[str,
 
 def _features(learner_view: LearnerView, plan: TrainingPlan) -> NDArray[np.float32]:
     """(R, history * F) features at random prices on the training seeds."""
-    rules, watched = plan.spec.guardrails, []
+    rules = plan.spec.guardrails
+    watched = []
     market = Market(plan.spec, num_markets=64, seed=seed_for("training", plan.seed))
     one_period = LearnerView(market, product_wise=learner_view.product_wise)
     policy = RandomPrice(rules.low, rules.high, seed=plan.seed)
@@ -453,11 +460,13 @@ def best_teacher(spec: MarketSpec, seed: int = 0) -> Policy | None:
     """
     candidates = _candidates(spec, seed)
     fixed = _earned(spec, best_fixed(spec, seed=seed), seed) if candidates else 0.0
-    best, most = None, fixed + _LEAST_GAIN * abs(fixed)
+    best = None
+    most = fixed + _LEAST_GAIN * abs(fixed)
     for policy in candidates:
         earned = _earned(spec, policy, seed)
         if earned > most:
-            best, most = policy, earned
+            best = policy
+            most = earned
     return None if best is None else recommended(spec, best)
 
 
@@ -478,7 +487,8 @@ def _candidates(spec: MarketSpec, seed: int) -> list[Policy]:
 def _best_orders(spec: MarketSpec, seed: int) -> OrderAhead:
     """The best orders and prices near the best fixed ones."""
     price = np.asarray(best_fixed(spec, seed=seed).price, np.float32)
-    grids, best = (_SHELF_PRICES, _SAFETY, _RISES), [1.0, 1.0, 0.0]
+    grids = (_SHELF_PRICES, _SAFETY, _RISES)
+    best = [1.0, 1.0, 0.0]
 
     def policy(times: float, safety: float, rise: float) -> OrderAhead:
         return OrderAhead.of(spec, price * np.float32(times), safety, rise)

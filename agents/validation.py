@@ -37,9 +37,11 @@ _SIGNIFICANT = 1.64
 _REPORTS = 200
 # Changes of the multiplier's logarithm when profit is off the floor by the whole revenue: over all
 # validations together, and at once.
-_INTEGRAL, _PROPORTIONAL = 12.0, 4.0
+_INTEGRAL = 12.0
+_PROPORTIONAL = 4.0
 # Share of a profit floor that counts as kept, and what the seed of customers differs by on which learning is confirmed.
-_FLOOR_SLACK, _FRESH = 1e-3, 1 << 20
+_FLOOR_SLACK = 1e-3
+_FRESH = 1 << 20
 
 
 class ValidationMarket(NamedTuple):
@@ -92,10 +94,18 @@ class Validation(BaseCallback):
         self.best: dict[str, float] = {}
         self.best_weights: dict[str, torch.Tensor] = {}
         self.confirmed: dict[str, float] | None = None
-        self.seconds_before, self.stopped, settings, teacher = 0.0, False, plan.settings, plan.teacher
-        self._markets, self._settings, self._steps = markets, settings, plan.steps
-        self._seed, self._folder, self._progress = seed_for("validation", plan.seed), folder, progress
-        self._share, self._floor = worst_share(settings.risk), None
+        self.seconds_before = 0.0
+        self.stopped = False
+        settings = plan.settings
+        teacher = plan.teacher
+        self._markets = markets
+        self._settings = settings
+        self._steps = plan.steps
+        self._seed = seed_for("validation", plan.seed)
+        self._folder = folder
+        self._progress = progress
+        self._share = worst_share(settings.risk)
+        self._floor = None
         self._weights = np.ones(len(markets))
         self._views = [self._views_of(market, self._seed) for market in markets]
         if len(markets) > 1:
@@ -119,15 +129,21 @@ class Validation(BaseCallback):
         self._teacher: float | None = None
         if teacher is not None and is_deterministic(teacher) and len(markets) == 1 and self._share == 1:
             self._teacher = float(self._play(lambda _: _following(teacher))[0].mean())
-        self._next, self._next_report, self._started = 0, 0, time.perf_counter()
+        self._next = 0
+        self._next_report = 0
+        self._started = time.perf_counter()
         # Objective at the last significant gain, and the number of validations since.
-        self._mark, self._flat = np.full_like(self._fixed, -np.inf), 0
+        self._mark = np.full_like(self._fixed, -np.inf)
+        self._flat = 0
 
     def resume(self, facts: dict[str, Any]) -> None:
         """Continue from a checkpoint."""
         assert self._folder is not None  # only a run with a folder has a checkpoint
-        self.history, self.best, self._next = facts["history"], facts["best"], facts["next"]
-        self.seconds_before, self._flat = facts["seconds"], facts["flat"]
+        self.history = facts["history"]
+        self.best = facts["best"]
+        self._next = facts["next"]
+        self.seconds_before = facts["seconds"]
+        self._flat = facts["flat"]
         self._mark = facts["mark"].numpy()
         self.stopped = self._on_a_plateau
         self.best_weights = read_tensors(self._folder / POLICY_FILE)[0]
@@ -200,10 +216,12 @@ class Validation(BaseCallback):
         """What a policy adds to the plan on customers that nothing was chosen on: `learning_adds`, a share of what the plan
         earns, with its standard error, and whether it is `ahead` by more than chance and keeps the profit floor.
         """
-        first, seed = self._markets[0], self._seed + _FRESH
+        first = self._markets[0]
+        seed = self._seed + _FRESH
         learned, profit = self._play_in(self._views_of(first, seed), _deciding(policy, first.view))
         planned = self._play_plan(seed)
-        gain, size = learned - planned, abs(float(planned.mean())) or 1.0
+        gain = learned - planned
+        size = abs(float(planned.mean())) or 1.0
         ahead = gain.mean() > _SIGNIFICANT * _standard_error(gain) and self._keeps_floor(profit)
         ahead = ahead and self._keeps_floor_by_all_sales(policy, seed)
         figures = {"learning_adds": float(gain.mean()) / size, "standard_error": _standard_error(gain) / size}
@@ -220,7 +238,8 @@ class Validation(BaseCallback):
             return True
         # A few draws do not say on which side of its floor a profit lies.
         views = self._views_of(first._replace(truths=truths_of(floor, floor.num_draws)), seed)
-        learned, own = _deciding(policy, first.view), _following(current_prices(first.assumed))
+        learned = _deciding(policy, first.view)
+        own = _following(current_prices(first.assumed))
         return _keeps(self._play_in(views, learned)[1], self._play_in(views, own)[1])
 
     @property
@@ -307,7 +326,8 @@ class Validation(BaseCallback):
     def _watch_for_a_plateau(self, objective: NDArray[np.float64]) -> None:
         ahead = objective - self._mark
         if not np.isfinite(ahead).all() or ahead.mean() > _SIGNIFICANT * _standard_error(ahead):
-            self._mark, self._flat = objective, 0
+            self._mark = objective
+            self._flat = 0
             return
         self._flat += 1
         self.stopped = self._on_a_plateau
@@ -338,7 +358,9 @@ class Validation(BaseCallback):
 def _played(view: LearnerView, decide: Decide) -> tuple[NDArray[np.float64], float]:
     """(E,) expected objective of an episode of each market, and the expected profit of all."""
     view.reset()
-    market, objective, profit = view.market, np.zeros(view.market.num_markets), 0.0
+    market = view.market
+    objective = np.zeros(view.market.num_markets)
+    profit = 0.0
     for t in range(market.spec.market.horizon_periods):
         outcome = decide(view)
         if callable(view.reward):
@@ -444,6 +466,7 @@ class ProfitFloor:
     def follow(self, profit: float) -> None:
         """Move the multiplier to a policy's mean profit, currency per episode."""
         over = (profit - self.profit) / self.revenue
-        low, high = np.log(0.05), -np.log(self.share)
+        low = np.log(0.05)
+        high = -np.log(self.share)
         integral = float(np.clip(np.log(self.state[1]) - _INTEGRAL / self.validations * over, low, high))
         self.state = float(np.exp(np.clip(integral - _PROPORTIONAL * over, low, high))), float(np.exp(integral))

@@ -17,7 +17,8 @@ import click
 from ._options import FILE
 
 _GRACE_SECONDS = 10
-_OBJECTS, _YOUNG_ROUNDS = 20_000, 1_000
+_OBJECTS = 20_000
+_YOUNG_ROUNDS = 1_000
 _TURN_SECONDS = 5e-4
 _THIS_MACHINE = ("localhost", "127.0.0.1", "[::1]")
 

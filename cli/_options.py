@@ -143,7 +143,8 @@ class _Declared(click.ParamType):
     name = "value"
 
     def __init__(self, kind: type[Struct], field: Field) -> None:
-        self._kind, self._field = kind, field
+        self._kind = kind
+        self._field = field
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The value, as a file would have it."""
@@ -157,9 +158,11 @@ class _Declared(click.ParamType):
 
 def declared_option(kind: type[Struct], name: str, option: str | None = None, **more: Any) -> Callable[[Any], Any]:
     """The option for a field of a struct, with its type, meaning and default."""
-    field, default = fields(kind)[name], next(one.default for one in structs.fields(kind) if one.name == name)
+    field = fields(kind)[name]
+    default = next(one.default for one in structs.fields(kind) if one.name == name)
     text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", field.description.replace("`", "")).rstrip(".")
-    option, more["help"] = option or f"--{name.replace('_', '-')}", f"{text[:1].upper()}{text[1:]}."
+    option = option or f"--{name.replace('_', '-')}"
+    more["help"] = f"{text[:1].upper()}{text[1:]}."
     if isinstance(default, bool):
         return click.option(option, name, is_flag=True, **more)
     kinds = click.Choice(field.choices) if field.choices else _Declared(kind, field)

@@ -39,7 +39,9 @@ def command(
     from ..serving.answers.answer import RECENT, answer_question
     from ..serving.decision import POLICY, preview
 
-    predictor, asked, history = Predictor(load_bundle(bundle, public_key=public_key)), read_state(state), None
+    predictor = Predictor(load_bundle(bundle, public_key=public_key))
+    asked = read_state(state)
+    history = None
     seen, decision = preview(predictor, POLICY, asked)
     if log is not None:
         history = functools.partial(open_log(log).recent, count=RECENT)

@@ -49,7 +49,8 @@ def command(
     from ..serving.price_list.image import read_image
     from ..serving.price_list.rows import ListError
 
-    rules, name = load_bundle(bundle, public_key=public_key), price_list.name
+    rules = load_bundle(bundle, public_key=public_key)
+    name = price_list.name
     try:
         rows = decided_rows(name, read_list(price_list), by, rest)
         warnings = check_decisions(name, rows, rules)

@@ -148,7 +148,8 @@ def uplift(shops: int, out: Path, on: str, jobs: int | None, seed: int, as_json:
     settings = StudySettings(**given)
     with progress_bar("shops", counted=True) as bar:
         rows = run_study(settings, range(seed, seed + shops), out, place=place, on_shop=_moving(bar, _gain_line))
-    summary, chart = summarise(rows), out / f"{settings.truth}-{settings.products}-{settings.bounds}.svg"
+    summary = summarise(rows)
+    chart = out / f"{settings.truth}-{settings.products}-{settings.bounds}.svg"
     title = f"{settings.truth}: {len(rows)} shops of {settings.products} products"
     write_whole(chart, plot_gains(rows, title).svg)
     document = {"settings": settings.to_dict(), "shops": rows, "summary": summary, "plot": str(chart)}

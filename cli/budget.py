@@ -35,10 +35,12 @@ def command(dataset: Path, epsilon: float | None, delta: float | None, as_json: 
     ledger = PrivacyLedger(dataset)
     if epsilon is not None:
         ledger.set_limit(epsilon, DELTA if delta is None else delta)
-    document, left = ledger.document(), ledger.left()
+    document = ledger.document()
+    left = ledger.left()
     table = figures_table(["time", "query"], ["epsilon", "delta"], title="what was spent")
     for row in document["spent"]:
         table.add_row(row["time"], row["query"], f"{row['epsilon']:g}", f"{row['delta']:g}")
-    limit, spent = document["limit"], table if document["spent"] else None
+    limit = document["limit"]
+    spent = table if document["spent"] else None
     line = f"left: epsilon {left.epsilon:g} of {limit['epsilon']:g}, delta {left.delta:g} of {limit['delta']:g}"
     output(as_json, document | {"left": {"epsilon": left.epsilon, "delta": left.delta}}, spent, line)

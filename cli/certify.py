@@ -131,7 +131,8 @@ def _by_holdout(
     from ..scenarios import load_scenario
     from ..serving.http.slots import ArmAssignment
 
-    spec, sales = load_scenario(market), load_tables(tables).sales
+    spec = load_scenario(market)
+    sales = load_tables(tables).sales
     money, held = money_and_arms(spec, sales, sales if decisions is None else decided(decisions))
     if since is not None:
         held.loc[held.index < since] = np.nan

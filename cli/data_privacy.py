@@ -94,11 +94,13 @@ def rotate(
     from ..privacy.artifacts import using
 
     key_file = key_file or tables.with_name(tables.name + ".key")
-    pending, whole = key_file.with_name(key_file.name + ".new"), read_kept(tables)
+    pending = key_file.with_name(key_file.name + ".new")
+    whole = read_kept(tables)
     if not _finish(whole, key_file, pending):
         names = whole.pseudonyms()
         named = {str(path): count for path, count in using(kept, names, (tables, parts_beside(tables))).items()}
-        ids, old = raw_ids(paths, mapping.mappings(paths) if mapping else {}), None
+        ids = raw_ids(paths, mapping.mappings(paths) if mapping else {})
+        old = None
         if ids or key_file.exists():
             check_there("--key-file", key_file)
             old = key_file.read_bytes()
@@ -109,7 +111,9 @@ def rotate(
         linked = rotated(tables, whole, pending.read_bytes(), old=old, ids=ids)
         _finish(read_kept(tables), key_file, pending)
     else:
-        linked, names, named = 0, set[str](), dict[str, int]()
+        linked = 0
+        names = set[str]()
+        named = dict[str, int]()
     document = {"customers": len(names), "linked": linked, "key_file": str(key_file), "still_old": named}
     line = (
         f"{len(names):,} customers have new pseudonyms, {linked:,} of them those of an import with the new {key_file}"
@@ -149,7 +153,8 @@ def erase(customer: str, tables: Path, key_file: Path | None, kept: tuple[Path, 
     from ..privacy.artifacts import stale
     from ..privacy.pseudonyms import PSEUDONYM, Pseudonyms
 
-    given, whole = sys.stdin.readline().strip() if customer == "-" else customer, read_kept(tables)
+    given = sys.stdin.readline().strip() if customer == "-" else customer
+    whole = read_kept(tables)
     name = given
     if not PSEUDONYM.fullmatch(given):
         key_file = key_file or tables.with_name(tables.name + ".key")

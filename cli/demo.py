@@ -29,7 +29,9 @@ from ._options import OUT, comparison_table, count_option, emit, episodes_option
 if TYPE_CHECKING:
     from ..serving import PriceAnswer
 
-_TRAINING_STEPS, _DEMO_DRAWS, _PRODUCTS_SHOWN = 1_200_000, 100, 3
+_TRAINING_STEPS = 1_200_000
+_DEMO_DRAWS = 100
+_PRODUCTS_SHOWN = 3
 
 
 @click.command(name="demo")
@@ -50,7 +52,8 @@ def command(out: Path, steps: int, episodes: int, seed: int, verbose: bool, as_j
     compile_ahead()
     tell = (lambda _: None) if as_json else say
     stages = Stages(out, {"steps": steps, "episodes": episodes, "seed": seed}, tell, details=verbose)
-    cycle, place = _cycle(out, steps, episodes, seed), CyclePlace(out)
+    cycle = _cycle(out, steps, episodes, seed)
+    place = CyclePlace(out)
     key_file = out / "tables.key"
     stages.run("data", "Import and clean a grocer's sales", lambda: import_stage(cycle, out, key_file))
     title = "Fit demand, price response, trend, segments and recommender"

@@ -174,7 +174,8 @@ def _stresses(document: dict[str, Any], spec: MarketSpec) -> Table:
 
     from ..evaluation.comparison import interval
 
-    rows, last = [*document["rows"], *document["nominal"]], len(document["rows"]) - 1
+    rows = [*document["rows"], *document["nominal"]]
+    last = len(document["rows"]) - 1
     extra = {"vs_hindsight": "against tuned fixed", "share_of_optimum": "share of optimum"}
     extra = {key: heading for key, heading in extra.items() if any(row[key] is not None for row in rows)}
     table = figures_table(
@@ -185,7 +186,8 @@ def _stresses(document: dict[str, Any], spec: MarketSpec) -> Table:
         "the best fixed prices of SCENARIO; tuned fixed: those of the market under stress. Brackets: 95% intervals.",
     )
     for number, row in enumerate(rows):
-        share, tuned = row["share_of_optimum"], row["vs_hindsight"]
+        share = row["share_of_optimum"]
+        tuned = row["vs_hindsight"]
         cells = {
             "vs_hindsight": interval(tuned, sign="+") if tuned else "–",
             "share_of_optimum": "–" if share is None else f"{share:.2%}",
@@ -202,7 +204,8 @@ def _from_log(spec: MarketSpec, path: Path, policies: tuple[str, ...], seed: int
 
     log = read_log(spec, path)
     rows = [estimate_from_log(log, policy_of(p, spec, seed=seed)).to_dict() for p in policies]
-    lines, ignored = [], rows[0]["ignored"]
+    lines = []
+    ignored = rows[0]["ignored"]
     if rows[0]["estimates"]["fitted_q"] is None:
         lines.append(
             "Fitted Q and sequential estimates need markets with a decision in every period; this log has none."

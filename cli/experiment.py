@@ -70,7 +70,8 @@ def plan(
     from ..serving.decision_log.approvals import ExperimentPlan
 
     if (log is None) != (not by):
-        must, got = "--log needs --by, and --by a --log", "no --by" if log else "no --log"
+        must = "--log needs --by, and --by a --log"
+        got = "no --by" if log else "no --log"
         raise ValueError(f"{must}; got {got}; give both or none")
     if out.exists():
         raise ValueError(f"--out must be a new folder; got {out}, which is there: a plan does not change; name another")
@@ -103,7 +104,8 @@ def _of_zones(market: Path, tables: Tables, options: dict[str, Any]) -> dict[str
     from ..scenarios import load_scenario
 
     zones = zone_folders(market)
-    found, refused = dict[str, Any](), ValueError()
+    found = dict[str, Any]()
+    refused = ValueError()
     for name, folder in (zones or {"": market}).items():
         own = dict(options)
         if zones and own["name"]:
@@ -139,7 +141,9 @@ def _shown(experiment: Experiment, folder: Path) -> Iterator[Table | str]:
 
 def _summary(plan: PlannedExperiment) -> Iterator[str]:
     """What a manager asks of a plan, a line each."""
-    worth, cost, drawn = plan.worth, plan.worth["cost"], "store"
+    worth = plan.worth
+    cost = plan.worth["cost"]
+    drawn = "store"
     if plan.design != "stores":
         drawn += f" and block of {_weeks(plan.block_weeks)}"
     stores = f"{len(plan.stores)} store{'s' * (len(plan.stores) != 1)}"
@@ -150,7 +154,8 @@ def _summary(plan: PlannedExperiment) -> Iterator[str]:
     if powers := sorted((one.power.planning, one.power.optimistic) for one in plan.readings if one.measure == "arm"):
         planning, optimistic = powers[len(powers) // 2]
         seen = f"a change of a group's units of {planning:.0%} in 80 of 100 cases (optimistic: {optimistic:.0%})"
-    after, most = f"in the {worth['use_weeks']} weeks after it", f"{worth['perfect_information']:,.2f}"
+    after = f"in the {worth['use_weeks']} weeks after it"
+    most = f"{worth['perfect_information']:,.2f}"
     yield f"Where: {stores}, design {plan.design}, arms drawn by {drawn}."
     yield f"When: {plan.first_day}, {_weeks(plan.weeks)}; the first {plan.washout_days} days after a change are not read."
     yield f"What it may cost: {expected} is expected; money at risk {risk}."
@@ -189,8 +194,11 @@ def read(folder: Path, dataset: Path, until: datetime | None, plot: Path | None,
 
     if plot is not None and plot.suffix != ".svg":
         raise ValueError(f"--plot must end in .svg; got {plot}; name it so")
-    experiment, tables = load_experiment(folder), load_tables(dataset)
-    plan, regions, segments = experiment.plan, None, None
+    experiment = load_experiment(folder)
+    tables = load_tables(dataset)
+    plan = experiment.plan
+    regions = None
+    segments = None
     if more["regions"] is not None:
         table = read_frame("--regions", more["regions"])
         if not {"store", "region"} <= {*table}:

@@ -126,7 +126,8 @@ def _curve(explanation: PriceExplanation) -> Table:
     """Some prices of the curve, among them the one charged and the best."""
     import numpy as np
 
-    curve, best = explanation.curve, explanation.now.price
+    curve = explanation.curve
+    best = explanation.now.price
     headings = ("price", "units demanded", "80%", "95%", explanation.spec.market.objective)
     table = figures_table((), headings, title=f"The same {explanation.spec.market.period} at other prices")
     some = np.linspace(0, curve.price.size - 1, min(_PRICES_LISTED, curve.price.size)).round().astype(int)

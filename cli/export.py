@@ -108,7 +108,8 @@ def command(
     from ..serving.bundle.files import own_key_paths
     from ..serving.exporter.holding import Holding, holds_line
 
-    learned, rules = _run(run, scenario, seed), None
+    learned = _run(run, scenario, seed)
+    rules = None
     _check_asked(learned.spec, prices, out, key)
     if method == "tree" and encrypt:
         raise ValueError("--compress tree writes its rules as plain text; got --encrypt; give --compress small")

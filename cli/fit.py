@@ -242,7 +242,8 @@ def _fidelity_table(report: dict[str, Any]) -> Table:
     title = "units sold in the held-out weeks, and by their market at the prices actually charged"
     table = figures_table(["product"], ["sold", "simulated", "difference"], title=title)
     for row in report["proof"]["fidelity"]["products"]:
-        sold, simulated = row["actual_units"], row["simulated_units"]
+        sold = row["actual_units"]
+        simulated = row["simulated_units"]
         change = f"{simulated / sold - 1:+.0%}" if sold else ""
         table.add_row(escape(row["name"]), f"{sold:,.0f}", f"{simulated:,.0f}", change)
     return table

@@ -90,7 +90,8 @@ def _bar(label: str) -> Iterator[LeagueProgress]:
 
 def _table(verdict: LeagueVerdict, currency: str) -> Table:
     """One row per seller."""
-    found, sellers = verdict.audit, verdict.league.sellers
+    found = verdict.audit
+    sellers = verdict.league.sellers
     when = "mean over periods" if verdict.period is None else f"period {verdict.period}"
     table = figures_table(
         ["seller"],
@@ -102,7 +103,8 @@ def _table(verdict: LeagueVerdict, currency: str) -> Table:
         mine = verdict.offers_of[seller]
         cells = [f"{verdict.price[mine].mean():.4g}", "-", "-", f"{verdict.profit[s]:.4g}", "-", "-", "-"]
         if found is not None:
-            marks, gain = found.yardstick, found.seller_gain[s]
+            marks = found.yardstick
+            gain = found.seller_gain[s]
             prices = [f"{price[mine].mean():.4g}" for price in (marks.nash_price, marks.monopoly_price)]
             profits = [f"{profit[s]:.4g}" for profit in (marks.nash_profit, marks.monopoly_profit)]
             cells = [cells[0], *prices, cells[3], *profits, "-" if np.isnan(gain) else f"{gain:.3f}"]

@@ -92,9 +92,11 @@ def verify(log: str, head: str | None, public_key: Path | None, as_json: bool) -
     noted = _noted(head, public_key)
     with closing(open_log(log)) as decisions:
         found = decisions.verify(noted)
-    gone, lines = {"rows": found.gone, "outcomes": found.outcomes_gone}, []
+    gone = {"rows": found.gone, "outcomes": found.outcomes_gone}
+    lines = []
     for name, what in _CHAINS.items():
-        count, head = getattr(found, name), getattr(found, "hash" if name == "rows" else f"{name}_hash")
+        count = getattr(found, name)
+        head = getattr(found, "hash" if name == "rows" else f"{name}_hash")
         left = gone.get(name, 0)
         after = f", after {left:,} that were archived or discarded" if left else ""
         lines.append(f"{count - left:,} {what} in an unbroken chain{after}, head {head}")
@@ -232,7 +234,8 @@ def migrate(log: str, new: str, as_json: bool) -> None:
 
 
 def _copied(head: Head, where: str, as_json: bool) -> None:
-    decisions, outcomes = head.rows - head.gone, head.outcomes - head.outcomes_gone
+    decisions = head.rows - head.gone
+    outcomes = head.outcomes - head.outcomes_gone
     line = f"{decisions:,} decisions and {outcomes:,} outcomes in {where}, head {head.hash}"
     output(as_json, head._asdict(), line)
 
@@ -288,7 +291,8 @@ def outcomes(log: str, file: Path, as_json: bool) -> None:
     """
     check_there("FILE", file)
     refused: dict[int, str] = {}
-    accepted, new = 0, 0
+    accepted = 0
+    new = 0
     with closing(open_log(log)) as decisions:
         read = _read(file, refused)
         while chunk := list(itertools.islice(read, _ROWS_A_COMMIT)):
@@ -296,7 +300,8 @@ def outcomes(log: str, file: Path, as_json: bool) -> None:
             new += _recorded(decisions, chunk, refused)
             accepted += len(chunk) - (len(refused) - before)
     rejects = [{"row": row, "reason": reason} for row, reason in sorted(refused.items())]
-    rows, known = accepted + len(rejects), accepted - new
+    rows = accepted + len(rejects)
+    known = accepted - new
     line = f"{rows:,} rows read: {new:,} new, {known:,} known before, {len(rejects):,} left out"
     lines = (f"  row {reject['row']}: {reject['reason']}" for reject in rejects)
     output(as_json, {"rows": rows, "new": new, "known_before": known, "rejects": rejects}, line, *lines)

@@ -60,7 +60,8 @@ def command(
     from ..serving.price_list.summary import write_summary
 
     check_list_path("--out", out)
-    rows, spec = read_stock(stock), load_scenario(market)
+    rows = read_stock(stock)
+    spec = load_scenario(market)
     with progress_console.status("markdown") as status:
 
         def step(what: str) -> None:

@@ -66,12 +66,14 @@ def command(
     found: dict[str, Assessment] = {}
     rows: list[PriceRow] = []
     parts: list[tuple[MarketSpec, list[PriceRow]]] = []
-    listings, lines = list[ListPart](), list[str]()
+    listings = list[ListPart]()
+    lines = list[str]()
     for label, (stores, market) in markets.items():
         with progress_console.status(f"comparing prices, {label}"):
             own = dict.fromkeys(in_zone(policy, stores) for policy in policies)
             judged = found[label] = _assessed(market, own, seed=seed, **options)
-            spec, listed = judged.compared.spec, proposed_rows(judged, zone=stores, seed=seed)
+            spec = judged.compared.spec
+            listed = proposed_rows(judged, zone=stores, seed=seed)
         plan = past_lines(plan_beside_past(spec), spec.market.currency)
         lines += [*[label] * (len(markets) > 1), *plan, str(judged)]
         rows += listed
@@ -119,7 +121,8 @@ def markets_of(scenario: str, zone: str | None) -> dict[str, tuple[str, str]]:
     """The stores and the folder of each market of the list, by a name for it."""
     from ..serving.price_list.rows import ALL_STORES
 
-    whole, names = Path(scenario), zone_folders(scenario)
+    whole = Path(scenario)
+    names = zone_folders(scenario)
     if names and zone is not None and zone not in names:
         raise ValueError(f"--zone must be one of {', '.join(names)}; got {zone}; choose one, or leave it out for all")
     own = zone or zone_of(whole) or ALL_STORES

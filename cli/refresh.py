@@ -52,7 +52,8 @@ def command(
 
 
 def _document(found: Refreshed, out: Path, market: Path | None) -> dict[str, Any]:
-    bundle, calendar = found.bundle, found.spec.calendar
+    bundle = found.bundle
+    calendar = found.spec.calendar
     facts = {
         "bundle": str(out),
         "digest": bundle.digest,

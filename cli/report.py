@@ -34,7 +34,8 @@ def command(run: Path, out: Path, fit: Path | None, episodes: int, seed: int, as
         raise ValueError(f"--out must be a file; got the folder {out}; name an .html file in it")
     if out.suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"--out must end in .html; got '{out}'; rename it, and print the page for a PDF")
-    learned, fitted = load_run(run), read_fit(run, fit)
+    learned = load_run(run)
+    fitted = read_fit(run, fit)
     started = time.perf_counter()
     with progress_console.status("evaluating"):
         comparison = _compare(learned, episodes, seed)

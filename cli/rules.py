@@ -68,7 +68,8 @@ def cost(market: str, draws: int | None, out: Path | None, seed: int, as_json: b
 
 def _cost_table(found: RuleCosts) -> Table:
     chosen = found.chosen_by not in ("revenue", "profit")
-    figures, rows = [*["cost"] * chosen, "revenue", "profit"], [found.rules, found.groups, (found.together,)]
+    figures = [*["cost"] * chosen, "revenue", "profit"]
+    rows = [found.rules, found.groups, (found.together,)]
     money = f"revenue {found.revenue:,.0f}, profit {found.profit:,.0f}"
     title = f"What each rule of {escape(found.market)} costs, {found.currency} in {found.periods} periods"
     caption = (
@@ -181,7 +182,8 @@ def _put_into(rules: Path, found: Sequence[KeyItem]) -> str:
     """Add the confirmed items to a rules file; what was done, or with `-` the table itself."""
     from ..planning.price_image import GROUP, group_of_rules
 
-    table, text = group_of_rules(found), rules.read_text(encoding="utf-8") if rules.is_file() else ""
+    table = group_of_rules(found)
+    text = rules.read_text(encoding="utf-8") if rules.is_file() else ""
     if str(rules) == "-":
         return table
     try:

@@ -35,7 +35,8 @@ def command(name: str | None, seed: int, as_json: bool) -> None:
         (emit if as_json else _say_list)(rows)
         return
     spec = load_scenario(name)
-    document, columns = _card(spec, seed), max(shutil.get_terminal_size((120, 24)).columns, 60)
+    document = _card(spec, seed)
+    columns = max(shutil.get_terminal_size((120, 24)).columns, 60)
     output(as_json, document, card(spec, columns=columns, known=_known(document)))
 
 
@@ -114,7 +115,8 @@ def _best_fixed(spec: MarketSpec, optimum: Optimum, seed: int) -> dict[str, Any]
 
 def _known(document: dict[str, Any]) -> dict[str, str]:
     """What is known of the optimum, as entries of the card."""
-    optimum, fixed = document["optimum"], document["best_fixed"]
+    optimum = document["optimum"]
+    fixed = document["best_fixed"]
     if optimum is None:
         return {"optimum": "unknown: no exact method covers this market"}
     known = {"optimum": f"{optimum['value']:,.6g} ({optimum['method']})"}

@@ -38,7 +38,8 @@ def command(scenario: str, policy: str, episodes: int, path: Path, log: Path | N
         if file is not None:
             check_table_path(option, file)
     spec = load_scenario(scenario)
-    recorder, decisions = SalesRecorder(spec), LogRecorder(spec)
+    recorder = SalesRecorder(spec)
+    decisions = LogRecorder(spec)
     recorders = [recorder] if log is None else [recorder, decisions]
 
     def watch(view: MarketView, outcome: Outcome) -> None:

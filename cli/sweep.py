@@ -40,7 +40,8 @@ def command(sweep: Path, on: str, workers: int | None, folder: Path | None, as_j
     folder.mkdir(parents=True, exist_ok=True)
     with progress_bar("trainings", counted=True) as bar:
         table = run_sweep(plan, folder, place=place, on_row=_moving(bar))
-    found, files = summarise(table), {"table": str(folder / TABLE_FILE)}
+    found = summarise(table)
+    files = {"table": str(folder / TABLE_FILE)}
     if any(one.gain for one in found):
         files["chart"] = str(folder / CHART_FILE)
         plot_summary(
@@ -92,7 +93,8 @@ def _percent(estimate: Estimate | None, sign: str = "") -> str:
 
 def _moving(bar: Any) -> Callable[[dict[str, Any], int], None]:
     """A callback that moves the bar; without a terminal, a line on stderr per training."""
-    task, done = bar.add_task("trainings", total=None), 0
+    task = bar.add_task("trainings", total=None)
+    done = 0
 
     def on_row(row: dict[str, Any], total: int) -> None:
         nonlocal done

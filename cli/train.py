@@ -93,7 +93,8 @@ def command(
             say(line)
         say(f"Run folder: {own}. Next: repricer evaluate {scenario} --policy {own}")
         return
-    folder, runs = folder or Path("runs") / f"{Path(scenario).resolve().name}-{algo}-{seed}", {}
+    folder = folder or Path("runs") / f"{Path(scenario).resolve().name}-{algo}-{seed}"
+    runs = {}
     for zone, market in zones.items():
         learned = teacher and in_zone(teacher, zone)
         runs[zone], _ = _trained(str(market), algo, folder / zone, teacher=learned, seed=seed, **options)
@@ -110,7 +111,8 @@ def _zones_table(runs: dict[str, Run]) -> Table:
     table = figures_table(["zone"], figures, title="policies kept, on the validation customers")
     for zone, run in runs.items():
         best = run.facts["best"]
-        earned, fixed = best["objective"], best["best_fixed"]
+        earned = best["objective"]
+        fixed = best["best_fixed"]
         gain = f"{earned / fixed - 1:+.2%}" if fixed > 0 else f"{best['gain']:+.4g}"
         cells = f"{best['steps']:,}", f"{run.facts['seconds']:.0f}", f"{earned:,.4g}", f"{fixed:,.4g}"
         table.add_row(zone, *cells, gain)
@@ -135,12 +137,16 @@ def _trained(
     from ..scenarios import load_scenario
 
     scenario, *others = map(str, spread(part_folders(Path(scenario))))
-    spec, seed = load_scenario(scenario), options["seed"]
+    spec = load_scenario(scenario)
+    seed = options["seed"]
     folder = folder or Path("runs") / f"{spec.name}-{algo}-{seed}"
-    markets, given = [load_scenario(name) for name in (*assortments, *others)], dict(setting(v) for v in values)
+    markets = [load_scenario(name) for name in (*assortments, *others)]
+    given = dict(setting(v) for v in values)
     imitated = None if teacher is None else policy_of(teacher, spec, seed=seed)
     # What is wrong is refused before any progress is shown.
-    risk, preset, steps = options["risk"], options["preset"], steps or 300_000
+    risk = options["risk"]
+    preset = options["preset"]
+    steps = steps or 300_000
     plan_for(spec, algo, steps, seed, given | ({} if risk is None else {"risk": risk}), preset, imitated, markets)
     how = {"algo": algo, "steps": steps, "out": folder, "settings": given, "assortments": markets}
     with training_bar(f"training {spec.name}", spec.market.objective) as progress:
@@ -151,7 +157,8 @@ def _trained(
 
 def _lines(run: Run, algo: str) -> Iterator[str]:
     """How the training went."""
-    best, spec = run.facts["best"], run.spec
+    best = run.facts["best"]
+    spec = run.spec
     # Whole rollouts, which may be a few steps more or less than was asked for.
     done = run.history[-1]["steps"] if run.history else run.facts["steps"]
     yield (

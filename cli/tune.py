@@ -43,7 +43,8 @@ def command(scenario: str, algo: str, folder: Path | None, as_json: bool, **opti
     from ..scenarios import load_scenario
 
     # What is wrong is refused before any progress is shown.
-    spec, algo = load_scenario(scenario), algorithm(algo).name
+    spec = load_scenario(scenario)
+    algo = algorithm(algo).name
     folder = folder or Path("runs") / f"tune-{spec.name}-{algo}"
     with training_bar(f"tuning {spec.name}", spec.market.objective) as progress:
         found = tune(spec, algo=algo, out=folder, progress=progress, **options)

@@ -58,7 +58,8 @@ def command(
     if out is not None:
         check_table_path("--out", out)
     markets = {name: folder for name, (_, folder) in markets_of(market, zone).items()}
-    asked, brands = read_frame("--prices", prices), None
+    asked = read_frame("--prices", prices)
+    brands = None
     if products is not None or by == "brand":
         brands = _brands(products)
     found = what_if(markets, asked, brands=brands, draws=draws, source=prices.name)

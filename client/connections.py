@@ -50,7 +50,9 @@ class _Exchange:
     """One request under way, which whoever waits for it may give up."""
 
     def __init__(self) -> None:
-        self._lock, self._connection, self._given_up = threading.Lock(), None, False
+        self._lock = threading.Lock()
+        self._connection = None
+        self._given_up = False
 
     def begins(self, connection: HTTPConnection) -> bool:
         """Whether the request is still to be sent, over this connection."""
@@ -91,7 +93,8 @@ class Connections:
     def __init__(self, url: str, headers: dict[str, str]) -> None:
         self._scheme, self._host, self._port, self._path = _parts(url)
         self._headers = headers
-        self._lock, self._idle = threading.Lock(), list[HTTPConnection]()
+        self._lock = threading.Lock()
+        self._idle = list[HTTPConnection]()
         self._threads = ThreadPoolExecutor(_MOST_TOGETHER, "price-client")
 
     def ask(self, request: Request, seconds: float) -> HttpReply:
@@ -176,7 +179,8 @@ def _parts(url: str) -> tuple[str, str, int | None, str]:
     must = "url must be http://HOST[:PORT] or https://HOST[:PORT], with a path if the service has one"
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
+        host = parts.hostname
+        port = parts.port
     except ValueError as error:
         raise ValueError(f"{must}; got {url!r}: {error}; correct it") from None
     if parts.scheme not in ("http", "https") or not host or parts.query or parts.fragment:

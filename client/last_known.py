@@ -22,7 +22,8 @@ class LastKnown:
     """Answers by market, of the last ten thousand markets."""
 
     def __init__(self) -> None:
-        self._lock, self._answers = threading.Lock(), OrderedDict[str | None, Known]()
+        self._lock = threading.Lock()
+        self._answers = OrderedDict[str | None, Known]()
 
     def keep(self, state: Mapping[str, Any], answer: dict[str, Any]) -> None:
         """Keep the answer to a state as the last one of its market."""

@@ -21,11 +21,14 @@ from .switches import Switches, switches_of
 if TYPE_CHECKING:
     from .local import LocalPrices
 
-_PRICES_PATH, _SWITCHES_PATH = "/v1/prices", "/v1/operation"
+_PRICES_PATH = "/v1/prices"
+_SWITCHES_PATH = "/v1/operation"
 _EACH = 0.45
 """Share of the time-out that a try has; the rest is for an answer at hand."""
-_LEAST_SECONDS, _MOST_SECONDS = 0.001, 600.0
-"""Seconds that a time-out and a pause may have."""
+_LEAST_SECONDS = 0.001
+"""The least that a time-out or a pause may have."""
+_MOST_SECONDS = 600.0
+"""The most that they may have."""
 _log = logging.getLogger("repricer.client")
 
 
@@ -75,7 +78,8 @@ class PriceClient:
         headers = {"content-type": "application/json"}
         if api_key is not None:
             headers["authorization"] = f"Bearer {api_key}"
-        self._bundle_path, self._public_key = bundle, public_key
+        self._bundle_path = bundle
+        self._public_key = public_key
         self._local = None if bundle is None else _loaded(bundle, public_key)
         self._connections = Connections(url, headers)
         self._url = url
@@ -84,8 +88,10 @@ class PriceClient:
         self._away = ""
         """Why the service is not asked now; empty while it is."""
         self._complaint = ""
-        self._counts, self._counting = Counter[Source](), threading.Lock()
-        self._look, self._closed = threading.Event(), False
+        self._counts = Counter[Source]()
+        self._counting = threading.Lock()
+        self._look = threading.Event()
+        self._closed = False
         self._follow()
         self._following = threading.Thread(target=self._keep_following, name="price-client-switches", daemon=True)
         self._following.start()
@@ -115,7 +121,8 @@ class PriceClient:
         if self._closed:
             raise UnansweredError("a client must be open to price; got one that was closed; make another")
         deadline = time.monotonic() + self._timeout
-        body, key = _json(state), uuid.uuid4().hex
+        body = _json(state)
+        key = uuid.uuid4().hex
         away = self._away
         priced = self._at_hand(state, away, key) if away else None
         if priced is None:
@@ -177,7 +184,9 @@ class PriceClient:
 
     def _at_hand(self, state: Mapping[str, Any], reason: str, key: str) -> AnsweredPrices | None:
         """An answer in the place of the service's, None where nothing may stand for it. Raises RefusedError."""
-        local, switches, now = self._local, self._switches, time.monotonic()
+        local = self._local
+        switches = self._switches
+        now = time.monotonic()
         if local is not None and (switches is None or switches.allows(local.digest)):
             age = float("inf") if switches is None else now - switches.heard
             return AnsweredPrices("local", local.price(state, switches, f"local-{key}"), reason, age)
@@ -187,7 +196,8 @@ class PriceClient:
         return AnsweredPrices("last-known", known.answer, reason, now - known.given)
 
     def _unanswered(self, reason: str) -> UnansweredError:
-        local, switches = self._local, self._switches
+        local = self._local
+        switches = self._switches
         got = f"got no answer of {self._url} ({reason})"
         if local is not None and switches is not None:
             got += f", and a bundle, {local.digest[:12]}, that is neither the active nor the former one"

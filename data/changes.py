@@ -67,7 +67,8 @@ def read_kept(folder: Path) -> Kept:
     """
     access_to(folder).check_whole()
     tables = load_tables(folder)
-    rejects, account = kept_file(folder, REJECTS), kept_file(folder, IMPORT)
+    rejects = kept_file(folder, REJECTS)
+    account = kept_file(folder, IMPORT)
     return Kept(
         tables,
         pd.DataFrame(columns=["text"]) if rejects is None else pd.read_csv(BytesIO(content_of(rejects))),

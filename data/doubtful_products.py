@@ -9,16 +9,26 @@ import polars as pl
 
 from .weeks import Weeks
 
-_CLOSED_WEEKS, _OPEN = 4, 0.8
-"""Weeks without a sale after which a store is taken for closed, where it, or a product, sells in this share of the others."""
-_GAP, _ID_WEEKS, _ALIKE_PRICES, _VOLUME = 3, 8, 0.01, 2.0
-"""A new id begins at most so many weeks after the old one ends; either sells for so many weeks. Without names, their prices
-differ by this share at most, and their units a week by this factor.
-"""
-_TWO_PACK_RATIO, _TWO_PACK_WEEKS, _STABLE, _FEWER = 1.4, 0.6, 0.1, 0.2
-"""Two prices of a week with this ratio are those of two packs, in this share of the weeks with several lines, where both stay
-within this share of their median, and this share of the lines, at least, has either.
-"""
+_CLOSED_WEEKS = 4
+"""Weeks without a sale after which a store is taken for closed."""
+_OPEN = 0.8
+"""A store, or a product, sells in this share of the other stores while one is taken for closed."""
+_GAP = 3
+"""A new id begins at most so many weeks after the old one ends."""
+_ID_WEEKS = 8
+"""Either id sells for so many weeks."""
+_ALIKE_PRICES = 0.01
+"""Without names, prices of the two differ by this share at most."""
+_VOLUME = 2.0
+"""Without names, units a week differ by this factor at most."""
+_TWO_PACK_RATIO = 1.4
+"""Two prices of a week with this ratio are those of two packs."""
+_TWO_PACK_WEEKS = 0.6
+"""They are found in this share of the weeks with several lines."""
+_STABLE = 0.1
+"""Both stay within this share of their median."""
+_FEWER = 0.2
+"""Either has this share of the lines at least."""
 NAMED = 3
 """Products or stores that a sentence names of many."""
 

@@ -10,8 +10,10 @@ from .doubtful_products import NAMED
 
 _SAME_WITHOUT_VAT = 0.003
 """Prices that differ by this share at most are taken for the same."""
-_NET_PRODUCTS_SHARE, _LEAST_NET_PRODUCTS = 0.8, 3
-"""Share of a store's products whose price is that of the other stores without VAT, and their least number."""
+_NET_PRODUCTS_SHARE = 0.8
+"""Share of a store's products whose price is that of the other stores without VAT."""
+_LEAST_NET_PRODUCTS = 3
+"""Their least number."""
 _NET_LINES = 0.6
 """Share of the lines whose price paid is the regular price without VAT."""
 

@@ -53,7 +53,8 @@ def load_experiments(folders: Iterable[str | Path]) -> pd.DataFrame:
 
 
 def _calendar(folder: Path) -> pd.DataFrame:
-    path, plan = folder / "calendar.csv", folder / "plan.json"
+    path = folder / "calendar.csv"
+    plan = folder / "plan.json"
     try:
         facts = json.loads(plan.read_bytes()) if plan.is_file() else {}
         same = facts.get("calendar") in (None, hashlib.sha256(path.read_bytes()).hexdigest())
@@ -112,7 +113,8 @@ def with_experiments(panel: xr.Dataset, price: xr.DataArray, calendar: pd.DataFr
         >>> panel["assigned"].values.ravel().round(2).tolist(), panel["followed"].values.ravel().tolist()
         ([-0.11, nan], [1.0, 0.0])
     """
-    period, weeks = period_of(panel["week"]), panel.indexes["week"]
+    period = period_of(panel["week"])
+    weeks = panel.indexes["week"]
     other = calendar["week"].between(weeks[0], weeks[-1]) & ~calendar["week"].isin(weeks)
     if other.any():
         got = f"got {calendar['week'][other].iloc[0]:%A, %Y-%m-%d}"

@@ -97,7 +97,8 @@ def _section(name: str, source: Source) -> str:
     file = TableFile(part, layout)
     sample = next(file.batches(lambda _: None), pl.DataFrame()).head(_SAMPLE_ROWS)
     columns = _match(name, file.columns)
-    layout, total = _formats(layout, sample, columns, name), columns.get("price_paid", "")
+    layout = _formats(layout, sample, columns, name)
+    total = columns.get("price_paid", "")
     if "units" not in columns and _plain(total) in _TOTALS and _whole_numbers(sample, total, layout.decimal):
         # Column `sales` of a table without units is the number sold.
         columns["units"] = columns.pop("price_paid")
@@ -196,7 +197,8 @@ def _formats(layout: TableMapping, sample: pl.DataFrame, columns: dict[str, str]
     for column, own in columns.items():
         if sample.schema.get(own) == pl.String:
             texts.setdefault(str(SCHEMAS[name].columns[column].dtype), []).extend(sample[own].drop_nulls())
-    numbers, days = texts[NUMBER], texts[DAY]
+    numbers = texts[NUMBER]
+    days = texts[DAY]
     signs = Counter(mark for value in numbers for mark in value if unicodedata.category(mark) == "Sc")
     currency = max(signs, key=signs.__getitem__, default="")
     numbers = [value.strip(f"{currency} \u00a0\u202f") for value in numbers]

@@ -152,7 +152,8 @@ def import_folder(
     """
     if not update:
         check_new(folder)
-    parts, tables = parts_beside(folder), _incoming(paths, mapping, key)
+    parts = parts_beside(folder)
+    tables = _incoming(paths, mapping, key)
 
     def write(unfinished: Path) -> ImportReport:
         writer = FolderWriter(unfinished)

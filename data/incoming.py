@@ -28,8 +28,10 @@ _LINES_LOOKED_AT = 1_000_000
 """Sale lines that are looked at for prices and units that are hardly meant; of more, an even share."""
 _MOSTLY = 100
 """More unreadable rows than this, and than good ones, are no accident: the layout is not that of the file."""
-_COPIES, _COPIES_SHARE = 100, 0.05
-"""More copied sale lines than both are no accident: whether they were sold, the shop has to say."""
+_COPIES = 100
+"""More copied sale lines than this, and than the share below, are no accident: whether they were sold, the shop has to say."""
+_COPIES_SHARE = 0.05
+"""Share of all sale lines."""
 Changes = Counter[str]
 """How many rows were changed, by the note about them; the number goes where the braces are."""
 
@@ -71,7 +73,8 @@ class IncomingTable:
 
     def read(self, progress: Callable[[float], None]) -> None:
         """Read all parts that the stage does not keep yet, and check every row by itself."""
-        whole, before = sum(part.size for part in self.parts), 0
+        whole = sum(part.size for part in self.parts)
+        before = 0
         for number, part in enumerate(self.parts):
             known = (part.name, part.size, part.changed)
             # Nothing tells whether a table of a database has changed.
@@ -106,7 +109,8 @@ class IncomingTable:
         """
         weeks = sorted({week for part in self._done for week in part.weeks})
         specs = [column for column in self.schema.columns if column in self.columns]
-        taken_back, copied = self._taken_back(weeks), 0
+        taken_back = self._taken_back(weeks)
+        copied = 0
         for good in self._days(weeks, progress):
             good, copies = _set_apart(good, {COPY: self._copies(good["_hash"])}, specs)
             good, others = _set_apart(good, misfits(good, self.name, known=known, taken_back=taken_back), specs)
@@ -205,7 +209,9 @@ class IncomingTable:
                 f"{file.name}: all files of {self.name} must have the same columns; got {', '.join(columns)}, but in "
                 f"{self.file.name} {', '.join(self.columns)}; add what is missing, or import them apart"
             )
-        facts, bad, latest = Counter[str](), [_broken({})], None
+        facts = Counter[str]()
+        bad = [_broken({})]
+        latest = None
         for batch in file.batches(progress):
             self._refuse_persons(file, batch)
             positions = np.arange(file.read - len(batch), file.read)
@@ -273,7 +279,8 @@ class IncomingTable:
     def _days(self, weeks: list[int], progress: Callable[[float], None]) -> Iterator[pl.DataFrame]:
         """The good rows, those of a day at a time; all of them where they are in memory."""
         for done, week in enumerate(weeks, start=1):
-            held, day = self._week(week, last=True), self._day
+            held = self._week(week, last=True)
+            day = self._day
             if self.stage is None or day is None:
                 held = [pl.concat(held, how="vertical_relaxed")] if held else []
                 if held:
@@ -294,7 +301,8 @@ class IncomingTable:
         returns = self.returns
         if returns is None or "basket" not in returns:
             return None
-        receipts, found = returns["basket"].drop_nulls().unique(), []
+        receipts = returns["basket"].drop_nulls().unique()
+        found = []
         for week in weeks:
             on_them = pl.col("basket").is_in(receipts.implode())
             rows = [some.filter(on_them) for some in self._week(week, ["_row", "_hash", *RETURN])]
@@ -369,7 +377,8 @@ def find_columns(file: TableFile, name: str, schema: pa.DataFrameSchema) -> dict
     Raises:
         DataError: A column is missing, or there twice.
     """
-    mapped, layout = file.layout.columns, file.layout
+    mapped = file.layout.columns
+    layout = file.layout
     asked = dict.fromkeys([*layout.allow, *layout.drop], "to allow or to drop")
     for own, why in (asked | {own: f"mapped to {column}" for column, own in mapped.items()}).items():
         if own not in file.columns:
@@ -437,7 +446,8 @@ def _clean_sales(sales: pl.DataFrame, changes: Changes) -> pl.DataFrame:
         changes["no column regular_price; price_paid is used instead"] = 1
         place = sales.get_column_index("price_paid") + 1
         sales = sales.insert_column(place, sales["price_paid"].alias("regular_price"))
-    missing, below = sales["regular_price"].is_null(), sales["regular_price"] < sales["price_paid"]
+    missing = sales["regular_price"].is_null()
+    below = sales["regular_price"] < sales["price_paid"]
     for what, rows in {"missing": missing, "below price_paid": below}.items():
         changes[f"rows with regular_price {what}, set to price_paid: {{}}"] += int(rows.sum())
     return sales.with_columns(regular_price=pl.max_horizontal("price_paid", "regular_price"))

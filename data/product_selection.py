@@ -15,8 +15,10 @@ from .schema import DataError
 from .tables import Tables
 from .weeks import WEEK, YEAR_WEEKS
 
-MODELLED, MOST_MODELLED = 0.95, 50
-"""Share of a category's revenue whose products are in the market, and the most of them."""
+MODELLED = 0.95
+"""Share of a category's revenue whose products are in the market."""
+MOST_MODELLED = 50
+"""The most of them."""
 # Standard deviation of the weekly log price that is needed to estimate a price response.
 _LEAST_VARIATION = 0.05
 # Median over weeks of the regular price's coefficient of variation within a week. Packaged goods
@@ -24,7 +26,8 @@ _LEAST_VARIATION = 0.05
 _MOST_SPREAD = 0.05
 # A product that came later needs this many weeks since, and one without a sale in the last weeks is
 # gone.
-_SELECTION_WEEKS, _LATELY = 26, 4
+_SELECTION_WEEKS = 26
+_LATELY = 4
 # Largest ratio of a regular price to that of the category's best seller: the same kind and size.
 _PRICE_FACTOR = 2.0
 # Products whose weekly log prices are correlated above this are priced as one line, such as
@@ -154,7 +157,8 @@ def _reasons(tables: Tables, measured: _Measured, priced: pd.DataFrame, min_week
         # What `_pick` does, one by one.
         taken = measures.index[measures.index.isin(priced["product"])]
         candidates = measures[measures.index.isin(taken) | ~np.any(list(faults.values()), axis=0)]
-        here, units = category[candidates.index], candidates["units"]
+        here = category[candidates.index]
+        units = candidates["units"]
         best = here.map(candidates.sort_values("units", ascending=False)["price"].groupby(here).first())
 
         def in_line(product: str) -> bool:
@@ -330,11 +334,13 @@ def _weeks_share(units: xr.DataArray) -> tuple[pd.Series, pd.Series, pd.Series]:
     """By product, whether it is too new, whether it is gone, and the share of the shop's open weeks in which it sold; NaN if
     it is either.
     """
-    sold, weeks = units > 0, units.sizes["week"]
+    sold = units > 0
+    weeks = units.sizes["week"]
     # A product that came later is judged from its first sale on; one that went is not priced.
     since = weeks - sold.argmax("week")
     gone = sold.isel(week=slice(None, None, -1)).argmax("week")
-    new, over = since < min(_SELECTION_WEEKS, 0.75 * weeks), gone >= _LATELY
+    new = since < min(_SELECTION_WEEKS, 0.75 * weeks)
+    over = gone >= _LATELY
     share = (sold.sum("week") / since).where(~new & ~over)
     return new.to_series(), over.to_series(), share.to_series()
 

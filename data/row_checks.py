@@ -21,15 +21,19 @@ RETURN = ["basket", "product", "price_paid", "units"]
 
 LINE = pl.struct(pl.col(RETURN[:2]).cast(pl.String), *RETURN[2:]).hash()
 """One number for these; two of ten million lines have the same one with a probability of 3e-6."""
-NUMBER, DAY = "float64", "datetime64[ns]"
+NUMBER = "float64"
+DAY = "datetime64[ns]"
 TIME_OF_DAY = r"[T ]\d{1,2}:\d{2}.*$"
 _TIME_CODES = ("%H", "%I", "%T", "%R", "%X", "%c")
 _BLANKS = "[\u00a0\u202f]"
 
 
 _POLARS_TYPES = {NUMBER: pl.Float64, DAY: pl.Datetime("us")}
-_SIGNAL, _OWN_SIGNALS = pl.col("name").cast(pl.String), [COMPETITOR_PRICE, HOLIDAY]
-_IS_PRICE, _PRODUCT, _VALUE = _SIGNAL == COMPETITOR_PRICE, pl.col("product"), pl.col("value")
+_SIGNAL = pl.col("name").cast(pl.String)
+_OWN_SIGNALS = [COMPETITOR_PRICE, HOLIDAY]
+_IS_PRICE = _SIGNAL == COMPETITOR_PRICE
+_PRODUCT = pl.col("product")
+_VALUE = pl.col("value")
 # Else, "Holiday" would be an index whose value holds for ever.
 _MISSPELT_SIGNAL = _SIGNAL.str.to_lowercase().str.replace_all("[ -]", "_").is_in(_OWN_SIGNALS) & ~_SIGNAL.is_in(
     _OWN_SIGNALS
@@ -116,9 +120,11 @@ def misfits(
         column: pl.lit(None, _POLARS_TYPES.get(str(columns[column].dtype), pl.String))
         for column in {*columns} - {*rows.columns}
     }
-    product, checks = pl.col("product").cast(pl.String), dict(_MISFITS.get(name, {}))
+    product = pl.col("product").cast(pl.String)
+    checks = dict(_MISFITS.get(name, {}))
     if known is not None and name != "products" and "product" in rows:
-        unknown, bare = ~product.is_in(known.implode()), known.str.strip_chars_start("0").implode()
+        unknown = ~product.is_in(known.implode())
+        bare = known.str.strip_chars_start("0").implode()
         but_for_zeros = product.str.strip_chars_start("0").is_in(bare)
         checks = {
             "product: not in the product table": unknown & ~but_for_zeros,
@@ -207,7 +213,8 @@ def _numbers(column: pl.Series, layout: TableMapping) -> pl.Series:
 
 def _plain_numbers(column: pl.Series, layout: TableMapping) -> pl.Series:
     """Numbers with a decimal point; undeclared or misplaced separators make them missing."""
-    mark, point = re.escape(layout.thousands), re.escape(layout.decimal)
+    mark = re.escape(layout.thousands)
+    point = re.escape(layout.decimal)
     if layout.thousands == " ":
         column = column.str.replace_all(_BLANKS, " ")
     grouped = rf"\d{{1,3}}(?:{mark}\d{{3}})+|" if mark else ""

@@ -62,8 +62,10 @@ _SHARE = pa.Check.in_range(0, 1, error="must lie between 0 and 1")
 _RATE = pa.Check.in_range(0, 1, include_max=False, error="must be 0 or more and below 1: write 19% as 0.19")
 
 EVENTS = ("view", "cart", "rating", "review")
-HOLIDAY, COMPETITOR_PRICE = "holiday", "competitor_price"
-"""Names of market signals with a special meaning; any other name is an external index."""
+HOLIDAY = "holiday"
+"""Name of the market signal that marks holidays."""
+COMPETITOR_PRICE = "competitor_price"
+"""Name of the signal that holds a rival's price; any name but these two is an external index."""
 PRICE_REDUCTIONS = (
     *("deal", "price", "price cut", "price reduction", "temporary price reduction", "tpr", "discount", "reduction"),
     *("markdown", "sale", "special price", "rabatt", "preisaktion", "aktionspreis"),

@@ -181,7 +181,8 @@ class _BlockStream(io.RawIOBase):
     """Blocks of bytes as a stream."""
 
     def __init__(self, blocks: Iterator[Any]) -> None:
-        self._blocks, self._rest = blocks, memoryview(b"")
+        self._blocks = blocks
+        self._rest = memoryview(b"")
 
     def readable(self) -> bool:
         return True
@@ -190,7 +191,8 @@ class _BlockStream(io.RawIOBase):
         while not self._rest and (block := next(self._blocks, None)) is not None:
             self._rest = memoryview(block)
         count = min(len(buffer), len(self._rest))
-        buffer[:count], self._rest = self._rest[:count], self._rest[count:]
+        buffer[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
         return count
 
 
@@ -279,7 +281,8 @@ class TableFile:
             self.layout = replace(self.layout, encoding="utf-8", separator=",", skip_lines=0)
         with _readable(self):
             header = self._csv_header() if self.is_csv else self._typed_header()
-        self._header, self._own = header, _distinct(header)
+        self._header = header
+        self._own = _distinct(header)
         self.columns = self._own + [name for name in self.part.values if name not in self._own]
         self.doubled = {name for name in header if name and header.count(name) > 1}
 
@@ -359,11 +362,14 @@ class TableFile:
             self.broken[row.number] = f"row: has {row.actual_columns} fields, not {row.expected_columns}"
             return "skip"
 
-        done, layout = 0, self.layout
+        done = 0
+        layout = self.layout
         encoding = "utf8" if layout.encoding in ("utf-8", "utf-8-sig") else layout.encoding
         # Row numbers are only available with a single thread.
         read = pyarrow.csv.ReadOptions(use_threads=False, block_size=_CSV_BLOCK_BYTES, encoding=encoding)
-        read.column_names, read.skip_rows, read.skip_rows_after_names = self._own, layout.skip_lines, 1
+        read.column_names = self._own
+        read.skip_rows = layout.skip_lines
+        read.skip_rows_after_names = 1
         parse = pyarrow.csv.ParseOptions(delimiter=layout.separator, newlines_in_values=True, ignore_empty_lines=False)
         parse.invalid_row_handler = skip
         convert = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(self._own, pa.string()))
@@ -481,7 +487,8 @@ class PartRows:
             last: Whether they are wanted for the last time.
         """
         if self.folder is None:
-            held, self._held = self._held, [] if last else self._held
+            held = self._held
+            self._held = [] if last else self._held
             return held if columns is None else [rows.select(columns) for rows in held]
         return [pl.read_parquet(path, columns=columns, memory_map=False) for path in self.weeks.get(week, [])]
 
@@ -508,7 +515,9 @@ class Stage:
     """
 
     def __init__(self, folder: Path, made_with: Any) -> None:
-        self.folder, self._made_with, self._used = folder, made_with, set[Path]()
+        self.folder = folder
+        self._made_with = made_with
+        self._used = set[Path]()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         kept = (path for path in folder.glob(f"*/*/{_FACTS}"))
         self._before = {path.parent: json.loads(path.read_text())["name"] for path in kept}

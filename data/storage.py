@@ -20,7 +20,8 @@ from .schema import SCHEMAS, DataError
 from .suspects import FLAGGED
 from .tables import ImportReport, StoredTables, Tables
 
-REJECTS, IMPORT = "rejects.csv", "import.json"
+REJECTS = "rejects.csv"
+IMPORT = "import.json"
 _ROW_GROUP = 100_000
 """Least rows of a row group, which a reader of some days takes as a whole."""
 _LONG = ("sales", "behaviour", "stock")
@@ -146,15 +147,19 @@ class FolderWriter:
 
     def table(self, name: str, frames: Iterator[pl.DataFrame]) -> pl.LazyFrame:
         """Write a table, in row groups that follow one another in time, and give its rows back."""
-        path, writer, held = self._folder / f"{name}.parquet", None, list[pl.DataFrame]()
-        days, texts = pl.selectors.temporal(), pl.selectors.categorical()
+        path = self._folder / f"{name}.parquet"
+        writer = None
+        held = list[pl.DataFrame]()
+        days = pl.selectors.temporal()
+        texts = pl.selectors.categorical()
         try:
             for rows in itertools.chain(frames, [None]):
                 held += [] if rows is None else [rows.with_columns(days.cast(pl.Datetime("us")), texts.cast(pl.String))]
                 if not held or (rows is not None and sum(map(len, held)) < _ROW_GROUP):
                     continue
                 arrow = pl.concat(held).to_arrow(compat_level=pl.CompatLevel.oldest())
-                writer, held = writer or pq.ParquetWriter(path, arrow.schema), []
+                writer = writer or pq.ParquetWriter(path, arrow.schema)
+                held = []
                 writer.write_table(arrow)
         finally:
             if writer is not None:
@@ -234,7 +239,9 @@ def _tables_of(folder: Path, long: Collection[str]) -> tuple[dict[str, pd.DataFr
         raise DataError(
             f"an imported data set must hold sales.parquet; got {folder}; make one with `repricer data import`"
         )
-    read, scans, access = {}, {}, access_to(folder)
+    read = {}
+    scans = {}
+    access = access_to(folder)
     for name in access.tables(files):
         if name in long and files[name].suffix != ENDING:
             there = pl.scan_parquet(files[name])

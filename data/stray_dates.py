@@ -90,6 +90,7 @@ def _around(runs: list[dict], start: int, end: int) -> Iterator[Stray]:
     """The runs of days before one and after another."""
     for some, early in ((runs[:start], True), (runs[end + 1 :], False)):
         if some:
-            first, last = some[0]["first"], some[-1]["last"]
+            first = some[0]["first"]
+            last = some[-1]["last"]
             between = runs[start]["first"] - last if early else first - runs[end]["last"]
             yield Stray(sum(run["lines"] for run in some), first, last, between.days // WEEK.days, early)

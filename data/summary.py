@@ -200,7 +200,9 @@ def _added_up(lines: pl.LazyFrame, *, stored: bool) -> tuple[pd.DataFrame, pd.Se
     money = _money()
     # Sorting before adding makes the sums independent of the order of the rows, to the last bit.
     sums = [value.sort().sum().alias(name) for name, value in money.items()]
-    products, days, count = [], [], 0
+    products = []
+    days = []
+    count = 0
     for chunk in Weeks.of(lines).split(lines, stored=stored):
         count += len(chunk)
         products.append(chunk.group_by("product", "week").agg(sums))
@@ -221,7 +223,8 @@ def _distinct(tables: Tables, column: str, lines: int) -> int | None:
     if not ids.collect_schema().names():
         return None
     # Two of ten million ids have the same hash with a probability of 3e-6.
-    hashed, shares = pl.col(column).drop_nulls().hash(), -(-lines // _HASHES)
+    hashed = pl.col(column).drop_nulls().hash()
+    shares = -(-lines // _HASHES)
     counts = (
         ids.select(hashed.alias("id")).filter(pl.col("id") % shares == share).select(pl.col("id").n_unique())
         for share in range(shares)
@@ -249,7 +252,8 @@ def _discount_share(totals: pd.DataFrame) -> pd.Series:
 
 def _described(totals: pd.DataFrame) -> pd.DataFrame:
     """Shares and prices of `revenue`, `units` and `regular_revenue`, best seller first."""
-    share, price = totals["revenue"] / totals["revenue"].sum(), totals["revenue"] / totals["units"]
+    share = totals["revenue"] / totals["revenue"].sum()
+    price = totals["revenue"] / totals["units"]
     described = totals.assign(revenue_share=share, price=price, discount_share=_discount_share(totals))
     return described.sort_values("revenue", ascending=False, kind="stable").drop(columns="regular_revenue")
 

@@ -17,24 +17,32 @@ FLAGGED = "customer: flagged, see the report"
 """Why the rows of a flagged customer are left out."""
 _FAR = 6.0
 """Robust standard deviations, on the log scale, above the median customer."""
-_LEAST_SPREAD, _FEWEST = 0.3, 30
-"""Least such deviation: a factor of six above the median at least. Customers that tell what is usual."""
-_RETURNED, _MANY_UNITS = 0.5, 10.0
-"""Share of the units bought that came back, and their least number."""
+_LEAST_SPREAD = 0.3
+"""Least such deviation: a factor of six above the median at least."""
+_FEWEST = 30
+"""Customers that tell what is usual."""
+_RETURNED = 0.5
+"""Share of the units bought that came back."""
+_MANY_UNITS = 10.0
+"""The least number of units that came back."""
 # A price this many times a product's usual one, or less than one over it, is hardly meant.
 _PRICE_FACTOR = 20.0
 # The same for units of a line, where the usual number of products is sold singly.
-_UNITS_FACTOR, _SUSPECT_UNITS = 500.0, 1000.0
+_UNITS_FACTOR = 500.0
+_SUSPECT_UNITS = 1000.0
 # A line total is this close to the units times the price of one.
 _SAME_TOTAL = 0.02
 # Rows of one unit that tell a product's price, and share of the lines of several units that makes a
 # pattern.
-_SINGLES, _PATTERN = 3, 0.005
+_SINGLES = 3
+_PATTERN = 0.005
 _MANY_ROWS = 100
 # A day with less than this share of the lines that are usual is hardly whole, where so many lines are usual at least.
-_THIN, _MANY_LINES = 0.2, 50
+_THIN = 0.2
+_MANY_LINES = 50
 # The usual number is the median of so many days with the same weekday around it.
-_AROUND, _LEAST_DAYS_AROUND = 9, 4
+_AROUND = 9
+_LEAST_DAYS_AROUND = 4
 _NAMED_DAYS = 7
 _EVENTS = ["date", "event", "value"]
 _NAMED_STORES = 5
@@ -224,7 +232,8 @@ def odd_dates(days: pl.DataFrame, today: date | None = None) -> list[str]:
         ['dates after today, 2024-03-04: 9 lines, the first on 2024-03-05; correct or delete them']
     """
     notes = [f"{found}; models leave that out; {_them(found.lines)}" for found in stray_dates(days)]
-    today, day = today or date.today(), pl.col("date").cast(pl.Date)
+    today = today or date.today()
+    day = pl.col("date").cast(pl.Date)
     count, first = days.filter(day > today).select(pl.col("lines").sum(), day.min().alias("first")).row(0)
     if count:
         lines = f"{count:,} line{'s' * (count > 1)}"
@@ -234,7 +243,8 @@ def odd_dates(days: pl.DataFrame, today: date | None = None) -> list[str]:
 
 def _thin_days(days: pl.DataFrame) -> list[str]:
     """A note on days of which most lines seem to be missing."""
-    lines, weekday = pl.col("lines"), pl.col("date").dt.weekday()
+    lines = pl.col("lines")
+    weekday = pl.col("date").dt.weekday()
     usual = lines.rolling_median(_AROUND, min_samples=_LEAST_DAYS_AROUND, center=True).over(weekday)
     is_thin = (pl.col("usual") >= _MANY_LINES) & (lines < _THIN * pl.col("usual"))
     thin = days.sort("date").with_columns(usual=usual).filter(is_thin)
@@ -268,12 +278,14 @@ def strange_stores(tables: Mapping[str, pl.LazyFrame]) -> list[str]:
         for name, lines in tables.items()
         if "store" in lines.collect_schema()
     }
-    known, found = rows.get("sales"), []
+    known = rows.get("sales")
+    found = []
     for table, counts in rows.items() if known else ():
         strange = sorted(set(counts) - set(known or ()))
         if strange:
             more = f" and {len(strange) - _NAMED_STORES} more" * (len(strange) > _NAMED_STORES)
-            words, count = ", ".join(strange[:_NAMED_STORES]) + more, sum(counts[name] for name in strange)
+            words = ", ".join(strange[:_NAMED_STORES]) + more
+            count = sum(counts[name] for name in strange)
             found.append(
                 f"{table}: {count:,} row{'s' * (count > 1)} of stores that no sale names, {words}; if they sell, name them "
                 "as the sales do"

@@ -13,8 +13,11 @@ import polars as pl
 
 from .schema import DataError
 
-WEEK, DAY = pd.Timedelta(days=7), pd.Timedelta(days=1)
-YEAR_WEEKS, WEEKS_A_YEAR = 52, 52.1775  # whole weeks, and those of the mean year
+WEEK = pd.Timedelta(days=7)
+DAY = pd.Timedelta(days=1)
+# whole weeks, and those of the mean year
+YEAR_WEEKS = 52
+WEEKS_A_YEAR = 52.1775
 _ROWS_AT_ONCE = 1_000_000
 PERIODS = {"week": WEEK, "day": DAY}
 """The periods that a shop can be priced by."""
@@ -93,10 +96,12 @@ class Weeks:
             stored: Whether they are on the disk, and too many for the memory: then those of seven days
                 come at a time; else about a million, for what is made from them takes memory too.
         """
-        week, step = self.number(pl.col("date")), WEEK.days // self.days
+        week = self.number(pl.col("date"))
+        step = WEEK.days // self.days
         if not stored:
             rows = lines.collect()
-            lines, step = rows.lazy(), max(1, self.count * _ROWS_AT_ONCE // max(1, len(rows)))
+            lines = rows.lazy()
+            step = max(1, self.count * _ROWS_AT_ONCE // max(1, len(rows)))
         for start in range(0, self.count, step):
             end = min(start + step, self.count)
             within = (pl.col("date") >= self.first_day(start)) & (pl.col("date") < self.first_day(end))

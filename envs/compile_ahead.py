@@ -22,7 +22,8 @@ def compile_ahead() -> None:
     """
     cache = getattr(run_period, "_cache", None)  # with NUMBA_DISABLE_JIT it is the function itself
     if cache is not None and not cache.holds_any():
-        command, none = [sys.executable, "-m", "repricer.envs.compile_ahead"], subprocess.DEVNULL
+        command = [sys.executable, "-m", "repricer.envs.compile_ahead"]
+        none = subprocess.DEVNULL
         # Nobody waits for it, as its result is the cache; what it cannot compile, the command itself meets again.
         subprocess.Popen(command, stdin=none, stdout=none, stderr=none)
 

@@ -36,17 +36,21 @@ class Rivals:
     """
 
     def __init__(self, spec: MarketSpec) -> None:
-        self._products, self._product, rivals = spec.sizes["N"], spec.competitor_product, spec.competitors
+        self._products = spec.sizes["N"]
+        self._product = spec.competitor_product
+        rivals = spec.competitors
         self.groups: list[_Group] = []
         if rivals is None:
             return
         rule = np.array(np.broadcast_to(np.array(rivals.rule, dtype=object), len(rivals.names)))
         for text in dict.fromkeys(rule):
-            offers, policy = np.flatnonzero(rule == text), competitor(text)
+            offers = np.flatnonzero(rule == text)
+            policy = competitor(text)
             low, high = (bound[offers, None].astype(np.float32) for bound in (rivals.floor, rivals.ceiling))
             if is_built_in(policy):
                 continue
-            learns, catalogue = isinstance(policy, LearningPolicy), rival_catalogue(spec, offers)
+            learns = isinstance(policy, LearningPolicy)
+            catalogue = rival_catalogue(spec, offers)
             self.groups.append(_Group(policy, learns, offers, self._product[offers], catalogue, low, high))
 
     def prices(self, state: MarketState, our_price: Floats, given: Floats | None) -> Floats:
@@ -113,7 +117,8 @@ def offer_view(
             unit.
         memory: Whether the view holds the rivals' recurrent state.
     """
-    layout, context = state.layout, state.context
+    layout = state.layout
+    context = state.context
     own = context[layout.rival_price][offers].T
     remembered = None
     if memory:

@@ -148,8 +148,11 @@ def markets_of(spec: MarketSpec, episodes: int, seed: int, assumed: MarketSpec |
 
 
 def _run(market: Market, policy: Policy, expected: bool, watch: Watch | None) -> dict[str, NDArray[np.float64]]:
-    spec, rules = market.spec, market.spec.guardrails
-    horizon, products, segments = market.catalogue.horizon, len(rules.low), market.catalogue.num_segments
+    spec = market.spec
+    rules = market.spec.guardrails
+    horizon = market.catalogue.horizon
+    products = len(rules.low)
+    segments = market.catalogue.num_segments
     sums = {name: np.zeros(market.num_markets) for name in _TOTALS}
     paths = {name: np.zeros((horizon, products)) for name in _MEANS[:-1]}
     shown = np.zeros((segments, products))

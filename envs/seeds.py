@@ -78,8 +78,10 @@ def numbers_for(seeds: Sequence[int]) -> NDArray[np.int64]:
         >>> numbers_for([0]).tolist()
         [0]
     """
-    first, second = int(child(0)), int(child(1))
-    inverse, words = pow(second - first, -1, 1 << 64), 1 << 64
+    first = int(child(0))
+    second = int(child(1))
+    inverse = pow(second - first, -1, 1 << 64)
+    words = 1 << 64
     root = int(mix(np.uint64(first)))
     numbers = [(int(mix(np.uint64((int(seed) + first) % words))) - root) * inverse % words for seed in seeds]
     return np.array(numbers, np.uint64).view(np.int64)

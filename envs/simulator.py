@@ -91,11 +91,13 @@ class Market:
         self.spec = self.scenario = load_scenario(scenario)
         if draws is None and self.scenario.posterior is not None and self.scenario.posterior.simulated:
             draws = DrawSchedule()
-        self.draws, self._draw = draws, -1
+        self.draws = draws
+        self._draw = -1
         if draws is not None:
             if not self.scenario.num_draws:
                 raise ValueError(f"draws need a posterior; got {self.scenario.name} without; leave them out")
-            self.spec, assumed = self.scenario.draw(0), assumed or self.scenario
+            self.spec = self.scenario.draw(0)
+            assumed = assumed or self.scenario
         self.num_markets = num_markets
         if assumed is not None:
             _check_assumed(self.spec, assumed)
@@ -188,7 +190,8 @@ class Market:
         """
         self._check(action)
         parts = (action.price, action.discount, action.recommendation, action.promotion, *self._orders(action))
-        products, markets = self.spec.sizes["N"], self.num_markets
+        products = self.spec.sizes["N"]
+        markets = self.num_markets
         rows = [np.empty((0, products, markets)) if part is None else _markets_last(part) for part in parts]
         rows = [row.reshape(-1, products, markets) for row in rows]
         discounts, scores, promotions, *orders = (len(row) for row in rows[1:])
@@ -244,12 +247,15 @@ class Market:
             credit_price: As for `step`.
             rival_price: As for `step`.
         """
-        products, moves = base_price.shape[-1], base_price.ndim > 1
+        products = base_price.shape[-1]
+        moves = base_price.ndim > 1
         if layout is not self._layout:
-            self._layout, self._decoding = layout, Decoding.of(layout)
+            self._layout = layout
+            self._decoding = Decoding.of(layout)
             self._proposed = np.empty((layout.size, products, self.num_markets), np.float32)
         # The decoded action is used within this period only, so its array is reused.
-        proposed, most = self._proposed, self.dynamics.constants.stock.most
+        proposed = self._proposed
+        most = self.dynamics.constants.stock.most
         decode(raw, np.ones(products, np.float32) if moves else base_price, self._decoding, most, proposed)
         if moves:
             proposed[0] *= base_price.T
@@ -263,7 +269,8 @@ class Market:
         """`Dynamics.step`, with the rivals whose prices are set here."""
         if self.over:
             raise RuntimeError(f"step needs markets in an episode; got {int(self.done.sum())} at the end; restart them")
-        before, given = self.state, None if rival_price is None else _markets_last(rival_price)
+        before = self.state
+        given = None if rival_price is None else _markets_last(rival_price)
         ours = before.lanes[LIST_PRICE]
         if self.rivals.groups:
             if self.dynamics.constants.rivals.within:
@@ -299,7 +306,8 @@ def _check_assumed(spec: MarketSpec, assumed: MarketSpec) -> None:
     )
     if actual != wanted:
         raise ValueError(f"assumed must have products, segments, periods as {spec.name}; got {assumed.name}; fix them")
-    there, seen = observed_facts(spec), observed_facts(assumed)
+    there = observed_facts(spec)
+    seen = observed_facts(assumed)
     for fact in FACTS:
         if amount_of(seen[fact]) > amount_of(there[fact]):
             must = f"assumed must observe no more than the market, whose {fact} is {there[fact]!r}"
@@ -331,8 +339,12 @@ class Dynamics:
         draw_rivals: bool = False,
         assumed: MarketSpec | None = None,
     ) -> None:
-        self.spec, self.num_markets, self.seed = spec, num_markets, seed
-        self.draw_rivals, self.assumed, self.cost_factor = draw_rivals, assumed, 1.0
+        self.spec = spec
+        self.num_markets = num_markets
+        self.seed = seed
+        self.draw_rivals = draw_rivals
+        self.assumed = assumed
+        self.cost_factor = 1.0
         self.layout = StateLayout.of(spec)
         self.constants = Constants.of(spec, draw_rivals=draw_rivals, assumed=assumed)
         self.arrays = Structure(self.constants)
@@ -355,7 +367,8 @@ class Dynamics:
     def move_to(self, spec: MarketSpec) -> None:
         """Continue in another posterior draw: a market of the same structure, with other numbers."""
         self.spec = spec
-        choice, money = choice_parameters(spec), MoneyParameters.of(spec).scaled(self.cost_factor)
+        choice = choice_parameters(spec)
+        money = MoneyParameters.of(spec).scaled(self.cost_factor)
         self.constants = self.constants._replace(choice=choice, money=money)
         self.arrays = Structure(self.constants)
         self._workspaces.clear()
@@ -369,7 +382,8 @@ class Dynamics:
         """
         spec = self.spec
         clock = np.zeros((4, self.num_markets), dtype=np.int64)
-        clock[0], clock[1] = market, episode
+        clock[0] = market
+        clock[1] = episode
         lanes = np.zeros(self._lanes, np.float32)
         lanes[LIST_PRICE] = spec.initial_price[:, None]
         lanes[REFERENCE_PRICE] = spec.initial_reference[:, None]
@@ -382,7 +396,8 @@ class Dynamics:
         context[self.layout.past] = past.reshape(-1, 1)
         context[self.layout.rival_price] = spec.initial_rival_price[:, None]
         if spec.capacity is not None:
-            rules, left = self.constants.stock, context[self.layout.capacity]
+            rules = self.constants.stock
+            left = context[self.layout.capacity]
             left[:] = spec.capacity.units[:, None]
             sold = np.zeros_like(lanes[ON_HAND])
             use_capacity(rules.use, rules.added, clock[PERIOD], sold, left, lanes[ON_HAND])
@@ -438,7 +453,8 @@ class Dynamics:
         """The market's arrays, and the scratch for actions of this form, allocated once."""
         if form not in self._workspaces:
             decoding, charged, (prices, promotions) = form
-            constants, spec = self.constants, self.spec
+            constants = self.constants
+            spec = self.spec
             if prices:
                 constants = constants._replace(rules=PriceRules.none(spec))
             if promotions:

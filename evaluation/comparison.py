@@ -66,7 +66,8 @@ class Estimate:
     @classmethod
     def of(cls, values: NDArray[np.float64]) -> Estimate:
         """The estimate from one value per episode; the interval of a single episode is infinite."""
-        mean, count = float(values.mean()), values.size
+        mean = float(values.mean())
+        count = values.size
         half = float("inf") if count < 2 else float(student_t.ppf(0.975, count - 1) * values.std(ddof=1) / count**0.5)
         return cls(mean, mean - half, mean + half)
 
@@ -294,7 +295,8 @@ def evaluate(
     chosen = policies_of(spec, policies, seed)
     if BASELINE not in [p.name for p in chosen]:
         chosen.append(named_policy(BASELINE, spec, seed=seed))
-    test, second = seed_for("test", seed), seed_for("test", seed + FRESH)
+    test = seed_for("test", seed)
+    second = seed_for("test", seed + FRESH)
     run, fresh = ({p.name: rollout(spec, p, episodes=episodes, seed=s) for p in chosen} for s in (test, second))
     optimum = _limit(solve(spec))
     # Where customers remember prices or deals are planned, it would be several times what can be earned.
@@ -446,7 +448,8 @@ def segment_figures(
     """
     watch = _SegmentWatch(spec, policy)
     rollout(spec, watch, episodes=episodes, seed=seed, watch=watch.note, assumed=assumed)
-    units, money = watch.units / episodes, watch.money / episodes
+    units = watch.units / episodes
+    money = watch.money / episodes
     paid = np.divide(money, units, out=np.full_like(money, np.nan), where=units > 0)
     return SegmentFigures(units, paid, *(each / episodes for each in (watch.surplus, watch.basket, watch.charged)))
 
@@ -455,10 +458,13 @@ class _SegmentWatch:
     """The policy, with its last action recorded."""
 
     def __init__(self, spec: MarketSpec, policy: Policy) -> None:
-        self.spec, self.policy, self.name = spec, policy, policy.name
+        self.spec = spec
+        self.policy = policy
+        self.name = policy.name
         self.units, self.money, self.surplus = np.zeros((3, len(spec.arrivals.segments)))
         shape = (spec.sizes["T"], spec.sizes["N"])
-        self.basket, self.charged = np.zeros(shape), np.zeros((*shape, spec.sizes["K"]))
+        self.basket = np.zeros(shape)
+        self.charged = np.zeros((*shape, spec.sizes["K"]))
         self._action: Action | None = None
 
     def act(self, view: MarketView) -> Action:
@@ -606,7 +612,8 @@ def interquartile_mean(
     mean = float(trim_mean(runs, 0.25))
     if runs.size == 1:
         return Estimate(mean, -np.inf, np.inf)
-    rng, tasks = np.random.default_rng(seed), np.zeros(runs.size) if strata is None else np.asarray(strata).ravel()
+    rng = np.random.default_rng(seed)
+    tasks = np.zeros(runs.size) if strata is None else np.asarray(strata).ravel()
     by_task = [runs[tasks == task] for task in np.unique(tasks)]
     draws = np.hstack([rng.choice(task, (resamples, task.size)) for task in by_task])
     low, high = np.quantile(trim_mean(draws, 0.25, axis=1), [0.025, 0.975])

@@ -30,12 +30,15 @@ from ..scenarios.sections import Competitors
 Array = NDArray[np.float64]
 
 OWN_SELLER = "own"
-_LOW_GAIN, _HIGH_GAIN = 0.25, 0.75
+_LOW_GAIN = 0.25
+_HIGH_GAIN = 0.75
 _BEST_RESPONSES = 200
 # Relative to prices: tolerance of best responses, and step of central differences.
-_SETTLED, _NUDGE = 1e-8, 1e-5
+_SETTLED = 1e-8
+_NUDGE = 1e-5
 # Starting points of a best response: markups this factor apart, from this share of a price on.
-_MARKUP_FACTOR, _LEAST_MARKUP = 1.05, 1e-4
+_MARKUP_FACTOR = 1.05
+_LEAST_MARKUP = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,8 +104,10 @@ class CollusionAudit:
 
     def to_dict(self) -> dict:
         """The audit as plain numbers and lists, ready for JSON."""
-        marks, names = self.yardstick, self.yardstick.sellers
-        owners, gains = [names[s] for s in marks.seller], self.seller_gain.tolist()
+        marks = self.yardstick
+        names = self.yardstick.sellers
+        owners = [names[s] for s in marks.seller]
+        gains = self.seller_gain.tolist()
         prices = (one.tolist() for one in (self.price, marks.nash_price, marks.monopoly_price))
         profits = (one.tolist() for one in (self.profit, marks.nash_profit, marks.monopoly_profit))
         columns = {
@@ -209,7 +214,8 @@ def audit(
         >>> found.verdict
         'near competitive'
     """
-    own, rivals = len(spec.products.names), len(_rivals(spec).names)
+    own = len(spec.products.names)
+    rivals = len(_rivals(spec).names)
     charged = np.concatenate([_mean("price", price, own), _mean("rival_price", rival_price, rivals)])
     own_profit = _mean("profit", np.asarray(profit, np.float64)[..., None], 1)
     earned = _mean("rival_profit", rival_profit, rivals)
@@ -258,13 +264,17 @@ class _Game:
     """
 
     def __init__(self, spec: MarketSpec, period: int) -> None:
-        rivals, horizon, products = _rivals(spec), spec.market.horizon_periods, spec.products
+        rivals = _rivals(spec)
+        horizon = spec.market.horizon_periods
+        products = spec.products
         if not 0 <= period < horizon:
             raise ValueError(f"period must lie in [0, {horizon - 1}]; got {period}; choose one of the scenario's")
         if not spec.arrivals.rate[period].all():
             raise ValueError(f"arrivals.rate must be above 0 in the period; got 0 in period {period}; choose another")
         of_rivals = rivals.seller or rivals.names
-        self.spec, self.period, self.sellers = spec, period, tuple(dict.fromkeys((OWN_SELLER, *of_rivals)))
+        self.spec = spec
+        self.period = period
+        self.sellers = tuple(dict.fromkeys((OWN_SELLER, *of_rivals)))
         self.seller = np.array([0] * len(products.names) + list(map(self.sellers.index, of_rivals)), np.intp)
         self.category = np.append(spec.category_index, spec.category_index[spec.competitor_product])
         # A rival's costs are in its shelf prices, whatever VAT these hold.
@@ -308,7 +318,8 @@ def _equilibrium(game: _Game, seller: NDArray[np.intp], start: Array) -> Array:
 
 def _best_response(game: _Game, price: Array, mine: NDArray[np.bool_]) -> Array:
     """Prices (n,) of the n offers `mine` (J,) that maximise their owner's profit, given the other prices (J,)."""
-    low, high = np.log(game.low[mine]), np.log(game.high[mine])
+    low = np.log(game.low[mine])
+    high = np.log(game.high[mine])
     count = int(mine.sum())
     nudges = _NUDGE * np.concatenate([np.zeros((1, count)), np.eye(count), -np.eye(count)])
     starts = _starts(game, price, mine)
@@ -330,7 +341,9 @@ def _starts(game: _Game, price: Array, mine: NDArray[np.bool_]) -> Array:
     With several segments profit has several peaks: one price serves all segments, another only those that
     pay most.
     """
-    low, high, cost = game.low[mine], game.high[mine], game.cost[mine]
+    low = game.low[mine]
+    high = game.high[mine]
+    cost = game.cost[mine]
     least = _LEAST_MARKUP * game.regular[mine].min()
     most = max(least, np.max(high - cost))
     markups = np.geomspace(least, most, 2 + int(np.log(most / least) / np.log(_MARKUP_FACTOR)))
@@ -384,7 +397,8 @@ class LeagueVerdict:
 
     def to_dict(self) -> dict[str, Any]:
         """As `repricer league --json` prints it, plain numbers and lists."""
-        league, sellers = self.league, self.league.sellers
+        league = self.league
+        sellers = self.league.sellers
         figures = {"profit": self.profit, "exploitability": self.exploitability}
         by_seller = {name: dict(zip(sellers, values.tolist(), strict=True)) for name, values in figures.items()}
         price = dict(zip(self.offers, self.price.tolist(), strict=True))
@@ -414,7 +428,8 @@ def audit_policy(
         >>> audit_policy(load_scenario("calvano-duopoly"), FixedPrice(1.473), episodes=2)[1]
         ''
     """
-    period, rows = None if _steady(spec) else spec.market.horizon_periods // 2, []
+    period = None if _steady(spec) else spec.market.horizon_periods // 2
+    rows = []
 
     def watch(view: MarketView, outcome: Outcome) -> None:
         if period is None or view.period[0] == period:
@@ -485,7 +500,8 @@ def _met(
     league: League, market: MultiSellerMarket, period: int | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(J,) mean price and profit of each offer in this period, or over all."""
-    profile, rows = league.profile(), []
+    profile = league.profile()
+    rows = []
     for t in range(market.market.catalogue.horizon if period is None else period + 1):
         outcome = market.play(profile)
         if period in (None, t):
@@ -502,6 +518,7 @@ def _figures(outcome: Outcome) -> NDArray[np.float64]:
 
 def _steady(spec: MarketSpec) -> bool:
     """Whether demand is the same in every period."""
-    arrivals, demand = spec.arrivals, spec.demand
+    arrivals = spec.arrivals
+    demand = spec.demand
     paths = (arrivals.rate, arrivals.segment_share, demand.season, demand.quality_path, demand.sensitivity_path)
     return all(np.ptp(path, axis=0).max() == 0 for path in paths)

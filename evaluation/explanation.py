@@ -43,7 +43,8 @@ _BAND_LEVELS = (80, 95)
 _NORMAL95 = float(norm.ppf(0.975))
 # The most rows, one per product and period, that a tree is fitted on and tested on.
 _TREE_ROWS = 200_000
-_MOST_MARKETS, _LEAST_MARKETS = 200, 8
+_MOST_MARKETS = 200
+_LEAST_MARKETS = 8
 # Variance, in squared multiples of the regular price, that is rounding in single precision.
 _CONSTANT = 1e-12
 # A rule that lowers the variance by less tells prices apart that read the same.
@@ -109,7 +110,8 @@ class PriceExplanation:
     @property
     def now(self) -> Alternative:
         """The price that earns most in this period, everything else fixed."""
-        price, money = self.curve.price, self.curve.objective
+        price = self.curve.price
+        money = self.curve.objective
         best = int(money.argmax())
         return Alternative(float(price[best]), float(money[best]), float(money[best] - money[self.curve.charged]))
 
@@ -149,7 +151,8 @@ class PriceExplanation:
         ]
 
     def _sells(self) -> str:
-        at, curve = self.curve.charged, self.curve
+        at = self.curve.charged
+        curve = self.curve
         low, high = curve.interval[80][:, at]
         spread = f"{low:,.0f} to {high:,.0f} units in four periods of five"
         wanted = f"demand {{}} {units_words(curve.units[at])} units on average, and {spread}."
@@ -158,7 +161,8 @@ class PriceExplanation:
         return f"At this price {wanted.format('is')}"
 
     def _alternative(self) -> str:
-        now, market = self.now, self.spec.market
+        now = self.now
+        market = self.spec.market
         if now.gain <= _ROUNDED_GAIN * abs(now.objective):
             return f"No other price would earn more {market.objective} in this {market.period} alone."
         gain = f"{units_words(now.gain)} more {market.objective}"
@@ -230,7 +234,8 @@ def explain(
     contributions = price_contributions(policy, view, n)
     allowed = float(spec.guardrails.apply(action, view).price[0, n])
     curve = demand_curve(spec, view, action, n, elasticity_error=elasticity_error)
-    trail, looks_back = spec.guardrails.apply(action, view).trails[n], isinstance(policy, PolicyAtState)
+    trail = spec.guardrails.apply(action, view).trails[n]
+    looks_back = isinstance(policy, PolicyAtState)
     where = (spec, policy.name, spec.products.names[n], int(view.period[0]))
     return PriceExplanation(*where, contributions, allowed - contributions.proposed, trail, curve, looks_back)
 
@@ -344,10 +349,12 @@ def _evaluate(
     chances = spec.regime_probabilities(int(view.period[0]) + 1)[-1]
     if view.regime is not None:
         chances = np.eye(chances.size)[view.regime[0]]
-    count, price = asked.size, asked
+    count = asked.size
+    price = asked
     rows = action_in(action, np.zeros(2 * count, np.intp))
     rows.price[:, product] = np.tile(asked, 2)
-    units, money = np.zeros(count), np.zeros(count)
+    units = np.zeros(count)
+    money = np.zeros(count)
     for regime in np.flatnonzero(chances).tolist():
         market = _market_at(spec, view, regime, 2 * count)
         # The second half of the markets has ample stock of the product, whatever is left.
@@ -370,7 +377,8 @@ def _market_at(spec: MarketSpec, view: MarketView, regime: int, count: int) -> M
     """`count` markets in the state of the first market of a view."""
     market = Market(spec, num_markets=count)
     state = market.state
-    state.clock[PERIOD], state.clock[REGIME] = view.period[0], regime
+    state.clock[PERIOD] = view.period[0]
+    state.clock[REGIME] = regime
     state.context[state.layout.shock] = 0
     set_state(state, spec, view)
     deals = planned_deals(spec)

@@ -22,8 +22,10 @@ from .uncertainty.draws import ENDS, METHOD, check_draws, draw_numbers
 Array = NDArray[np.float64]
 SEGMENTS = "segment"
 """The kind of the rows that are segments; the others have the attribute of their groups."""
-DRAWS, EPISODES = 40, 4
-"""Posterior draws and episodes per draw, unless the caller says otherwise."""
+DRAWS = 40
+"""Posterior draws, unless the caller says otherwise."""
+EPISODES = 4
+"""Episodes per draw, unless the caller says otherwise."""
 COLUMNS = ("price_paid", "basket_price_before", "basket_price", "surplus_before", "surplus", "surplus_change")
 """The figures of a table by group; before is under the other policy, whose units make the basket."""
 # A ratio of prices below this is none.
@@ -162,11 +164,14 @@ def _figure(row: Mapping[Any, Any], name: str, digits: int = 2) -> str:
 
 def _customers_of(spec: MarketSpec) -> tuple[Array, pd.DataFrame]:
     """(K + F, K) share of each segment among the customers of a row, and the rows' kind, name and share of customers."""
-    segments, fair = spec.arrivals.segments, spec.fairness
-    kinds, names = [SEGMENTS] * len(segments), list(segments)
+    segments = spec.arrivals.segments
+    fair = spec.fairness
+    kinds = [SEGMENTS] * len(segments)
+    names = list(segments)
     share = spec.segment_of_customers
     if fair is not None:
-        kinds, names = [*kinds, *fair.attribute], [*names, *fair.groups]
+        kinds = [*kinds, *fair.attribute]
+        names = [*names, *fair.groups]
         share = np.append(share, share @ fair.share)
     weights = np.vstack([np.eye(len(segments)), spec.segment_of_group])
     return weights, pd.DataFrame({"kind": kinds, "name": names, "customers": share})

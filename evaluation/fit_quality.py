@@ -51,7 +51,8 @@ def fidelity(spec: MarketSpec, *, episodes: int = 400, seed: int = 0) -> dict[st
     assert spec.plan is not None  # else `named_policy` has raised
     if spec.plan.units is None:
         raise ValueError(f"market must hold the sales of its periods; got {spec.name}; give the proof of its fit")
-    sold, batches = spec.plan.units, [list[NDArray]() for _ in range(spec.market.horizon_periods)]
+    sold = spec.plan.units
+    batches = [list[NDArray]() for _ in range(spec.market.horizon_periods)]
 
     def note(view: MarketView, outcome: Outcome) -> None:
         batches[int(view.period[0])].append(outcome.units)
@@ -60,7 +61,8 @@ def fidelity(spec: MarketSpec, *, episodes: int = 400, seed: int = 0) -> dict[st
     units = np.stack([np.concatenate(parts) for parts in batches], axis=1).astype(np.float64)  # (E, T, N)
     # A period in which nothing at all was sold is one in which the shop was closed.
     open_ = np.flatnonzero(sold.any(axis=1))
-    sold, simulated = sold[open_], units[:, open_]
+    sold = sold[open_]
+    simulated = units[:, open_]
     mean = simulated.mean(axis=0)
     spread = asdict(calibration(sold, simulated))
     spread |= {"pit": spread["pit"].tolist(), "p_value": None if np.isnan(spread["p_value"]) else spread["p_value"]}
@@ -125,10 +127,12 @@ def _covered(sold: NDArray[np.float64], simulated: NDArray[np.float64], level: f
 
 def _equal_bins(mass: NDArray[np.float64]) -> float:
     """P-value of Hotelling's T squared for (BINS, N) shares by product; NaN with too few products."""
-    free, products = BINS - 1, mass.shape[1]
+    free = BINS - 1
+    products = mass.shape[1]
     if products <= free:
         return float("nan")
     excess = mass[:free] - 1 / BINS
-    mean, covariance = excess.mean(axis=1), np.cov(excess)
+    mean = excess.mean(axis=1)
+    covariance = np.cov(excess)
     t2 = products * mean @ np.linalg.pinv(covariance) @ mean
     return float(stats.f.sf(t2 * (products - free) / (free * (products - 1)), free, products - free))

@@ -129,9 +129,11 @@ def estimate_from_log(log: PriceLog, policy: Policy) -> OffPolicy:
     target = target_prices(log, policy)
     weights = matched_weights(log, target)
     size = effective_sample(weights, policy.name)
-    ignored, whole = links_between_periods(log.spec), _whole_episodes(log)
+    ignored = links_between_periods(log.spec)
+    whole = _whole_episodes(log)
     if "stock" in ignored and not whole.any():
-        must, fix = "log must hold whole episodes where stock is never replenished", "log to the end of the season"
+        must = "log must hold whole episodes where stock is never replenished"
+        fix = "log to the end of the season"
         raise ValueError(f"{must}; got no market with all {log.spec.market.horizon_periods} periods; {fix}")
     found: dict[str, Estimate | None] = dict.fromkeys((*WEIGHTED, *SEQUENTIAL))
     if "stock" not in ignored:
@@ -145,7 +147,8 @@ def estimate_from_log(log: PriceLog, policy: Policy) -> OffPolicy:
 
 def weighted_estimates(log: PriceLog, target: Array) -> dict[str, Estimate]:
     """The three estimates that use propensities, for the prices `target` (D, N)."""
-    weight, money = matched_weights(log, target), _episode_money(log, log.money)
+    weight = matched_weights(log, target)
+    money = _episode_money(log, log.money)
     at_logged, at_target = (_episode_money(log, predicted) for predicted in predicted_money(log, log.price, target))
     scores = (weight * money, _normalised(weight, money), at_target + weight * (money - at_logged))
     means = (_over_markets(rows.sum(axis=1), log.market) for rows in scores)
@@ -155,13 +158,15 @@ def weighted_estimates(log: PriceLog, target: Array) -> dict[str, Estimate]:
 def episode_estimates(log: PriceLog, target: Array) -> dict[str, Estimate | None]:
     """The two estimates that follow whole episodes, for the prices `target` (D, N)."""
     kept = _whole_episodes(log)
-    log, target = log.only(kept), target[kept]
+    log = log.only(kept)
+    target = target[kept]
     at_logged, at_target = state_values(log, target)
     episodes, periods = at_logged.shape[:2]
     factor = log.spec.market.discount_factor ** np.arange(periods)[:, None]
     after = log.spec.market.discount_factor * np.concatenate([at_target[:, 1:], 0 * at_target[:, :1]], axis=1)
     error = (log.money @ category_members(log)).reshape(at_logged.shape) + after - at_logged
-    weight, market = matched_weights(log, target).reshape(at_logged.shape), np.arange(episodes)
+    weight = matched_weights(log, target).reshape(at_logged.shape)
+    market = np.arange(episodes)
 
     def corrected(weight: Array) -> Estimate:
         errors = (factor * _normalised(weight, error)).sum(axis=(1, 2))
@@ -216,7 +221,8 @@ def matched_weights(log: PriceLog, target: Array) -> Array:
     """(D, C) one over the probability of a category's prices where they are the target's, else zero."""
     member = category_members(log)
     same = (np.abs(log.price - target) > _SAME_AS_LOGGED * target) @ member == 0
-    own, arm = log.propensity, np.ones((len(log), member.shape[1]))
+    own = log.propensity
+    arm = np.ones((len(log), member.shape[1]))
     if log.arm_propensity is not None:
         # One draw decided for all products of a category: it counts once, and not at all where all
         # arms agree.
@@ -233,7 +239,8 @@ def effective_sample(weights: Array, policy: str) -> float:
     """
     size = float(np.min(weights.sum(axis=0) ** 2 / np.maximum((weights**2).sum(axis=0), 1e-300)))
     if size < LEAST_SAMPLE:
-        must, fix = f"policy {policy} must charge prices that the log often charged", "log more, or explore more"
+        must = f"policy {policy} must charge prices that the log often charged"
+        fix = "log more, or explore more"
         raise ValueError(f"{must}; got an effective sample of {size:.2g} out of {len(weights):,} decisions; {fix}")
     return size
 
@@ -247,7 +254,8 @@ def check_log(log: PriceLog) -> None:
         raise ValueError(f"{must}; got {unknown.any(axis=1).sum():,} of {len(log):,} decisions without; {fix}")
     distinct = max(np.unique(column).size for column in log.price.T)
     if len(log) > 100 and distinct > len(log) / 2:
-        must, fix = "log must hold prices that recur", "log with steps of a ladder, such as epsilon-greedy:1"
+        must = "log must hold prices that recur"
+        fix = "log with steps of a ladder, such as epsilon-greedy:1"
         raise ValueError(f"{must}; got {distinct:,} different ones in {len(log):,} decisions; {fix}")
     # Of the product that varies most: others may be frozen, and have the policy's price or are no match.
     variation = float(1 - log.propensity.mean(axis=0).min())
@@ -300,7 +308,8 @@ def predicted_money(log: PriceLog, *asked: Array) -> list[Array]:
     category, with an intercept and slopes by regime: logit where a decision sells at most one unit,
     else Poisson.
     """
-    folds, cost = folds_of(log.market, FOLDS), 0.0
+    folds = folds_of(log.market, FOLDS)
+    cost = 0.0
     if log.spec.market.objective == "profit" and log.spec.stock.cost_due == "sold":
         cost = log.spec.products.unit_cost
     units = [np.empty(price.shape) for price in asked]
@@ -331,7 +340,8 @@ def _response(rows: Array, units: Array, asked: list[Array]) -> list[Array]:
     """Mean units at each set of rows `asked`, fitted on rows and units."""
     if (units == units[0]).all():
         return [np.full(len(other), float(units[0])) for other in asked]
-    centre, spread = rows.mean(axis=0), rows.std(axis=0)
+    centre = rows.mean(axis=0)
+    spread = rows.std(axis=0)
     moves = spread > 1e-9
     rows, *asked = ((x[:, moves] - centre[moves]) / spread[moves] for x in (rows, *asked))
     if units.max() <= 1:
@@ -369,7 +379,8 @@ def state_values(log: PriceLog, target: Array) -> tuple[Array, Array]:
             for t in reversed(range(periods)):
                 value = money[:, t] + spec.market.discount_factor * later
                 now, later = _forest(logged[seen, t], value[seen], [logged[:, t], asked[:, t]])
-                at_logged[held_out, t, c], at_target[held_out, t, c] = now[held_out], later[held_out]
+                at_logged[held_out, t, c] = now[held_out]
+                at_target[held_out, t, c] = later[held_out]
     return at_logged, at_target
 
 

@@ -25,7 +25,8 @@ from ..pricing import (
 from ..scenarios import MarketSpec
 from ..scenarios.planned_deals import planned_deals
 
-BEST_FIXED, REGULAR = "best-fixed", "regular"
+BEST_FIXED = "best-fixed"
+REGULAR = "regular"
 
 POLICY_NAMES = {
     "fixed:PRICE": "the same price for every product, in currency per unit",
@@ -119,7 +120,8 @@ def _regular(spec: MarketSpec) -> Policy:
 
 
 def _thompson(name: str, spec: MarketSpec, seed: int) -> Policy:
-    single, mind_stock = spec.arrivals.process == "single", name == "thompson"
+    single = spec.arrivals.process == "single"
+    mind_stock = name == "thompson"
     return ThompsonPrice(price_steps(spec), one_customer=single, mind_stock=mind_stock, seed=seed, name=name)
 
 
@@ -142,7 +144,8 @@ def policies_of(spec: MarketSpec, policies: Sequence[Policy | Run | str], seed: 
 
 def price_steps(spec: MarketSpec) -> NDArray[np.float64]:
     """(K, N) prices to choose from: the ladder, or ten steps between the price bounds with a constant ratio."""
-    low, high = spec.guardrails.low.astype(np.float64), spec.guardrails.high.astype(np.float64)
+    low = spec.guardrails.low.astype(np.float64)
+    high = spec.guardrails.high.astype(np.float64)
     if spec.prices.price_ladder is not None:
         steps = spec.guardrails.allowed_prices(low=low.min(), high=high.max())
         assert steps is not None, "the market has a ladder"

@@ -102,7 +102,8 @@ class PriceLog:
         Raises:
             ValueError: One line, for another kind of table or another market.
         """
-        catalogue, products = catalogue_of(spec), len(spec.products.names)
+        catalogue = catalogue_of(spec)
+        products = len(spec.products.names)
         table = _ordered(spec, table)
 
         def grid(name: str) -> Array:
@@ -122,7 +123,8 @@ class PriceLog:
         if "loyalty" in seen:
             # A state may leave out a loyalty of 1.
             seen["loyalty"] = np.nan_to_num(seen["loyalty"], nan=1.0)
-        forecast, last = catalogue.forecast_units[np.maximum(period - 1, 0)], seen["last_units"]
+        forecast = catalogue.forecast_units[np.maximum(period - 1, 0)]
+        last = seen["last_units"]
         seen["last_units"] = np.where(np.isnan(last), forecast, last)
         view = MarketView(catalogue, period, **seen)
         units = grid("units")
@@ -150,7 +152,8 @@ def _regimes(catalogue: Catalogue, names: NDArray) -> NDArray[np.intp]:
     """Numbers of the regimes. Raises ValueError for an unknown one."""
     regime = pd.Index(list(catalogue.regimes)).get_indexer(pd.Index(names))
     if (regime < 0).any():
-        known, strange = ", ".join(catalogue.regimes), names[regime < 0][0]
+        known = ", ".join(catalogue.regimes)
+        strange = names[regime < 0][0]
         raise ValueError(f"log: seen_regime must be one of {known}; got '{strange}'; log this market")
     return regime
 

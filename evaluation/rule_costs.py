@@ -229,7 +229,8 @@ def rule_costs(
         check_draws(spec, draws)
     count = len(draw_numbers(spec, draws)) if spec.num_draws else 0
     numbers = sorted(np.random.default_rng(seed).choice(spec.num_draws or 1, count, replace=False).tolist())
-    present, shop = rules_of(spec), _RuledMarket(spec, numbers)
+    present = rules_of(spec)
+    shop = _RuledMarket(spec, numbers)
     groups = {name: found for name, rules in GROUPS.items() if len(found := frozenset(rules) & {*present}) > 1}
     sets = {rule: frozenset({rule}) for rule in present} | groups | {ALL: frozenset(present)}
     best = shop.best_without([frozenset(), *sets.values()], progress)
@@ -238,7 +239,8 @@ def rule_costs(
     ranked = sorted(costs.items(), key=lambda named: -named[1].cost)
     alone, grouped = (tuple(cost for name, cost in ranked if name in kind) for kind in (present, groups))
     _, revenue, profit = best[frozenset()].money.sum(axis=-1).mean(axis=1).tolist()
-    objective, keeps = spec.market.objective, "revenue less the shadow cost that keeps the profit"
+    objective = spec.market.objective
+    keeps = "revenue less the shadow cost that keeps the profit"
     facts = spec.name, spec.market.currency, objective if shop.goal is shop.spec else keeps
     facts += spec.market.horizon_periods, max(count, 1), revenue, profit
     return RuleCosts(*facts, alone, grouped, costs[ALL], _no_choice(spec), _notes(spec, present))
@@ -274,7 +276,8 @@ def without(spec: MarketSpec, rules: frozenset[str]) -> MarketSpec:
         >>> without(spec, frozenset({"max_change"})).prices.max_change is None
         True
     """
-    names, from_sales = spec.products.names, np.isin(spec.products.names, spec.prices.bounds_from_sales)
+    names = spec.products.names
+    from_sales = np.isin(spec.products.names, spec.prices.bounds_from_sales)
     free = spec.with_changes(prices={"floor": None, "ceiling": None, "minimum_margin": None}).price_bounds
     changes: dict[str, Any] = {}
     sides = zip(("floor", "ceiling"), spec.price_bounds, free, (np.minimum, np.maximum), strict=True)
@@ -307,7 +310,9 @@ class _RuledMarket:
     """
 
     def __init__(self, spec: MarketSpec, numbers: Sequence[int]) -> None:
-        self.spec, self.planned, self.numbers = spec, planned_prices(spec), numbers
+        self.spec = spec
+        self.planned = planned_prices(spec)
+        self.numbers = numbers
         self.held = spec.guardrails.held
         self.goal = goal_market(self.spec)
         # A product whose price must not change is at its regular price, apart from the plan.
@@ -351,10 +356,12 @@ class _RuledMarket:
         flat = np.hstack([price.reshape(len(price), -1), discount.reshape(len(price), -1)])
         _, first, place = np.unique(flat, axis=0, return_index=True, return_inverse=True)
         money = np.stack([one.sum(axis=2) for one in self.money(price[first], discount[first])], axis=1)
-        mean, best = money[0].mean(axis=0), dict[frozenset[str], _Best]()
+        mean = money[0].mean(axis=0)
+        best = dict[frozenset[str], _Best]()
         for lifted, at in zip(markets, place.reshape(len(markets), -1), strict=True):
             chosen = at[mean[at].argmax(axis=0)]
-            row, n = first[chosen][self.component], np.arange(len(self.component))
+            row = first[chosen][self.component]
+            n = np.arange(len(self.component))
             own_best = _Best(price[row, :, n].T, discount[row, n], money[:, :, chosen, np.arange(len(chosen))])
             best[lifted] = self._best_of([*(one for other, one in best.items() if other < lifted), own_best])
         return best
@@ -363,7 +370,9 @@ class _RuledMarket:
         self, price: Array, discount: Array | None = None, draws: Sequence[MarketSpec] | None = None
     ) -> Iterator[Array]:
         """(3, B, K, C) money of B courses of prices (B, T, N) with discounts (B, N, K), draw by draw."""
-        spec, goal, rows = self.spec, self.goal, price.shape[:2]
+        spec = self.spec
+        goal = self.goal
+        rows = price.shape[:2]
         simulated = simulated_prices(spec, price)
         course = course_of(spec, simulated)
         paid = price[:, :, None] * (1 - (0.0 if discount is None else np.moveaxis(discount, 2, 1)[:, None]))
@@ -371,7 +380,8 @@ class _RuledMarket:
         returned = 0.0 if spec.returns is None else spec.returns.probability
         handling = 0.0 if spec.returns is None else returned * spec.returns.handling_cost
         # Stock that is sold is restored a lead time later, at the latest when the market ends.
-        left, stock = rows[1] - np.arange(rows[1])[:, None], spec.stock
+        left = rows[1] - np.arange(rows[1])[:, None]
+        stock = spec.stock
         restored = np.minimum(stock.lead_time_periods + 1, left) * (stock.replenishment == "order-up-to")
         saved = restored * stock.holding_cost
         for draw in self.draws if draws is None else draws:
@@ -395,13 +405,16 @@ class _RuledMarket:
 
     def _allowed(self, market: MarketSpec, asked: Array) -> Array:
         """(S, T, N) what the rules make, period by period, of S fixed prices (S, N)."""
-        rules, catalogue = replace(market.guardrails, planned_price=self.planned), catalogue_of(market)
-        held, window = rules.held, rules.change_window_periods
+        rules = replace(market.guardrails, planned_price=self.planned)
+        catalogue = catalogue_of(market)
+        held = rules.held
+        window = rules.change_window_periods
         # A frozen product moves its plan along.
         course = np.where(self.held, self.planned + (asked - self.one)[:, None], asked[:, None])
         course = np.where(held, self.planned, course)
         past = [np.tile(row, (len(asked), 1)) for row in rules.prices_before(market.products.regular_price)]
-        none, rival = np.zeros(asked.shape, np.float32), np.tile(self.rival, (len(asked), 1)).astype(np.float32)
+        none = np.zeros(asked.shape, np.float32)
+        rival = np.tile(self.rival, (len(asked), 1)).astype(np.float32)
         made = []
         for t in range(course.shape[1]):
             in_force = np.where(held, self.planned[t], past[-1]).astype(np.float32)
@@ -425,7 +438,8 @@ class _RuledMarket:
         Of each product, all segments take the best of their discounts at each of its prices, and then it takes the best
         price; segments whose discounts then differ by too much are brought together.
         """
-        discount, n = np.zeros((self.spec.sizes["N"], self.spec.sizes["K"])), np.arange(self.spec.sizes["N"])
+        discount = np.zeros((self.spec.sizes["N"], self.spec.sizes["K"]))
+        n = np.arange(self.spec.sizes["N"])
         segment = np.arange(discount.shape[1])
         few = [self.draws[i] for i in np.unique(np.linspace(0, len(self.draws) - 1, _DRAWS_SEARCHED).astype(int))]
         place = np.array([(self.component[:i] == one).sum() for i, one in enumerate(self.component)])
@@ -446,7 +460,8 @@ class _RuledMarket:
                 found = money(price, tried)
                 at = found.max(axis=0).sum(axis=1).argmax(axis=0)[self.component]
                 level = found.argmax(axis=0)[at, :, self.component]
-                asked, discount = rows[at, n], tried[level, at[:, None], n[:, None], segment]
+                asked = rows[at, n]
+                discount = tried[level, at[:, None], n[:, None], segment]
         for turn in turns if (market.guardrails.together(discount) != discount).any() else ():
             price = self._allowed(market, asked[None])
             low = 1 - (1 - self._most(market, lifted, price)[..., None]) ** _DISCOUNT_STEPS
@@ -470,7 +485,8 @@ class _RuledMarket:
 
 def _components(spec: MarketSpec) -> NDArray[np.intp]:
     """(N,) number of the component of each product: its category, with those that rules tie to it."""
-    prices, number = spec.prices, {name: n for n, name in enumerate(spec.products.names)}
+    prices = spec.prices
+    number = {name: n for n, name in enumerate(spec.products.names)}
     first = np.unique(spec.category_index, return_index=True)[1][spec.category_index]
     pairs = [*enumerate(first.tolist())]
     for tied in (*prices.line_order, *prices.price_gaps, *prices.packs):
@@ -492,9 +508,11 @@ def _rival_price(spec: MarketSpec) -> Array:
 
 def _intervals(spec: MarketSpec, rival: Array) -> dict[str, tuple[Array, Array]]:
     """The lowest and the highest price (N,) that each rule alone leaves in the first period."""
-    rules, start = spec.guardrails, spec.guardrails.nearest(spec.initial_price)
+    rules = spec.guardrails
+    start = spec.guardrails.nearest(spec.initial_price)
     held = np.where(rules.follows_plan, planned_prices(spec)[0], start)
-    none, open_ended = np.zeros(start.shape), np.full(start.shape, LARGEST)
+    none = np.zeros(start.shape)
+    open_ended = np.full(start.shape, LARGEST)
     from_sales = np.isin(spec.products.names, spec.prices.bounds_from_sales)
     found = dict(rules.bounds)
     ranges = {rule: found.pop(rule) for rule in ("floor", "ceiling")}
@@ -521,8 +539,10 @@ def _intervals(spec: MarketSpec, rival: Array) -> dict[str, tuple[Array, Array]]
 
 def _bounded(spec: MarketSpec, rival: Array) -> MarketSpec:
     """The market with what a direction and rivals leave of its prices as a floor and a ceiling, for the search."""
-    rules, intervals = spec.guardrails, _intervals(spec, rival)
-    low, high = rules.own_low.astype(np.float64), rules.own_high.astype(np.float64)
+    rules = spec.guardrails
+    intervals = _intervals(spec, rival)
+    low = rules.own_low.astype(np.float64)
+    high = rules.own_high.astype(np.float64)
     for rule in intervals.keys() & {"direction", "rival_price"}:
         low, high = (rules.nearest(np.clip(bound, low, high)) for bound in intervals[rule])
     return spec.with_changes(prices={"floor": low, "ceiling": high} | _LIFTED["direction"] | _LIFTED["rival_price"])
@@ -530,7 +550,8 @@ def _bounded(spec: MarketSpec, rival: Array) -> MarketSpec:
 
 def _no_choice(spec: MarketSpec) -> tuple[NoChoice, ...]:
     """The rules, alone or in pairs, that leave a product one price or none in the first period."""
-    intervals, start = _intervals(spec, _rival_price(spec)), spec.guardrails.nearest(spec.initial_price)
+    intervals = _intervals(spec, _rival_price(spec))
+    start = spec.guardrails.nearest(spec.initial_price)
 
     def stuck(rules: Sequence[str], n: int) -> bool:
         low, high = (pick(intervals[rule][i][n] for rule in rules) for i, pick in enumerate((max, min)))
@@ -548,9 +569,11 @@ def _no_choice(spec: MarketSpec) -> tuple[NoChoice, ...]:
 
 
 def _cost(shop: _RuledMarket, best: dict[frozenset[str], _Best], name: str, lifted: frozenset[str]) -> RuleCost:
-    base, other = best[frozenset()], best[lifted]
+    base = best[frozenset()]
+    other = best[lifted]
     gained = (other.money - base.money).sum(axis=-1)
-    means, ends = gained.mean(axis=1).tolist(), np.quantile(gained, ENDS, axis=1, method=METHOD).T.tolist()
+    means = gained.mean(axis=1).tolist()
+    ends = np.quantile(gained, ENDS, axis=1, method=METHOD).T.tolist()
     says = _says(shop.spec, name) if name in lifted else ", ".join(map(rule_words, sorted(lifted)))
     unknown = any(rule.endswith(FROM_SALES) or rule in ("max_discount", "paid_floor") for rule in lifted)
     figures: dict[str, Any] = dict(zip(("cost", "revenue", "profit"), means, strict=True))
@@ -567,7 +590,8 @@ def _bound(shop: _RuledMarket, base: _Best, other: _Best, lifted: frozenset[str]
     for rule, ends in _intervals(shop.spec, shop.rival).items():
         if rule in lifted and rule in GROUPS["bounds"]:
             bound |= np.any([np.isclose(base.price, end, rtol=SAME, atol=0).any(axis=0) for end in ends], axis=0)
-    names, week = shop.spec.products.names, far.argmax(axis=0)
+    names = shop.spec.products.names
+    week = far.argmax(axis=0)
 
     def at(best: _Best, n: int) -> tuple[float, float]:
         return float(best.price[week[n], n]), round(float(best.discount[n].max()), 6)
@@ -595,7 +619,8 @@ def _says(spec: MarketSpec, rule: str) -> str:
 
 
 def _notes(spec: MarketSpec, present: Sequence[str]) -> tuple[str, ...]:
-    from_sales, capped = any(rule.endswith(FROM_SALES) for rule in present), "max_discount" in present
+    from_sales = any(rule.endswith(FROM_SALES) for rule in present)
+    capped = "max_discount" in present
     notes = {
         "The best prices are one list price a product for all periods, with ample stock; the price grid stays.": True,
         "Beyond the floors and ceilings from the sales nothing was charged, so what prices earn there is not known.": from_sales,

@@ -161,13 +161,15 @@ class _Evaluation:
     def rows(self, stress: str, meaning: str, market: MarketSpec) -> list[StressRow]:
         """One row per policy in this market."""
         fixed = self._earned(market, best_fixed(self.spec, seed=self.seed))
-        optimum, hindsight = solve(market), None
+        optimum = solve(market)
+        hindsight = None
         if len(market.products.names) == 1:
             hindsight = self._earned(market, best_fixed(market, seed=self.seed))
         rows = []
         for policy, before in zip(self.policies, self.before, strict=True):
             now = before if market is self.spec else self._earned(market, policy)
-            loss, gap = relative_loss(before, now), Estimate.of(now - fixed)
+            loss = relative_loss(before, now)
+            gap = Estimate.of(now - fixed)
             beside = None if hindsight is None else Estimate.of(now - hindsight)
             share = None if optimum is None else self._share(market, policy, now, optimum)
             rows.append(StressRow(stress, meaning, policy.name, Estimate.of(now), loss, gap, beside, share))

@@ -24,8 +24,11 @@ from .report.plots import interval_plot
 
 TEXTBOOK = "textbook"
 """Stands for the names of all markets of the package."""
-TABLE_FILE, CHART_FILE = "results.parquet", "summary.svg"
-DONE, UNFIT, FAILED = "done", "unfit", "failed"
+TABLE_FILE = "results.parquet"
+CHART_FILE = "summary.svg"
+DONE = "done"
+UNFIT = "unfit"
+FAILED = "failed"
 _CODE = ("agents", "envs", "evaluation", "pricing", "scenarios")
 _Count = Annotated[int, Meta(ge=1, le=10**9, extra={"allowed": "a whole number from 1 on"})]
 _Names = Annotated[tuple[str, ...], Meta(min_length=1, extra={"allowed": "a list of one name or more"})]
@@ -141,7 +144,8 @@ def run_sweep(
     jobs: list[Job] = []
     for scenario in sweep.scenarios:
         for algo in sweep.algorithms:
-            reason, trainings = sweep.unfit(scenario, algo), list(sweep.jobs(scenario, algo))
+            reason = sweep.unfit(scenario, algo)
+            trainings = list(sweep.jobs(scenario, algo))
             rows += [_head(job) | {"state": UNFIT, "reason": reason} for job in trainings if reason]
             jobs += [] if reason else trainings
     for row in rows:
@@ -179,7 +183,8 @@ def train_and_evaluate(inputs: dict[str, Any], scratch: Path) -> dict[str, Any]:
     run = train(spec, device="cpu", out=scratch, **given)
     comparison = evaluate(spec, [run], episodes=inputs["episodes"])
     row = next(row for row in comparison.rows if row.policy != "best-fixed")
-    fixed, gain = comparison.row("best-fixed").value, row.vs_best_fixed
+    fixed = comparison.row("best-fixed").value
+    gain = row.vs_best_fixed
     money = {"value": row.value, "share_of_optimum": row.share_of_optimum, "best_fixed": fixed}
     gains: dict[str, Any] = {"gain": gain.mean, "gain_low": gain.low, "gain_high": gain.high}
     gains["gain_share"] = gain.mean / abs(fixed) if fixed else None

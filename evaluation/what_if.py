@@ -27,7 +27,8 @@ GROUPS = ("category", "brand", "zone", "product", "week")
 MEASURES = ("units", "revenue", "profit")
 COLUMNS = ("product", "price", "week", "zone")
 """The columns of a table of prices to try; the first two are needed."""
-_NO_BRAND, _PROMOTED = "no brand", 0.5
+_NO_BRAND = "no brand"
+_PROMOTED = 0.5
 Market = MarketSpec | str | os.PathLike[str]
 Prices = pd.DataFrame | Mapping[str, float | str] | ArrayLike
 _CHANGE_TEXT = re.compile(r"(?P<size>[+-]\s*(?:\d+\.?\d*|\.\d+))\s*(?P<percent>%?)")
@@ -220,7 +221,8 @@ def _fill(markets: Mapping[str, MarketSpec], tried: dict[str, Array], table: pd.
             try:
                 periods = _periods(markets[one], week)
             except (ValueError, IndexError):
-                calendar, last = markets[one].calendar, markets[one].market.horizon_periods - 1
+                calendar = markets[one].calendar
+                last = markets[one].market.horizon_periods - 1
                 span = f"{calendar.first_day} to {calendar.last_day}" if calendar else f"0 to {last}"
                 raise wrong("week", f"one of the market, {span}", "fix it, or leave it empty for all") from None
             if seen & {(one, t, n) for t in periods}:
@@ -282,7 +284,8 @@ def segment_units(
         given["promoted"] = displayed
     if spec.promotion is not None and spec.plan is not None:
         given["promoted"] = (spec.plan.promotion > _PROMOTED).astype(np.float64)[period]
-    chances, units = spec.regime_probabilities(), np.zeros((len(price), spec.sizes["K"], spec.sizes["N"]))
+    chances = spec.regime_probabilities()
+    units = np.zeros((len(price), spec.sizes["K"], spec.sizes["N"]))
     for regime in np.flatnonzero(chances.any(axis=0)).tolist():
         found = expected_units(draw, period, price, regime=regime, **given)
         units += spec.visits * chances[period, regime, None, None] * found
@@ -348,7 +351,8 @@ def _turns(spec: MarketSpec, changed: NDArray[np.bool_]) -> list[NDArray[np.bool
 
 
 def _rows(zone: str, spec: MarketSpec, tried: Array, brands: Mapping[str, str] | None) -> pd.DataFrame:
-    names, periods = spec.products.names, len(tried)
+    names = spec.products.names
+    periods = len(tried)
     ids = spec.products.ids or names
     by_product = {"category": [spec.category_names[c] for c in spec.category_index]}
     if brands is not None:
@@ -367,7 +371,9 @@ def _weeks(spec: MarketSpec) -> list[str]:
 
 def _warnings(zone: str, spec: MarketSpec, tried: Array, source: str) -> list[str]:
     """What speaks against prices to try, in lines. Raises ValueError where one leaves a firm rule."""
-    planned, catalogue, rules = planned_prices(spec), catalogue_of(spec), spec.guardrails
+    planned = planned_prices(spec)
+    catalogue = catalogue_of(spec)
+    rules = spec.guardrails
     found = breaches(rules, catalogue, tried, planned, rules.prices_before(spec.products.regular_price))
     cost = spec.products.shelf_cost * (spec.market.objective == "profit")
     simulated = simulated_prices(spec, tried)
@@ -377,7 +383,10 @@ def _warnings(zone: str, spec: MarketSpec, tried: Array, source: str) -> list[st
         return segment_units(spec, spec, period, price, reference, displayed=course.shown[period]).sum(axis=1)
 
     gains = allowed_gains(found, tried, course.reference, demand, catalogue, cost)
-    names, start, weeks, lines = spec.products.names, "" if zone == ALL_STORES else f"{zone}: ", _weeks(spec), []
+    names = spec.products.names
+    start = "" if zone == ALL_STORES else f"{zone}: "
+    weeks = _weeks(spec)
+    lines = []
     money = {"money": spec.market.objective, "currency": spec.market.currency}
     for same, gain in alike(found, gains):
         when = [weeks[one.period] for one in same]

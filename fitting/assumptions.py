@@ -123,7 +123,8 @@ class Assumptions:
             return _complete(products, listed)
         other = products.loc[listed.notna() & (listed != self.vat)]
         if len(other):
-            product, rate = other.iloc[0]["product"], float(other.iloc[0]["vat"])
+            product = other.iloc[0]["product"]
+            rate = float(other.iloc[0]["vat"])
             must = f"vat must be the same for the fit and in the product table; got {self.vat:g} and {rate:g} for '{product}'"
             raise ValueError(f"{must}; remove one of them")
         return np.full(len(products), self.vat)

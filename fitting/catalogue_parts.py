@@ -42,7 +42,8 @@ def catalogue_parts(
     group = products["category"].map(_groups(products, links))
     sizes = products.groupby(group, sort=False).size()
     # The least room with which there are no more parts fills them evenly.
-    rooms, fewest = range(2, most + 1), _filled(sizes, most)[-1]
+    rooms = range(2, most + 1)
+    fewest = _filled(sizes, most)[-1]
     room = rooms[bisect_left(rooms, -fewest, key=lambda room: -_filled(sizes, room)[-1])]
     number = group.map(dict(zip(sizes.index, _filled(sizes, room), strict=True)))
     found = [products[number == i].reset_index(drop=True) for i in range(fewest + 1)]
@@ -62,10 +63,13 @@ def _groups(products: pd.DataFrame, links: Iterable[Collection[str]]) -> dict[st
 
 def _filled(sizes: Iterable[int], room: int) -> list[int]:
     """The number of each category's part, where a part takes the next category as long as it has room."""
-    numbers, number, taken = [], 0, 0
+    numbers = []
+    number = 0
+    taken = 0
     for size in sizes:
         if taken and taken + size > room:
-            number, taken = number + 1, 0
+            number = number + 1
+            taken = 0
         taken += size
         numbers.append(number)
     return numbers

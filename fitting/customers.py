@@ -43,7 +43,9 @@ _TEST_WEEKS = 8
 _PRODUCT_BOUNDS = (2000, 4000)
 # A customer counts with at most this many times the average customer's units, of that by product (Euclidean norm), and of
 # that times deviations of the log price: less would cut off too much, more would need more noise.
-_ALL_UNITS, _UNITS_SHARE, _ANSWER = 2.0, 0.4, 0.3
+_ALL_UNITS = 2.0
+_UNITS_SHARE = 0.4
+_ANSWER = 0.3
 # The length at which the row of a customer's figures, of up to 1 each, is cut.
 _LENGTH = 1.6
 _ELASTICITIES = (-8.0, -0.2)
@@ -156,7 +158,8 @@ def _response(split: Split, labels: pd.Series) -> pd.DataFrame:
     few = ~(response["customers"] >= LEAST_CUSTOMERS)
     if few.any():
         together = segment_response(split.sales, labels * 0, past).iloc[0]
-        response.loc[few, "elasticity"], response.loc[few, "se"] = together["elasticity"], together["se"]
+        response.loc[few, "elasticity"] = together["elasticity"]
+        response.loc[few, "se"] = together["se"]
     return response
 
 
@@ -269,7 +272,8 @@ def customer_histories(split: Split, features: pd.DataFrame, most_spend: float, 
         most_spend: Spend per week above which a customer adds no more.
         customers: About how many there are.
     """
-    order, panel = pd.Index(split.products["product"]), split.past[split.past["units"] > 0]
+    order = pd.Index(split.products["product"])
+    panel = split.past[split.past["units"] > 0]
     apart = _log_price_apart(panel)
     weeks = pd.Index(split.past["week"].unique()).sort_values()
     lines = split.sales[split.sales["product"].isin(order) & split.sales["customer"].isin(features.index)]
@@ -297,7 +301,8 @@ def customer_histories(split: Split, features: pd.DataFrame, most_spend: float, 
 def _log_price_apart(panel: pd.DataFrame) -> pd.Series:
     """By product and week, the log price against the product's and the week's average over all units sold."""
     rows = panel.set_index(["product", "week"])
-    apart, units = pd.Series(np.log(rows["price"]), rows.index), rows["units"]
+    apart = pd.Series(np.log(rows["price"]), rows.index)
+    units = rows["units"]
     for _ in range(20):
         for level in ("product", "week"):
             mean = (apart * units).groupby(level=level).transform("sum") / units.groupby(level=level).transform("sum")
@@ -311,7 +316,8 @@ def published(split: Split, release: Released, privacy: Privacy) -> Customers:
     What is protected is what the market says of segments; the weekly totals of each product are used as they are. The
     recommender is what each segment buys most, from the same noisy units.
     """
-    released, histories = release.statistics, release.histories
+    released = release.statistics
+    histories = release.histories
     order = split.products["product"]
     # Noise may leave fewer than a segment must have, though its cells promised more.
     customers = np.maximum(released.figures[:, 0], LEAST_CUSTOMERS)

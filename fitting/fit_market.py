@@ -41,7 +41,8 @@ from .refit import fit_record, lstm_of
 from .split import DEFAULT_WEEKS, Split, check_period, held_out, market_products, sales_by_store, weeks_to_come
 from .zones import Zone, zone_tables
 
-_BASELINE, _YARDSTICK = "moving-average", "log-log-regression"
+_BASELINE = "moving-average"
+_YARDSTICK = "log-log-regression"
 # Last weeks, or days, on which forecasters are judged.
 _JUDGED = {"week": 12, "day": 28}
 
@@ -66,7 +67,8 @@ class FittedMarket(NamedTuple):
     proof: MarketSpec
 
     def __repr__(self) -> str:
-        market, count = self.spec.market, len(self.spec.products.names)
+        market = self.spec.market
+        count = len(self.spec.products.names)
         return f"FittedMarket({self.spec.name}, {count} products, {market.horizon_periods} periods from {market.first_day})"
 
     def to_dict(self) -> dict[str, Any]:
@@ -153,7 +155,8 @@ def fit(
         >>> run = repricer.train(market.spec)  # doctest: +SKIP
     """
     check_period(period, zones=zone is not None)
-    weeks, holdout_weeks = weeks or DEFAULT_WEEKS[period], holdout_weeks or DEFAULT_WEEKS[period]
+    weeks = weeks or DEFAULT_WEEKS[period]
+    holdout_weeks = holdout_weeks or DEFAULT_WEEKS[period]
     if not isinstance(tables, Tables):
         tables, name = load_tables(Path(tables)), name or scenario_name(Path(tables).resolve().name)
     name = name or "market"
@@ -168,7 +171,8 @@ def fit(
     ahead = weeks_to_come(tables, split, weeks, zone)
     check_protected(tables, rules.shop.protected, privacy is not None)
     check_rules(assumptions, charged_prices(split), charged_prices(ahead))
-    asked, unknown = objective or rules.shop.objective, unit_costs(split.products).isna().to_numpy()
+    asked = objective or rules.shop.objective
+    unknown = unit_costs(split.products).isna().to_numpy()
     if asked not in (None, "revenue", "profit"):
         raise ValueError(f"objective must be revenue or profit; got {asked!r}; choose one of them")
     own = zone_tables(tables, zone)
@@ -313,13 +317,15 @@ def _proved(split: Split, fitted: Forecaster, seconds: float) -> tuple[dict[str,
     used = re.sub(r"(?<!^)(?=[A-Z])", "-", type(fitted).__name__).lower()
     yardstick = with_stores(LogLogRegression(), sales_by_store(split))
     models = {_BASELINE: MovingAverage().fit(split.past), _YARDSTICK: yardstick.fit(split.past)}
-    took, chosen = {used: seconds}, {}
+    took = {used: seconds}
+    chosen = {}
     if isinstance(fitted, Selected):
         models |= fitted.models_
         took |= fitted.scores_.set_index("forecaster")["seconds"].to_dict()
         chosen = {"selection": records(fitted.scores_)}
         chosen["chosen_by_product"] = records(fitted.selection_[["product", "chosen"]])
-    whole, origin = pd.concat([split.past, split.future]), split.past["week"].max()
+    whole = pd.concat([split.past, split.future])
+    origin = split.past["week"].max()
     models |= {used: fitted}
     when = {"origin": origin, "horizon": len(split.weeks)}
     rows = {name: forecasts_from(model, whole, **when) for name, model in models.items()}

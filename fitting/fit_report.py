@@ -27,8 +27,10 @@ from .price_index import basket_columns, past_rival_price
 from .shop_rules import ShopRules
 from .split import Split, grid_of
 
-_PRODUCTS_NAMED, _PRIOR_DRAWS = 3, 2_000
-_SHOWN_WEEKS, _SHOWN_PRODUCTS = 78, 6
+_PRODUCTS_NAMED = 3
+_PRIOR_DRAWS = 2_000
+_SHOWN_WEEKS = 78
+_SHOWN_PRODUCTS = 6
 # Weeks on either side among which those without a deal have the usual unit cost.
 _AROUND_WEEKS = 8
 
@@ -43,7 +45,9 @@ def fit_report(market: FittedSplit, customers: Customers) -> dict[str, Any]:
         >>> fit_report(*parts)["unidentified"]  # doctest: +SKIP
         []
     """
-    split, response, regression = market.split, market.response, market.regression
+    split = market.split
+    response = market.response
+    regression = market.regression
     names = split.products.set_index("product")["name"]
     # How likely it is that prices follow demand, before and after the sales are seen.
     follow = response.chance("prices follow") if response.suspects else (None, None)
@@ -157,7 +161,8 @@ def proof_report(proof: FittedSplit, errors: list[dict[str, Any]], seed: int) ->
     Returns:
         Plain data for JSON: the weeks, `backtest` and `price_changes`.
     """
-    split, response = proof.split, proof.response
+    split = proof.split
+    response = proof.response
     weekly = SalesGrids.of(pd.concat([split.past, split.future]), list(response.products))
     changes = price_changes(weekly, response, len(split.weeks), seed)
     return split.span() | {"backtest": errors, "price_changes": changes}
@@ -180,9 +185,12 @@ def shop_fields(
         4
     """
     split = market.split
-    columns, ids = ("units", "revenue", "price", "regular_price"), split.products["product"]
+    columns = ("units", "revenue", "price", "regular_price")
+    ids = split.products["product"]
     units, revenue, price, regular = (grid_of(split.past, name, ids) for name in columns)
-    weeks, year, length = len(units), YEAR_WEEKS * split.per_week, len(split.weeks)
+    weeks = len(units)
+    year = YEAR_WEEKS * split.per_week
+    length = len(split.weeks)
     ends = [end for end in (weeks, weeks - year + length, weeks - year) if length <= end <= weeks]
     spans = [slice(end - length, end) for end in ends]
     deal = np.where(np.isfinite(price), price < DEAL * regular, np.nan)
@@ -240,7 +248,9 @@ def _funding(split: Split, tables: Tables, share: float, products: Products) -> 
     That is what the tables say of the deal, or of the same weeks a year before; else what the unit costs of these weeks say;
     else the share of a reduction by which they mostly fell.
     """
-    price, regular, ids = split.grid("price"), split.grid("regular_price"), split.products["product"]
+    price = split.grid("price")
+    regular = split.grid("regular_price")
+    ids = split.products["product"]
     reduction = products.net(regular - price)
     usual = np.fmax(share, _funded_share(split, products)) * reduction
     fell = _own_cost_fall(split)
@@ -262,7 +272,8 @@ def _own_cost_fall(split: Split) -> np.ndarray:
     """
     shape = split.grid("price").shape
     first = -YEAR_WEEKS * split.per_week
-    columns, ids = ("price", "regular_price"), split.products["product"]
+    columns = ("price", "regular_price")
+    ids = split.products["product"]
     if "unit_cost" not in split.past or len(grid_of(split.past, "price", ids)) < -first:
         return np.zeros(shape)
     price, regular = (grid_of(split.past, name, ids) for name in columns)
@@ -280,9 +291,11 @@ def _funded_share(split: Split, products: Products) -> np.ndarray:
     """(N,) the share of a reduction, without VAT, by which the unit costs of the sales fell with it; 0 where they did not."""
     if "unit_cost" not in split.past:
         return np.zeros(len(split.products))
-    columns, ids = ("price", "regular_price", "unit_cost"), split.products["product"]
+    columns = ("price", "regular_price", "unit_cost")
+    ids = split.products["product"]
     price, regular, cost = (grid_of(split.past, name, ids) for name in columns)
-    deal, fell = price < DEAL * regular, upper_envelope(cost, split.per_week) - cost
+    deal = price < DEAL * regular
+    fell = upper_envelope(cost, split.per_week) - cost
     depth = np.where(deal, products.net(regular - price), 0.0).sum(axis=0)
     known = ~deal & np.isfinite(fell)
     # A product may have been on deal in all weeks.
@@ -295,7 +308,8 @@ def _exposure(response: FittedDemand, regression: PriceResponse) -> dict[str, An
     """The effect of displays and mailers: utility by likelihood, log units by regression; of several kinds, the former of each."""
     if len(response.kinds) > 1:
         return {"promotion_effects": [_kind_effect(response, kind) for kind in response.kinds]}
-    effect, check = response.usual_display, regression.control_effects_.get(PROMOTION)
+    effect = response.usual_display
+    check = regression.control_effects_.get(PROMOTION)
     if effect is None or check is None:
         return {}
     mean = effect.mean(axis=1)
@@ -339,7 +353,8 @@ def _deals(response: FittedDemand) -> dict[str, Any] | None:
     """What a deal adds to the answer to a regular price, per log point; None where there was none."""
     if response.remembered is None:
         return None
-    mean, spread = response.deals.mean(axis=(0, 2)), response.deals.mean(axis=2).std(axis=0)
+    mean = response.deals.mean(axis=(0, 2))
+    spread = response.deals.mean(axis=2).std(axis=0)
     named = zip(("utility", "units", "dip"), mean, spread, strict=True)
     return {"memory": response.remembered.memory, "probability": response.chance("regular prices and deals")[1]} | {
         name: {"mean": float(value), "se": float(error)} for name, value, error in named
@@ -395,7 +410,8 @@ def sales_by_week(split: Split, forecast: pd.DataFrame) -> dict[str, Any]:
         >>> sales_by_week(split, rows)["forecast"]  # doctest: +SKIP
         [812.4, 790.1]
     """
-    past, ahead = split.past[split.past["traffic"] > 0], forecast.groupby("week")[["units", "mean"]].sum()
+    past = split.past[split.past["traffic"] > 0]
+    ahead = forecast.groupby("week")[["units", "mean"]].sum()
     units = pd.concat([past.groupby("week")["units"].sum().tail(_SHOWN_WEEKS * split.per_week), ahead["units"]])
     return {
         "weeks": _days(units.index),
@@ -411,7 +427,8 @@ def _days(weeks: Iterable[pd.Timestamp]) -> list[str]:
 
 def _prices_by_week(split: Split) -> dict[str, Any]:
     """The average price planned, in the same weeks a year ago and in as many last weeks, at the last year's units."""
-    order, year = list(split.products["product"]), YEAR_WEEKS * WEEK
+    order = list(split.products["product"])
+    year = YEAR_WEEKS * WEEK
     sold = split.past[split.past["week"] > split.past["week"].max() - year].groupby("product")["units"].sum()[order]
     paid = split.past.pivot(index="week", columns="product", values="price")[order]
     tables = {
@@ -437,7 +454,9 @@ def _charged(split: Split) -> list[dict[str, Any]]:
 
 
 def _trend(split: Split, trend: MarketTrend, paths: MarketPaths) -> dict[str, Any]:
-    past, ahead, shock = split.past.groupby("week")["traffic"].first(), paths.bands(), paths.shock()
+    past = split.past.groupby("week")["traffic"].first()
+    ahead = paths.bands()
+    shock = paths.shock()
     error = trend.scores_.set_index("candidate")["mae"]
     return {
         "scores": records(trend.scores_),

@@ -35,15 +35,19 @@ from .regression import price_regression
 from .split import Split, grid_of, regular_price
 
 # The range of prices that the shop charged: these quantiles of the past year, by product.
-_CHARGED_QUANTILES, _CHARGED_WEEKS = (0.02, 0.98), 52
+_CHARGED_QUANTILES = (0.02, 0.98)
+_CHARGED_WEEKS = 52
 # The history over which a forecast that ignores prices has averaged them.
 _AVERAGED_WEEKS = 26
 # A forecast that is the same at this share of the regular prices ignores prices.
 _LOWER = 0.9
-_LEAST_UNITS, _CLOSED_UNITS = 0.05, 1e-3
+_LEAST_UNITS = 0.05
+_CLOSED_UNITS = 1e-3
 _LAGS = 4
 # Weeks before the market whose prices its rules may look back at, and the change that is one.
-_PAST_WEEKS, _SAME, _DIGITS = 13, 0.01, 1e-6
+_PAST_WEEKS = 13
+_SAME = 0.01
+_DIGITS = 1e-6
 # A segment's elasticity relative to the average one.
 _SEGMENT_RESPONSE = (0.5, 2.0)
 
@@ -162,10 +166,12 @@ def _models(
     options: FitOptions,
 ) -> FittedModels:
     """Everything that the market is built from."""
-    order, prices = split.products["product"], charged_prices(split)
+    order = split.products["product"]
+    prices = charged_prices(split)
     at_plan, *others = _forecasts(split, forecaster, paths, regular_price(split.past))
     planned, usual = _with_prices(split, response, *(_mean(each, split) for each in (at_plan, *others)))
-    shock, busy = paths.shock(), options.assumptions.cover_quantile
+    shock = paths.shock()
+    busy = options.assumptions.cover_quantile
     open_ = split.past[split.past["traffic"] > 0]
     return FittedModels(
         products=prices.products,
@@ -195,7 +201,8 @@ def _models(
 
 def charged_prices(split: Split) -> ChargedPrices:
     """What the shop charged in the past of a split."""
-    order, prices = split.products["product"], _last_year(split).groupby("product")["price"]
+    order = split.products["product"]
+    prices = _last_year(split).groupby("product")["price"]
     charged = prices.quantile(list(_CHARGED_QUANTILES)).unstack().loc[order]  # pyright: ignore[reportArgumentType]
     regular = regular_price(split.past)[order].to_numpy(dtype=np.float64)
     products = _with_competing_price(split).assign(**basket_columns(split))
@@ -222,7 +229,8 @@ def _past_price(split: Split, response: FittedDemand) -> np.ndarray:
     recent = grid_of(split.past, "price", response.products)[-_PAST_WEEKS * split.per_week :]
     price = np.where(np.isnan(recent), response.regular_price, recent)
     for t in range(len(price) - 2, -1, -1):
-        change, pair = abs(price[t] / price[t + 1] - 1), price[t : t + 2]
+        change = abs(price[t] / price[t + 1] - 1)
+        pair = price[t : t + 2]
         whole = (abs(pair - pair.round(2)) < _DIGITS * pair).all(axis=0)
         price[t] = np.where(change < np.where(whole, _DIGITS, _SAME), price[t + 1], price[t])
     return price
@@ -258,7 +266,9 @@ def _with_prices(
     deals come back. It gives the level at planned prices, or, if it ignores prices, at those of the last weeks, and the course
     of the weeks.
     """
-    rows, weeks, recent = pd.concat([split.past, split.future]), len(split.weeks), _AVERAGED_WEEKS * split.per_week
+    rows = pd.concat([split.past, split.future])
+    weeks = len(split.weeks)
+    recent = _AVERAGED_WEEKS * split.per_week
     charged = grid_of(rows, "price", response.products)
     price = np.where(np.isfinite(charged), charged, response.regular_price)
     shown = displays(rows, response)

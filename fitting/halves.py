@@ -59,12 +59,15 @@ def halved_demand(problem: Problem, split: Split, whole: FittedDemand, draws: in
         >>> halved_demand(problem, split, problem.solve(), draws=200, seed=0).of  # doctest: +SKIP
         'stores'
     """
-    stores, weeks = _stores(split), len(problem.grids.weeks) // split.per_week
+    stores = _stores(split)
+    weeks = len(problem.grids.weeks) // split.per_week
     if len(stores) >= LEAST_STORES and (problems := _by_stores(problem, split, stores)) is not None:
-        of, both = "stores", f"{len(stores[0::2])} of the {len(stores)} stores"
+        of = "stores"
+        both = f"{len(stores[0::2])} of the {len(stores)} stores"
         note = f"by the demand of {both}, and their gain is that by the demand of the other {len(stores[1::2])}"
     elif weeks >= YEAR_WEEKS:
-        of, problems = "weeks", _by_weeks(problem, split)
+        of = "weeks"
+        problems = _by_weeks(problem, split)
         note = f"by the demand of every other block of {BLOCK_WEEKS} weeks, and their gain is that of the weeks between"
     else:
         return HalvedDemand("draws", (), _too_little(weeks))
@@ -144,7 +147,9 @@ def _added_up(past: pd.DataFrame, own: xr.Dataset) -> pd.DataFrame:
 
 def _in_zones(split: Split, here: xr.Dataset) -> xr.Dataset:
     """The sales of some stores by zone, at the price level of all of the zone's."""
-    whole, stores, zones = split.past_places, split.past_stores, _zone_of(split)
+    whole = split.past_places
+    stores = split.past_stores
+    zones = _zone_of(split)
     assert whole is not None, "zones are told apart"
     assert stores is not None, "so are their stores"
 
@@ -153,7 +158,8 @@ def _in_zones(split: Split, here: xr.Dataset) -> xr.Dataset:
         summed = own.assign_coords(store=[zones[str(name)] for name in own.indexes["store"]]).groupby("store").sum()
         return summed.transpose(*panel["units"].dims)
 
-    part, every = together(here), together(stores)
+    part = together(here)
+    every = together(stores)
     names = [name for name in whole.indexes["store"] if name in part.indexes["store"]]
     part = part.sel(store=names)
     level = {name: whole[name].sum("week") / every[name].sum("week") for name in _MONEY}

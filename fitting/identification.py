@@ -76,7 +76,8 @@ def identified(demand: FittedDemand, unlike: float) -> pd.DataFrame:
 def _effect(slope: Slope) -> dict[str, Any]:
     """Pooled effect; its standard error is the larger of the likelihood's and that clustered by product."""
     used = slope.square > 0
-    square, product = slope.square[used], slope.product[used]
+    square = slope.square[used]
+    product = slope.product[used]
     count = len(square)
     if not count:
         return {"products": 0, "effect": None, "se": None, "p_value": None}

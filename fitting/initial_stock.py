@@ -70,7 +70,8 @@ def initial_stock(
     Example:
         >>> units, notes = initial_stock(tables, products, pd.Timestamp("2024-01-01"), usual)  # doctest: +SKIP
     """
-    order, unit = list(products["product"]), name_of(period)
+    order = list(products["product"])
+    unit = name_of(period)
     units = units_on_hand(tables, order, first)
     due, later = _deliveries(tables.plan, order, first, period)
     if units.isna().all():

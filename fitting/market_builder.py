@@ -38,7 +38,8 @@ from .price_index import index_rules
 from .shop_rules import ShopRules
 
 Array = NDArray[np.float64]
-_TICK, _GRID_KEYS = 0.01, ("price_ladder", "tick", "price_endings")
+_TICK = 0.01
+_GRID_KEYS = ("price_ladder", "tick", "price_endings")
 BY_RULE = "your rule keeps it"
 """Why a product keeps its price that the shop froze."""
 _RIVAL_KEYS = ("rival_at_least", "rival_at_most")
@@ -166,11 +167,14 @@ def _arrivals_and_choice(
     Each week has as many customers as buy the category's forecast where the demand model's share of them buys: what
     utilities leave to be matched is how they choose between products.
     """
-    category, share = models.demand.category, models.demand.segment_share
-    utility, sensitivity = now.utility[0], now.sensitivity[0]
+    category = models.demand.category
+    share = models.demand.segment_share
+    utility = now.utility[0]
+    sensitivity = now.sensitivity[0]
     added, units = _at_plan(models, sensitivity, promotion)
     # Those who buy, as deals make them buy more at a time.
-    buyers, at_plan = models.planned / np.exp(units), utility + added
+    buyers = models.planned / np.exp(units)
+    at_plan = utility + added
     outside = np.einsum("ck,tkc->tc", share, choice_shares(at_plan, category).outside)
     rate = buyers @ np.eye(category.max() + 1)[category] / (1 - outside)
     path = matching_utility(buyers / rate[:, category], at_plan, share, category)
@@ -187,7 +191,8 @@ def _arrivals_and_choice(
 
 
 def _products(models: ChargedPrices, assumptions: Assumptions) -> Products:
-    known, vat = unit_costs(models.products).to_numpy(dtype=float), assumptions.vat_of(models.products)
+    known = unit_costs(models.products).to_numpy(dtype=float)
+    vat = assumptions.vat_of(models.products)
     assumed = assumptions.cost_share(models.products) * without_vat(models.regular_price, vat)
     return Products(
         names=tuple(unique_names(models.products)),
@@ -216,12 +221,15 @@ def price_range(models: ChargedPrices, assumptions: Assumptions) -> tuple[Array,
 
     floor = rule("lowest_price", assumptions.lowest_price) * regular
     ceiling = rule("highest_price", assumptions.highest_price) * regular
-    widening, band = rule("widening", assumptions.price_widening), rule("band", None)
+    widening = rule("widening", assumptions.price_widening)
+    band = rule("band", None)
     floor = np.where(np.isnan(widening), floor, np.clip(low * (1 - widening), floor, regular))
     ceiling = np.where(np.isnan(widening), ceiling, np.clip(high * (1 + widening), regular, ceiling))
     # Of NaN and a number, fmax and fmin take the number.
-    floor, ceiling = np.fmax(floor, (1 - band) * regular), np.fmin(ceiling, (1 + band) * regular)
-    own_floor, own_ceiling = rule("floor", None), rule("ceiling", None)
+    floor = np.fmax(floor, (1 - band) * regular)
+    ceiling = np.fmin(ceiling, (1 + band) * regular)
+    own_floor = rule("floor", None)
+    own_ceiling = rule("ceiling", None)
     own = (
         np.where(np.isnan(own_floor), np.fmin(floor, own_ceiling), own_floor),
         np.where(np.isnan(own_ceiling), np.fmax(ceiling, own_floor), own_ceiling),
@@ -233,10 +241,12 @@ def price_range(models: ChargedPrices, assumptions: Assumptions) -> tuple[Array,
     for rule_name in reversed(order[: order.index("rival_price")]):
         if rule_name in least_prices:
             bound = np.nan_to_num(least_prices[rule_name])
-            least, most = np.maximum(least, bound), np.maximum(most, bound)
+            least = np.maximum(least, bound)
+            most = np.maximum(most, bound)
         elif rule_name == "ceiling":
             bound = np.nan_to_num(own_ceiling, nan=np.inf)
-            least, most = np.minimum(least, bound), np.minimum(most, bound)
+            least = np.minimum(least, bound)
+            most = np.minimum(most, bound)
     floor, ceiling = (np.where(own_floor > own_ceiling, end, np.fmin(np.fmax(end, least), most)) for end in own)
     return floor, ceiling
 
@@ -272,7 +282,8 @@ def contradictions(models: ChargedPrices, assumptions: Assumptions) -> tuple[str
     order = in_order(assumptions.rules.priority)
     for bound in (_least_prices(models, assumptions).get(rule) for rule in order[: order.index("rival_price")]):
         if bound is not None:
-            low, high = np.fmax(low, bound), np.fmax(high, bound)
+            low = np.fmax(low, bound)
+            high = np.fmax(high, bound)
     band = assumptions.rules.values("band", models.products, np.nan) * models.regular_price
     own = (assumptions.rules.values(key, models.products, np.nan) for key in ("floor", "ceiling"))
     asked = {"the competing price": _rival_bounds(models, assumptions), "floor and ceiling": tuple(own)}
@@ -355,7 +366,8 @@ def _with_room(models: ChargedPrices, assumptions: Assumptions, floor: Array, ce
     """(N,) floors and ceilings between which some price is allowed, for products whose bounds are nobody's concern: one
     that is sold below its cost, say, is to keep its planned prices beside a minimum margin.
     """
-    grid, least = PriceGrid.of(*map(_grid(assumptions.rules).get, _GRID_KEYS)), floor
+    grid = PriceGrid.of(*map(_grid(assumptions.rules).get, _GRID_KEYS))
+    least = floor
     for bound in _least_prices(models, assumptions).values():
         least = np.fmax(least, bound)
     ceiling = np.fmax(ceiling, grid.rounded(np.fmax(least, _TICK), up=True))
@@ -380,7 +392,9 @@ def _at_plan(models: FittedModels, sensitivity: Array, promotion: PromotionSecti
     """(T, K, N) utility added by planned prices and promotions, as the policy `historical` plays them, and (T, N) log
     units that buyers take more, or less, at them.
     """
-    reference, regular, charged = _reference(models.demand), models.regular_price, models.current_price
+    reference = _reference(models.demand)
+    regular = models.regular_price
+    charged = models.current_price
     added = -sensitivity * (felt_price(charged, regular, models.demand.curvature) - regular)[:, None]
     units = np.zeros_like(charged)
     if reference is not None:
@@ -400,7 +414,8 @@ def remembered_prices(models: FittedModels, charged: Array) -> Array:
         models: The models that it is built from.
         charged: (T, N) currency per unit.
     """
-    rows, remembered = np.vstack([models.regular_price, charged]), models.demand.remembered
+    rows = np.vstack([models.regular_price, charged])
+    remembered = models.demand.remembered
     return charged if remembered is None else remembered.price(rows)[1:]
 
 
@@ -441,7 +456,8 @@ def _reference(demand: FittedDemand) -> ReferencePrice | None:
 def _stock(models: FittedModels, cost: Array, assumptions: Assumptions) -> Stock:
     lead_time = assumptions.lead_time_weeks * (WEEK // models.period)
     dispersion, persistence = _multiplier(models)
-    demand, cover = np.maximum(models.forecast, models.planned), assumptions.cover_quantile
+    demand = np.maximum(models.forecast, models.planned)
+    cover = assumptions.cover_quantile
     needed = replenishment_levels(
         demand, dispersion, fractile=cover, lead_time_weeks=lead_time, persistence=persistence
     )

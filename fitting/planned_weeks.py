@@ -124,7 +124,8 @@ def _usual(panel: pd.DataFrame, regular: pd.Series, days: pd.DatetimeIndex) -> t
 def _holidays(signals: pd.DataFrame, days: pd.DatetimeIndex, period: pd.Timedelta) -> pd.Series:
     """The number of holidays by week, of the dates a year ago, or of their weekday where the year before shows that they move."""
     own = signals[(signals["name"] == HOLIDAY) & (signals["value"].fillna(1.0) != 0)]
-    past, year = pd.DatetimeIndex(own["date"].dt.normalize().unique()), pd.DateOffset(years=1)
+    past = pd.DatetimeIndex(own["date"].dt.normalize().unique())
+    year = pd.DateOffset(years=1)
     moves = (past - year >= past.min()) & ~(past - year).isin(past)
     again = pd.DatetimeIndex(np.where(moves, past + YEAR_WEEKS * WEEK, past + year)).unique()
     return pd.Series([((again >= day) & (again < day + period)).sum() for day in days], index=days, dtype=float)
@@ -179,7 +180,8 @@ def _with_plan(
     rows: pd.DataFrame, plan: pd.DataFrame, days: pd.DatetimeIndex, period: pd.Timedelta
 ) -> tuple[pd.DataFrame, str, bool]:
     """The rows with the shop's own plan, how much of them it covers, and whether nothing is left open."""
-    first, end = days[0], days[-1] + period
+    first = days[0]
+    end = days[-1] + period
     inside = plan[plan["date"].between(first, end, inclusive="left") & plan["product"].isin(rows["product"])]
     if inside.empty:
         raise DataError(

@@ -47,7 +47,8 @@ def halves_section(
     """
     if models.halves is None or not models.halves.demands:
         return None
-    units, generator = models.forecast.mean(axis=0), np.random.default_rng(seed)
+    units = models.forecast.mean(axis=0)
+    generator = np.random.default_rng(seed)
     parts = list[dict[str, Any]]()
     for demand in models.halves.demands:
         drawn = demand.at_regular(units, models.weeks, draws=True, market=models.demand)
@@ -77,8 +78,10 @@ def _changes(
     generator: np.random.Generator,
 ) -> dict[str, Any]:
     """What draws of a demand change of the mean market, by the names of `Posterior`."""
-    market, count = models.demand, demand.num_draws
-    shown, usual = demand.usual_display, market.usual_display
+    market = models.demand
+    count = demand.num_draws
+    shown = demand.usual_display
+    usual = market.usual_display
     if shown is None and usual is not None:  # no display in half of the sales
         shown = np.broadcast_to(usual.mean(axis=0), (count, usual.shape[1]))
     share = market.segment_share[market.category].T
@@ -86,7 +89,8 @@ def _changes(
     if shown is not None and usual is not None:
         slot = _factor(shown.mean(axis=1), usual.mean())
     deals = market.remembered is not None and bool(market.deals.any())
-    usual_deals, own_deals = market.deals.mean(axis=0), demand.deals
+    usual_deals = market.deals.mean(axis=0)
+    own_deals = demand.deals
     return {
         "draws": count,
         "arrivals": drawn.arrivals,

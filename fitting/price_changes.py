@@ -24,11 +24,16 @@ Array = NDArray[np.float64]
 # A price that moves by more than this fraction against the week before counts.
 MOVED = 0.1
 # So does a regular price that moves by more than this; fewer such moves calibrate nothing.
-REGULAR_MOVED, ENOUGH_MOVES = 0.02, 20
+REGULAR_MOVED = 0.02
+ENOUGH_MOVES = 20
 # Prior standard deviations of a product's level, of a week's, and of a weekday's in its category, in logs; and of the
 # slope.
-_LEVEL_PRIOR, _WEEK, _WEEKDAY, _SLOPE = 3.0, 0.2, 1.0, 10.0
-_NEWTON_STEPS, _LEAST_PRODUCTS = 50, 2
+_LEVEL_PRIOR = 3.0
+_WEEK = 0.2
+_WEEKDAY = 1.0
+_SLOPE = 10.0
+_NEWTON_STEPS = 50
+_LEAST_PRODUCTS = 2
 _MOST_SHOWN = 400
 
 
@@ -57,7 +62,8 @@ def price_changes(grids: SalesGrids, demand: FittedDemand, weeks: int, seed: int
         1.02
     """
     changes = _Changes(grids, demand, weeks, seed)
-    moved, categories = changes.moved, enumerate(demand.names)
+    moved = changes.moved
+    categories = enumerate(demand.names)
     return {
         "moved_by": MOVED,
         "pooled": changes.figures(moved),
@@ -73,7 +79,8 @@ class _Changes:
 
     def __init__(self, grids: SalesGrids, demand: FittedDemand, weeks: int, seed: int) -> None:
         last = slice(-weeks - 1, None)
-        self.demand, self.units = demand, grids.units[:, last].sum(axis=0)
+        self.demand = demand
+        self.units = grids.units[:, last].sum(axis=0)
         price = grids.price[0, last]
         known = np.isfinite(price) & ~grids.sold_out[:, last].any(axis=0)
         shown = {kind: share[0, last] for kind, share in grids.promotions.items()}
@@ -95,12 +102,14 @@ class _Changes:
             regular_step = np.abs(np.nan_to_num(np.diff(listed, axis=0))) > np.log1p(REGULAR_MOVED)
         self.moved = known[1:] & known[:-1] & (np.abs(np.nan_to_num(self.step)) > np.log1p(MOVED))
         self.regular = known[1:] & known[:-1] & regular_step
-        self.known, self.daily = known, periods_in_a_week(grids.weeks) > 1
+        self.known = known
+        self.daily = periods_in_a_week(grids.weeks) > 1
         # (N,) where each product lies among the categories' products in turn.
         places = np.argsort(np.concatenate([demand.members(c) for c in range(len(demand.names))]))
         self.alpha = np.concatenate([found.alpha for found in demand.posteriors])[places]
         self.weeks = grids.weeks[last]
-        self.weekday, self.level = _weekdays(self.weeks, demand.category), np.zeros(price.shape)
+        self.weekday = _weekdays(self.weeks, demand.category)
+        self.level = np.zeros(price.shape)
         self.inside = self._inside(seed)
 
     def figures(self, moved: NDArray[np.bool_]) -> dict[str, Any]:
@@ -109,9 +118,12 @@ class _Changes:
         if empty["products"] < _LEAST_PRODUCTS:
             return empty | dict.fromkeys(("slope", "slope_se", "slope_interval90", "r2", "coverage90"))
         fitted = _Regression(self.units, self.predicted, self.alpha, self._used(moved), self.weekday)
-        theta, null = fitted.solve(free=True), fitted.solve(free=False)
-        full, least = fitted.deviance(theta), fitted.deviance(null)
-        slope, error = float(theta[0]), fitted.error(theta)
+        theta = fitted.solve(free=True)
+        null = fitted.solve(free=False)
+        full = fitted.deviance(theta)
+        least = fitted.deviance(null)
+        slope = float(theta[0])
+        error = fitted.error(theta)
         return empty | {
             "slope": slope,
             "slope_se": error,
@@ -176,8 +188,10 @@ class _Regression:
     ) -> None:
         t, n = np.nonzero(used)
         self.products, product = np.unique(n, return_inverse=True)
-        self.product, self.weekday = product, weekday
-        self.y, self.alpha = units[t, n], alpha[n]
+        self.product = product
+        self.weekday = weekday
+        self.y = units[t, n]
+        self.alpha = alpha[n]
         self.weekdays = np.setdiff1d(weekday[t, n], 0)
         columns = np.zeros((len(t), 1 + len(self.products) + len(units)))
         columns[:, 0] = predicted[t, n]
@@ -220,7 +234,8 @@ class _Regression:
 
     def level(self, theta: Array) -> Array:
         """(T, N) log level of each product, on its weekday; 0 where none was fitted."""
-        level, weekday = np.zeros(self.weekday.shape[1]), np.zeros(self.weekday.max() + 1)
+        level = np.zeros(self.weekday.shape[1])
+        weekday = np.zeros(self.weekday.max() + 1)
         level[self.products] = theta[1 : 1 + len(self.products)]
         weekday[self.weekdays] = theta[len(theta) - len(self.weekdays) :]
         return level + weekday[self.weekday]

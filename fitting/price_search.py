@@ -43,9 +43,11 @@ class PriceSearch:
     """
 
     def __init__(self, spec: MarketSpec) -> None:
-        self.spec, self.regular = spec, np.array(spec.products.regular_price)
+        self.spec = spec
+        self.regular = np.array(spec.products.regular_price)
         plan = planned_prices(spec)
-        self._held, self._plan = torch.tensor(spec.guardrails.held), torch.tensor(plan)
+        self._held = torch.tensor(spec.guardrails.held)
+        self._plan = torch.tensor(plan)
         self._remembered = torch.tensor(course_of(spec, plan).reference)
         self._kept = torch.tensor(1 / (1 + spec.products.vat))
         self._start = np.ones_like(self.regular)
@@ -161,14 +163,16 @@ def shadow_cost(spec: MarketSpec, dearest: Array, own_profit: float) -> Array:
         >>> shadow_cost(spec, np.array([4.0]), own_profit=-1e9).tolist()
         [0.0]
     """
-    search, bounds = PriceSearch(spec), spec.price_bounds
+    search = PriceSearch(spec)
+    bounds = spec.price_bounds
 
     def profit(share: float) -> float:
         return search.money(search.best(share * dearest, *bounds), dearest)
 
     if profit(0.0) >= own_profit:
         return np.zeros_like(dearest)
-    low, high = 0.0, 1.0
+    low = 0.0
+    high = 1.0
     for _ in range(_STEP_HALVINGS):
         middle = (low + high) / 2
         low, high = (low, middle) if profit(middle) >= own_profit else (middle, high)
@@ -185,7 +189,8 @@ def with_profit_floor(spec: MarketSpec, models: FittedModels, assumptions: Assum
     """
     if spec.market.objective != "revenue":
         return spec
-    known, share = unit_costs(models.products).notna().to_numpy(), assumptions.cost_range(models.products)[:, 1]
+    known = unit_costs(models.products).notna().to_numpy()
+    share = assumptions.cost_range(models.products)[:, 1]
     net = spec.products.net
     dearest = np.where(known, spec.products.unit_cost, share * net(models.regular_price))
     charged = models.current_price

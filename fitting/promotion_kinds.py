@@ -153,7 +153,8 @@ def _reduced_share(stores: xr.Dataset, places: Mapping[str, Sequence[str]]) -> x
 
 def _alike(shares: Mapping[str, np.ndarray]) -> tuple[list[list[str]], dict[tuple[str, str], float]]:
     """Groups of kinds whose product-weeks are nearly those of the first, and that share of each other one with it."""
-    groups, pooled = list[list[str]](), dict[tuple[str, str], float]()
+    groups = list[list[str]]()
+    pooled = dict[tuple[str, str], float]()
     for kind, own in shares.items():
         common = {group[0]: in_common(own, shares[group[0]]) for group in groups}
         nearest = max(common, key=lambda first: common[first], default=None)

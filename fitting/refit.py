@@ -36,8 +36,12 @@ from .zones import Zone, zone_panel, zone_tables
 _PRODUCT = ["product", "category", "name", "unit_cost", "vat", "held"]
 _CUSTOMERS = ("names", "elasticity", "units", "affinity", "candidates")
 _PROTECTED = "protected"
-_SELECTED, _LSTM, _NETWORKS = "selected", "lstm", "networks"
-_COMMON, _EPSILON, _ARMA = "common", "epsilon", "arma"
+_SELECTED = "selected"
+_LSTM = "lstm"
+_NETWORKS = "networks"
+_COMMON = "common"
+_EPSILON = "epsilon"
+_ARMA = "arma"
 _EVIDENCE = ("proof_wape", "yardstick_wape", "placebo_effect", "placebo_p")
 _SEPARATE = ("assumptions", "priors", "period")
 _NO_NETWORKS = (
@@ -159,7 +163,8 @@ def refit(
     on_step("demand forecasters")
     forecaster = with_stores(_forecaster(record["forecaster"], record["seed"]), sales_by_store(ahead)).fit(ahead.past)
     on_step("price response")
-    customers, options = _customers(record["customers"]), _options(record)
+    customers = _customers(record["customers"])
+    options = _options(record)
     market = fit_split(ahead, forecaster, customers, options, trend_model=record.get("trend"))
     own = {"tables_sha256": zone_tables(tables, zone).fingerprint()}
     # Fits of earlier versions kept no spread.
@@ -193,7 +198,9 @@ def forecasts_since(tables: Tables, record: Mapping[str, Any], first_day: date, 
         >>> forecasts_since(tables, report["refit"], date(2024, 3, 4), date(2024, 3, 31))["mean"]  # doctest: +SKIP
     """
     tables = _with_experiments(tables, record)
-    zone, products, days = _zone(record), pd.DataFrame(record["products"]), PERIODS[_period(record)].days
+    zone = _zone(record)
+    products = pd.DataFrame(record["products"])
+    days = PERIODS[_period(record)].days
     stores = sales_panel(tables, list(products["product"]), days=days, first=first_day)
     own = zone_panel(stores, zone)
     panel = weekly_table(own, zone_tables(tables, zone), products, shown_kinds(tables.promotions))
@@ -275,12 +282,15 @@ def _chosen(record: Mapping[str, Any]) -> dict[str, dict[str, float]]:
 
 
 def _forecaster(record: Mapping[str, Any], seed: int) -> Forecaster:
-    networks, epsilon, arma = record.get(_NETWORKS), record.get(_EPSILON), record.get(_ARMA)
+    networks = record.get(_NETWORKS)
+    epsilon = record.get(_EPSILON)
+    arma = record.get(_ARMA)
     # Under privacy no network is trained again, for which no budget was paid.
     lstm = Lstm(seed=seed, epsilon=epsilon, kept=networks if epsilon is None else networks or "", arma=arma)
     known = candidates(seed=seed) | {_LSTM: lstm, "sarimax": Sarimax(arma=arma)}
     if record["name"] == _SELECTED:
-        chosen, stretch = _chosen(record), record["stretch"]
+        chosen = _chosen(record)
+        stretch = record["stretch"]
         return Selected(known, seed=seed, n_jobs=JOBS, chosen=chosen, stretch=stretch, networks=networks)
     if _COMMON in record:
         return PooledRegression(common=Common.of(record[_COMMON]))

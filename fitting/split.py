@@ -34,7 +34,8 @@ DEFAULT_WEEKS = {"week": 12, "day": 4}
 """Weeks of a market, and weeks held out, by period."""
 # A quarter's seasonal terms and the backtest's origins need this much before the held-out weeks; with less
 # history fewer weeks are held out, but never fewer than this share.
-_ENOUGH_WEEKS, _LEAST_SHARE = 26, 0.25
+_ENOUGH_WEEKS = 26
+_LEAST_SHARE = 0.25
 # Weeks before the held-out ones that a product must have been sold in to be in a market.
 _NEW_WEEKS = 4
 # The share of prices from which a column of regular prices that differs from what was charged needs a word.
@@ -43,7 +44,8 @@ _NAMED = 5
 _MOST_SERIES = 100
 _RECENT_WEEKS = 8
 # A regular price that held this long, but for rounding, is the current one; means over stores or days vary.
-_HELD_WEEKS, _SAME = 2, 1e-6
+_HELD_WEEKS = 2
+_SAME = 1e-6
 _LONG_CLOSURE = 4 * WEEK
 # Below this share of the regular price a price is a deal.
 
@@ -123,7 +125,8 @@ class Split:
 
     def span(self) -> dict[str, str | int]:
         """First and last day of the weeks or days to simulate, and their number, for JSON."""
-        weeks, unit = self.weeks, name_of(self.period)
+        weeks = self.weeks
+        unit = name_of(self.period)
         last = weeks[-1] + self.period - pd.Timedelta(days=1)
         days = {"first_day": f"{weeks[0]:%Y-%m-%d}", "last_day": f"{last:%Y-%m-%d}"}
         return {"period": unit, **days, f"{unit}s": len(weeks)}
@@ -143,7 +146,8 @@ def sales_by_store(split: Split) -> pd.DataFrame | None:
     told_apart = (PROMOTION, "stockout", *map(column_of, kinds_in(split.past)))
     given, known = ([name for name in told_apart if name in told] for told in (places, split.past))
     rows = places[["units", "price", *given]].to_dataframe(dim_order=["store", "product", "week"]).reset_index()
-    rows, keys = rows[rows["units"] > 0], ["product", "week"]
+    rows = rows[rows["units"] > 0]
+    keys = ["product", "week"]
     return rows if given else rows.merge(split.past[[*keys, *known]], on=keys, how="left")
 
 
@@ -236,17 +240,21 @@ def held_out(
         ValueError: The history is too short.
         DataError: The panel is to be of days, and the sales are sums of weeks.
     """
-    stores, own = sales_panel(tables, list(products["product"]), days=PERIODS[period].days), zone_tables(tables, zone)
+    stores = sales_panel(tables, list(products["product"]), days=PERIODS[period].days)
+    own = zone_tables(tables, zone)
     here = zone_panel(stores, zone)
     panel = with_charged(weekly_table(here, own, products, shown_kinds(tables.promotions)), own, here)
     if period == "day":
         _check_days(_within(own.sales, panel, panel["week"].max() + WEEK)["date"])
-    days, per_week = np.sort(panel["week"].unique()), WEEK // PERIODS[period]
-    weeks, least = len(days) // per_week, _LEAST_WEEKS[period]
+    days = np.sort(panel["week"].unique())
+    per_week = WEEK // PERIODS[period]
+    weeks = len(days) // per_week
+    least = _LEAST_WEEKS[period]
     if weeks < least:
         raise ValueError(f"sales must cover at least {least} weeks; got {weeks}; add history")
     held = min(holdout_weeks, max(weeks - _ENOUGH_WEEKS, int(_LEAST_SHARE * weeks)))
-    start, closed = days[-held * per_week], _closed_weekdays(panel) if period == "day" else ()
+    start = days[-held * per_week]
+    closed = _closed_weekdays(panel) if period == "day" else ()
     stores = with_prices(stores.sel(week=days).reindex(product=list(products["product"]), fill_value=0.0))
     by_store = _with_context(stores, tables, {name: [name] for name in stores.indexes["store"]})
     by_zone = None if zone is None else _with_context(at_price_level(stores, zone), tables, zone.stores)
@@ -284,7 +292,8 @@ def _stores_notes(panel: pd.DataFrame, stores: int) -> Iterator[str]:
     """What prices mean where stores have none in common."""
     apart = without_common_prices(panel)
     if stores > 1 and apart:
-        count, of = len(apart), panel["product"].nunique()
+        count = len(apart)
+        of = panel["product"].nunique()
         yield (
             f"Most of the {stores} stores have no price in common for {count} of {of} products: prices of these are means over "
             "stores, whose changes in percent hold for each store; fit price zones (--by zone) for prices in currency."
@@ -386,7 +395,8 @@ def _notes(panel: pd.DataFrame, closed: tuple[int, ...], weeks: int, held: int, 
         names = ", ".join(f"{day_name[weekday]}s" for weekday in closed)
         yield f"The shop never sold anything on {names}: it is taken to stay closed on them."
     silent = (panel["traffic"] == 0) & ~panel["week"].dt.day_of_week.isin(closed)
-    empty_weeks, unit = panel.loc[silent, "week"].unique(), name_of(period) + "s"
+    empty_weeks = panel.loc[silent, "week"].unique()
+    unit = name_of(period) + "s"
     if not len(empty_weeks):
         return
     more = "the last from " if len(empty_weeks) > _NAMED else "from "
@@ -397,7 +407,8 @@ def _notes(panel: pd.DataFrame, closed: tuple[int, ...], weeks: int, held: int, 
     )
     sold = pd.DatetimeIndex(np.sort(panel.loc[panel["traffic"] > 0, "week"].unique()))
     longest = int(np.diff(sold).argmax())
-    first, end = sold[longest] + period, sold[longest + 1]
+    first = sold[longest] + period
+    end = sold[longest + 1]
     if end - first >= _LONG_CLOSURE:
         yield (
             f"The shop was closed for {(end - first) // WEEK} weeks from {first:%Y-%m-%d}: forecasts are less certain than "
@@ -417,7 +428,8 @@ def weeks_to_come(tables: Tables, proof: Split, weeks: int, zone: Zone | None = 
     Raises:
         ValueError: The plan has no row for these weeks and products.
     """
-    panel, tables = pd.concat([proof.past, proof.future]), zone_tables(tables, zone)
+    panel = pd.concat([proof.past, proof.future])
+    tables = zone_tables(tables, zone)
     future, plan = planned_weeks(panel, tables, regular_price(panel), weeks * proof.per_week, proof.kinds)
     stores = proof.stores
     assert stores is not None, "it has them"

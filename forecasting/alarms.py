@@ -194,7 +194,8 @@ class _Scale:
     """
 
     def __init__(self, name: str, first: Array) -> None:
-        self.log, self.root = name in _RATIOS, name in _COUNTS
+        self.log = name in _RATIOS
+        self.root = name in _COUNTS
         self._even = np.log if self.log else np.sqrt if self.root else np.asarray
         raw = self._even(first)
         self.centre = float(np.median(raw))
@@ -274,7 +275,10 @@ class _Watch:
     """Monitors one series week by week."""
 
     def __init__(self, values: Array, explained: Array, scale: _Scale, limits: Limits) -> None:
-        self.values, self.explained, self.scale, self.limits = values, explained, scale, limits
+        self.values = values
+        self.explained = explained
+        self.scale = scale
+        self.limits = limits
         self.learner = _Learner()
         self.past: list[_Learner] = []
         self.last = self.level = 0.0
@@ -286,7 +290,8 @@ class _Watch:
     def step(self, week: int) -> _Raised | None:
         """Judge one week with the estimates before it, then update them."""
         self.past.append(self.learner)
-        value, regressors = float(self.values[week]), self._regressors(week)
+        value = float(self.values[week])
+        regressors = self._regressors(week)
         expected = float(self.learner.weights @ regressors)
         spread = self.learner.spread(self.scale.least_spread(expected, value))
         error, learnt = self._judge(value - expected, self.learner.width(regressors), spread)
@@ -331,13 +336,16 @@ class _Watch:
         start = self.first_of_level
         history = self.values[start : week + 1] - self.past[-1].weights[-1] * self.explained[start : week + 1]
         kind, length = self._kind_and_length(history, int(self.rising_since[side]) - start)
-        before, after = float(np.median(history[:length])), float(np.median(history[length:]))
+        before = float(np.median(history[:length]))
+        after = float(np.median(history[length:]))
         since = start + length
         self._restart(since, week)
         if (after - before) * (1 - 2 * side) < spread:
             return None
         if self.last_change and self.last_change[1] == side and week - self.last_change[0] <= _SAME_MOVE_WEEKS:
-            kind, before, since = "trend", self.last_change[2].before, self.last_change[2].since
+            kind = "trend"
+            before = self.last_change[2].before
+            since = self.last_change[2].since
         if kind == "trend":
             after = float(history[-1])
         raised = _Raised(kind, (after - before) / spread, before, after, since)
@@ -383,14 +391,17 @@ def _watch(name: str, product: str, rows: pd.DataFrame, limits: Limits) -> list[
     rows = rows[usable]
     if len(rows) <= LEARNING_WEEKS:
         return []
-    values, weeks = rows["value"].to_numpy(dtype=float), list(rows["week"])
+    values = rows["value"].to_numpy(dtype=float)
+    weeks = list(rows["week"])
     scale = _Scale(name, values[:LEARNING_WEEKS])
     watch = _Watch(scale.there(values), rows["explained"].to_numpy(dtype=float), scale, limits)
     alarms: list[Alarm] = []
     for place, week in enumerate(weeks):
         raised = watch.step(place)
         if raised is not None:
-            before, after, since = scale.back(raised.before), scale.back(raised.after), weeks[raised.since]
+            before = scale.back(raised.before)
+            after = scale.back(raised.after)
+            since = weeks[raised.since]
             title = f"{name} of {product}" if product else name
             if name == "units" and raised.kind != "spike":
                 title += ", at the regular price,"
@@ -402,8 +413,11 @@ def _watch(name: str, product: str, rows: pd.DataFrame, limits: Limits) -> list[
 
 
 def _sentence(name: str, week: pd.Timestamp, raised: _Raised, before: float, after: float, since: pd.Timestamp) -> str:
-    up, far = raised.size > 0, f"({abs(raised.size):.1f} standard deviations)."
-    now, was, start = f"{after:,.4g}", f"{before:,.4g}", f"since the week of {since:%Y-%m-%d}"
+    up = raised.size > 0
+    far = f"({abs(raised.size):.1f} standard deviations)."
+    now = f"{after:,.4g}"
+    was = f"{before:,.4g}"
+    start = f"since the week of {since:%Y-%m-%d}"
     if raised.kind == "spike":
         return (
             f"{name} {'rose' if up else 'fell'} to {now} in the week of {week:%Y-%m-%d}, where {was} was expected {far}"

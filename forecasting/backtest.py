@@ -90,7 +90,9 @@ def rolling_forecasts(
         `units`, `mae` and `mse` (one-step naive errors in the product's history), `origin`, `step`;
         and the number of failures over all fits.
     """
-    model, failures, tables = None, 0, []
+    model = None
+    failures = 0
+    tables = []
     for origin in sorted(map(pd.Timestamp, origins)):
         if model is None or refit:
             model = cast(Forecaster, clone(forecaster)).fit(panel[panel["week"] <= origin])
@@ -121,7 +123,8 @@ def forecasts_from(
         >>> len(forecasts_from(model, panel, origin="2024-08-26", horizon=3))
         6
     """
-    origin, period = pd.Timestamp(origin), period_of(panel["week"])
+    origin = pd.Timestamp(origin)
+    period = period_of(panel["week"])
     past = panel[panel["week"] <= origin].sort_values(["product", "week"])
     here = model if model.last_week_ == past["week"].max() else model.updated(past)
     known = panel[(panel["week"] > origin) & (panel["week"] <= origin + horizon * period)]
@@ -158,7 +161,8 @@ def score(rows: pd.DataFrame) -> dict[str, float]:
         >>> list(score(forecasts_from(model, panel, origin="2024-08-26", horizon=3)))[:3]
         ['wape', 'wape_median', 'bias']
     """
-    units, mean = rows["units"], rows["mean"]
+    units = rows["units"]
+    mean = rows["mean"]
     return {
         "wape": wape(units, mean),
         "wape_median": wape(units, rows["q0.5"]),

@@ -15,7 +15,8 @@ from .product_vectors import meaning_vectors, nearest, product_texts, word_vecto
 TEXTS = {"words": word_vectors, "meaning": meaning_vectors}
 """How texts become vectors, by name."""
 MOST_PRODUCTS = 1000
-_WEEKS_ON_SALE, _SHARE_ON_SALE = 12, 0.5
+_WEEKS_ON_SALE = 12
+_SHARE_ON_SALE = 0.5
 _NEEDED = ("product", "category", "regular_price")
 
 

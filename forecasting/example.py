@@ -30,7 +30,8 @@ def example_panel(*, n_products: int = 6, n_weeks: int = 40, elasticity: float =
         ((6, 8), ['apple', 'bread'])
     """
     rng = np.random.default_rng(seed)
-    products, weeks = _PRODUCT_NAMES[:n_products], pd.date_range("2024-01-01", periods=n_weeks, freq="7D")
+    products = _PRODUCT_NAMES[:n_products]
+    weeks = pd.date_range("2024-01-01", periods=n_weeks, freq="7D")
     panel = pd.MultiIndex.from_product([products, weeks], names=["product", "week"]).to_frame(index=False)
     size = len(panel)
     panel["category"] = np.where(panel["product"].isin(_PRODUCT_NAMES[::2]), "fresh", "dry")

@@ -66,7 +66,8 @@ class MarketPaths:
         mean = self.traffic.mean(axis=0)
         deviation = np.log(self.traffic / mean)
         deviation -= deviation.mean(axis=0)
-        before, after = deviation[:, :-1].ravel(), deviation[:, 1:].ravel()
+        before = deviation[:, :-1].ravel()
+        after = deviation[:, 1:].ravel()
         power = before @ before
         persistence = float(np.clip(before @ after / power, 0.0, 0.999)) if power else 0.0
         return MarketShock(mean / self.level, float(np.sqrt((deviation**2).mean())), persistence)

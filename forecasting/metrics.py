@@ -11,13 +11,15 @@ from sklearn.metrics import mean_pinball_loss
 
 def wape(actual: ArrayLike, forecast: ArrayLike) -> float:
     """Return the sum of absolute errors over that of the actual values; NaN without sales."""
-    actual, forecast = np.asarray(actual, float), np.asarray(forecast, float)
+    actual = np.asarray(actual, float)
+    forecast = np.asarray(forecast, float)
     return _ratio(np.abs(actual - forecast).sum(), actual.sum())
 
 
 def bias(actual: ArrayLike, forecast: ArrayLike) -> float:
     """Return the sum of forecasts over that of the actual values, less 1; NaN without sales."""
-    actual, forecast = np.asarray(actual, float), np.asarray(forecast, float)
+    actual = np.asarray(actual, float)
+    forecast = np.asarray(forecast, float)
     return _ratio((forecast - actual).sum(), actual.sum())
 
 

@@ -23,7 +23,8 @@ WEAK_F = 10.0
 """Below it, two-stage least squares leans towards least squares (Staiger and Stock 1997)."""
 COSTS = ("unit_cost", "wholesale_price")
 
-_RESPONSE_WEEKS, _MIN_PRODUCTS = 8, 3
+_RESPONSE_WEEKS = 8
+_MIN_PRODUCTS = 3
 _MIN_PRICE_SD = 0.02
 """Below it, noise in price changes of 1% would be extrapolated to reductions of tens of percent."""
 _NUMERICAL_ROUNDING = 1e-10
@@ -204,7 +205,8 @@ class PriceResponse(BaseEstimator):
         with_weeks = count >= _MIN_PRODUCTS
         words = ["product", *["week (with the shop's traffic)"] * with_weeks, "season of the category", *controls]
         self.identification_, slopes = _regress(chosen, instruments, controls, words, with_weeks=with_weeks)
-        self.pooled_, self.control_effects_ = self.identification_.used, self.identification_.control_effects
+        self.pooled_ = self.identification_.used
+        self.control_effects_ = self.identification_.control_effects
         self.elasticity_ = _table(slopes, rows.groupby("product")["category"].first(), rows, self.pooled_)
         for text in self.identification_.warnings:
             warnings.warn(text, stacklevel=2)
@@ -281,18 +283,22 @@ def shrink(raw: pd.Series, raw_se: pd.Series, groups: pd.Series) -> tuple[pd.Ser
     if not known.any():
         return raw, raw_se
     # An exact estimate gets a weight that is large, not infinite.
-    value, own, names = raw[known].astype(float), raw_se[known].astype(float).clip(lower=1e-9) ** 2, groups[known]
+    value = raw[known].astype(float)
+    own = raw_se[known].astype(float).clip(lower=1e-9) ** 2
+    names = groups[known]
 
     def total(part: pd.Series) -> pd.Series:
         return part.groupby(names).sum()
 
     weight = 1 / own
     q = (weight * (value - names.map(total(weight * value) / total(weight))) ** 2).sum()
-    freedom, scale = len(value) - names.nunique(), (total(weight) - total(weight**2) / total(weight)).sum()
+    freedom = len(value) - names.nunique()
+    scale = (total(weight) - total(weight**2) / total(weight)).sum()
     variance = max(0.0, (q - freedom) / scale) if freedom > 0 and scale > 0 else 0.0
     weight = 1 / (own + variance)
     trust = (variance * weight).reindex(raw.index).fillna(0.0)
-    mean, mean_variance = groups.map(total(weight * value) / total(weight)), groups.map(1 / total(weight))
+    mean = groups.map(total(weight * value) / total(weight))
+    mean_variance = groups.map(1 / total(weight))
     left = (1 - trust) * variance + (1 - trust) ** 2 * mean_variance
     return trust * raw.where(known, 0.0) + (1 - trust) * mean, left**0.5
 
@@ -345,8 +351,10 @@ def _indicators(keys: pd.Series) -> sparse.csr_array:
 
 def _dates(rows: pd.DataFrame, *, with_weeks: bool) -> sparse.csr_array:
     """Indicators of the weeks; a sine and a cosine of the year and, of days, the weekdays for each category."""
-    week, category = rows["week"], rows["category"]
-    year, members = (2 * np.pi * week.dt.day_of_year / 365.25).to_numpy(), _indicators(category)
+    week = rows["week"]
+    category = rows["category"]
+    year = (2 * np.pi * week.dt.day_of_year / 365.25).to_numpy()
+    members = _indicators(category)
     parts = [members.multiply(wave(year)[:, None]) for wave in (np.sin, np.cos)]
     if period_of(week) == DAY:
         parts.append(_indicators((category.astype(str) + week.dt.day_name()).where(week.dt.day_of_week > 0)))
@@ -378,7 +386,9 @@ def _regress(
     rows: pd.DataFrame, instruments: list[str], controls: list[str], held_fixed: list[str], *, with_weeks: bool
 ) -> tuple[Identification, pd.DataFrame]:
     """Return the pooled coefficient, and `raw`, `raw_se` and `first_stage_f` by product."""
-    member, dates, ones = _indicators(rows["product"]), _dates(rows, with_weeks=with_weeks), np.ones(len(rows))
+    member = _indicators(rows["product"])
+    dates = _dates(rows, with_weeks=with_weeks)
+    ones = np.ones(len(rows))
     names = ["log_units", "log_price", *controls, *instruments]
     within = pd.DataFrame(_demean(rows[names].to_numpy(float), member, ones), pd.Index(rows["product"]), names)
     gram = _gram(dates, member, ones)
@@ -425,11 +435,13 @@ def _pooled(
         return {name: CoefficientEstimate(float(value), float(fit.std_errors[name])) for name, value in values}
 
     always = [_STOCKPILING] if "promotion" in controls else [_STOCKPILING, _DISPLAYS]
-    found, listed = estimates(fitted(["log_price"])[0]), _listed(instruments)
+    found = estimates(fitted(["log_price"])[0])
+    listed = _listed(instruments)
     plain = Identification("fixed effects", tuple(held_fixed), found.pop("log_price"), (_OWN_SHOCKS, *always), found)
     if not instruments:
         return plain
-    z, x = left[instruments].to_numpy(), left["log_price"].to_numpy()
+    z = left[instruments].to_numpy()
+    x = left["log_price"].to_numpy()
     if np.abs(x - z @ np.linalg.lstsq(z, x)[0]).max() <= 1e-6 * np.abs(x).max():
         return replace(plain, warnings=(_A_SHARE.format(listed),))
     fits = fitted(instruments)
@@ -465,12 +477,15 @@ def _slopes(table: pd.DataFrame, common: sparse.csr_array, outcome: str, price: 
         against robust errors that are too small by chance.
     """
     y, x, w = (table[name].to_numpy() for name in (outcome, price, instrument))
-    groups, member, ones = np.sort(table.index.unique()), _indicators(table.index.to_series()), np.ones(len(table))
+    groups = np.sort(table.index.unique())
+    member = _indicators(table.index.to_series())
+    ones = np.ones(len(table))
 
     def total(values: Array) -> Array:
         return member.T @ values
 
-    moment, square = total(w * x), total(w**2)
+    moment = total(w * x)
+    square = total(w**2)
     forward, back = ((member.multiply(v[:, None]).T @ common).toarray() for v in (w, x))
     gram = _gram(common, member, ones)
     inverse, rank = _inverse(gram - back.T @ (forward / moment[:, None]), np.diag(gram))
@@ -510,7 +525,8 @@ def _poisson(rows: pd.DataFrame) -> tuple[float, float]:
         target = _demean(np.log(mean) + units / mean - 1, member, mean)
         step = target - _demean(columns @ (coefficient := inverse @ (columns.T @ (mean * target))), member, mean)
         mean = np.exp(np.log(mean) + units / mean - 1 - step)
-        before, deviance = deviance, 2 * float((xlogy(units, units / mean) - units + mean).sum())
+        before = deviance
+        deviance = 2 * float((xlogy(units, units / mean) - units + mean).sum())
         if abs(before - deviance) <= _NUMERICAL_ROUNDING * (1 + deviance):
             break
     else:

@@ -142,7 +142,9 @@ def block_weights(attributes: np.ndarray, blocks: Sequence[np.ndarray], level: p
         blocks: each (N, V), of mean squared row length 1.
         level: log units of the N products.
     """
-    design, weights, before = attributes, [], _left_out(attributes, level)
+    design = attributes
+    weights = []
+    before = _left_out(attributes, level)
     for block in blocks:
         tried = {weight: _left_out(np.hstack([design, weight * block]), level) for weight in _TEXT_WEIGHTS}
         best = min(tried, key=lambda weight: tried[weight].mean())
@@ -150,7 +152,8 @@ def block_weights(attributes: np.ndarray, blocks: Sequence[np.ndarray], level: p
         useful = bool(gain.mean() > gain.std() / np.sqrt(len(gain)))
         weights.append(best if useful else 0.0)
         if useful:
-            design, before = np.hstack([design, best * block]), tried[best]
+            design = np.hstack([design, best * block])
+            before = tried[best]
     return weights
 
 

@@ -81,7 +81,8 @@ def critical_fractile(underage: ArrayLike, overage: ArrayLike) -> Array:
         >>> float(critical_fractile(underage=9.0, overage=1.0))
         0.9
     """
-    under, over = np.asarray(underage, dtype=float), np.asarray(overage, dtype=float)
+    under = np.asarray(underage, dtype=float)
+    over = np.asarray(overage, dtype=float)
     if not ((under >= 0) & (over >= 0) & (under + over > 0)).all():
         raise ValueError(
             f"underage and overage must be 0 or more, and not both 0; got {under.tolist()} and {over.tolist()}; "

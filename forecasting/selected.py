@@ -190,7 +190,8 @@ class Selected(Forecaster):
         self.models_ = {name: model.updated(history) for name, model in self.models_.items()}
 
     def _forecast(self, future: pd.DataFrame, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        wanted, quantiles = ["mean", "q0.5", *(f"q{level}" for level in levels)], np.union1d(levels, 0.5).tolist()
+        wanted = ["mean", "q0.5", *(f"q{level}" for level in levels)]
+        quantiles = np.union1d(levels, 0.5).tolist()
         forecasts = {name: model.predict(future, quantiles=quantiles) for name, model in self.models_.items()}
         tables = {name: forecast[wanted].to_numpy() for name, forecast in forecasts.items()}
         combined = _combine(tables, self.weights_.loc[future["product"]])
@@ -236,8 +237,10 @@ class Selected(Forecaster):
 
     def _stretched(self, bands: np.ndarray, levels: np.ndarray) -> np.ndarray:
         """Stretch quantiles (R, 1 + Q), of which the first is the median, to those of `levels` (R, Q)."""
-        middle, logs = np.log1p(bands[:, :1]), np.log1p(bands[:, 1:])
-        scores, known = np.abs(stats.norm.ppf(levels)), stats.norm.ppf(_INTERVAL_LEVELS[-len(self.stretch_) :])
+        middle = np.log1p(bands[:, :1])
+        logs = np.log1p(bands[:, 1:])
+        scores = np.abs(stats.norm.ppf(levels))
+        known = stats.norm.ppf(_INTERVAL_LEVELS[-len(self.stretch_) :])
         factor = np.interp(scores, known, self.stretch_)
         return np.expm1(middle + factor * (logs - middle))
 

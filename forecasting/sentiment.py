@@ -17,8 +17,10 @@ from ..data.weeks import WEEK
 
 _NEGATIVE = -0.05
 """Scores up to this are negative: the bound that VADER's authors use."""
-_ENGLISH, _SHORT = 0.2, 4
-"""Least share of common English words in an English text; shorter texts, in words, are taken as English."""
+_ENGLISH = 0.2
+"""Least share of common English words in an English text."""
+_SHORT = 4
+"""Texts with fewer words are taken as English."""
 
 
 class Sentiment(NamedTuple):
@@ -106,7 +108,8 @@ def _scores(texts: list[str], progress: Callable[[float], None]) -> list[float]:
     """From -1, as negative as can be, to 1."""
     from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
-    judge, scores = SentimentIntensityAnalyzer(), list[float]()
+    judge = SentimentIntensityAnalyzer()
+    scores = list[float]()
     for done, text in enumerate(texts, start=1):
         scores.append(judge.polarity_scores(text)["compound"])
         if done % 1000 == 0 or done == len(texts):
@@ -116,7 +119,8 @@ def _scores(texts: list[str], progress: Callable[[float], None]) -> list[float]:
 
 def _signals(rows: pd.DataFrame, weeks: pd.DatetimeIndex, of: str) -> pd.DataFrame:
     score = rows.groupby("week")["score"]
-    mean, negative = score.mean(), score.agg(lambda each: float((each <= _NEGATIVE).sum()))
+    mean = score.mean()
+    negative = score.agg(lambda each: float((each <= _NEGATIVE).sum()))
     series = {f"sentiment{of}": mean, f"negative_texts{of}": negative.reindex(weeks, fill_value=0.0)}
     parts = [pd.DataFrame({"date": each.index + WEEK, "name": name, "value": each}) for name, each in series.items()]
     return pd.concat(parts, ignore_index=True)

@@ -73,10 +73,12 @@ def fit_shared(
             for end, choose in (("first", min), ("last", max))
         )
         common = Common.first(names, seasonal=(last - first).days + days >= 7 * YEAR)
-        products, number = model.products(names, seasonal=common.seasonal), 0.0
+        products = model.products(names, seasonal=common.seasonal)
+        number = 0.0
         for _ in range(ITERATIONS):
             sums = shared.sum(products.expect(common).sums(common))
-            number, common = sums[0], _sensible(common, sums)
+            number = sums[0]
+            common = _sensible(common, sums)
         errors = shared.sum(PooledRegression(common=common).fit(panel).totals_)
     return SharedFit(replace(common, mean_over_median=mean_over_median(errors)), tuple(shared.facts), round(number))
 

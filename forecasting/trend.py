@@ -232,7 +232,8 @@ class MarketTrend(BaseEstimator):
 
     def _features(self, past: Array, planned: pd.DataFrame) -> Array:
         """Describe the last week of `planned` (lags + 1 rows) by the (P, weeks, 1 + drivers) before it."""
-        traffic, drivers = past[:, -self.lags :, 0], past[:, -self.lags :, 1:]
+        traffic = past[:, -self.lags :, 0]
+        drivers = past[:, -self.lags :, 1:]
         moves = (drivers - drivers.mean(axis=1, keepdims=True))[:, -_TREND_WEEKS:].reshape(len(past), -1)
         relative = np.log(traffic / traffic.mean(axis=1, keepdims=True))
         known = planned.to_numpy()[-1] - planned.to_numpy()[:-1].mean(axis=0)
@@ -301,7 +302,8 @@ def _noise(errors: Array, days: int) -> Array:
     As factors, they have a mean of 1: each week's traffic is a multiple of that of the weeks before, and large errors
     up and down would else make it grow.
     """
-    mean, deviation = errors.mean(), errors - errors.mean()
+    mean = errors.mean()
+    deviation = errors - errors.mean()
     bias = mean if abs(mean) > _SIGNIFICANT * errors.std(ddof=1) / np.sqrt(len(errors) / days) else 0.0
     scaled = deviation * np.sqrt((len(errors) + 1) / (len(errors) - 1))
     return bias + scaled - np.log(np.exp(scaled).mean())
@@ -318,7 +320,8 @@ def _autoregressions(series: pd.DataFrame, known: NDArray[np.bool_]) -> tuple[Ar
     values = series.to_numpy(dtype=float)
     mean = values.mean(axis=0, where=known[:, None])
     deviation = values - mean
-    before, after = deviation[:-1], deviation[1:]
+    before = deviation[:-1]
+    after = deviation[1:]
     power = (before**2).sum(axis=0, where=known[1:, None])
     moved = (before * after).sum(axis=0, where=known[1:, None])
     memory = np.clip(np.divide(moved, power, out=np.zeros_like(power), where=power > 0), 0, 1)

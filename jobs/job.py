@@ -119,7 +119,8 @@ def code_fingerprint(*places: str) -> str:
         >>> code_fingerprint("envs") == code_fingerprint("agents")
         False
     """
-    root, digest = Path(__file__).parents[1], hashlib.sha256()
+    root = Path(__file__).parents[1]
+    digest = hashlib.sha256()
     for place in places:
         for path in sorted([root / place, *(root / place).rglob("*")]):
             if path.suffix in (".py", ".toml"):

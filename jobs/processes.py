@@ -23,7 +23,8 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_
 
 def run(jobs: list[Job], place: Place, scratch: Path) -> Iterator[Ended]:
     """As `results`, on this machine."""
-    left, suspects = list(reversed(jobs)), list[Job]()
+    left = list(reversed(jobs))
+    suspects = list[Job]()
     while left:
         # A process that dies ends its pool. Which of the jobs that ran then was its end shows when each is alone.
         suspects += yield from _pool(left, place.workers or 1, scratch)

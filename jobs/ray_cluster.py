@@ -50,7 +50,8 @@ def _connect(on: str) -> None:
 def _results(jobs: list[Job], scratch: Path) -> Iterator[Ended]:
     # A job is idempotent, so that one which was cut off may start again; its own errors are results.
     remote = ray.remote(num_cpus=1, max_retries=ATTEMPTS - 1, retry_exceptions=False)(attempted)
-    waiting, running = list(reversed(jobs)), dict[Any, Job]()
+    waiting = list(reversed(jobs))
+    running = dict[Any, Job]()
     while waiting or running:
         while waiting and len(running) < _AHEAD:
             job = waiting.pop()

@@ -11,7 +11,8 @@ from typing import Any
 from ..atomic import write_json
 from .job import Ended, Failure, Job, Place
 
-_RESULTS, _SCRATCH = "results", "unfinished"
+_RESULTS = "results"
+_SCRATCH = "unfinished"
 
 
 def results(jobs: Iterable[Job], place: Place, scratch: Path) -> Iterator[Ended]:

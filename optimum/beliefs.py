@@ -32,7 +32,8 @@ from .problem import (
     stock_settings,
 )
 
-_MOST_BELIEF_DRAWS, _MOST_BELIEF_PRICES = 100, 100
+_MOST_BELIEF_DRAWS = 100
+_MOST_BELIEF_PRICES = 100
 _MOST_NUMBERS = 2e7
 """Beliefs x prices x outcomes x draws, over all periods."""
 _DECIMALS = 10
@@ -81,8 +82,12 @@ class BeliefPrice:
     deterministic: ClassVar[bool] = False
 
     def __init__(self, prices: Array, prior: Array, mass: Array, table: list[tuple[KDTree, Units]]) -> None:
-        self.name, self._next_period = "optimum", 0
-        self._prices, self._prior, self._mass, self._table = prices, prior, mass, table
+        self.name = "optimum"
+        self._next_period = 0
+        self._prices = prices
+        self._prior = prior
+        self._mass = mass
+        self._table = table
 
     def act(self, view: MarketView) -> Action:
         """Update the belief with the last period, choose.
@@ -123,12 +128,15 @@ def solve(spec: MarketSpec) -> Optimum | None:
     parts = [getattr(spec.posterior, name) for name in ("arrivals", "utility", "sensitivity", "unit_cost")]
     rows = np.concatenate([part.reshape(spec.num_draws, -1) for part in parts], axis=1)
     _, first, count = np.unique(rows, axis=0, return_index=True, return_counts=True)
-    draws, prices, prior = [spec.draw(int(m)) for m in first], price_grid(spec), count / spec.num_draws
+    draws = [spec.draw(int(m)) for m in first]
+    prices = price_grid(spec)
+    prior = count / spec.num_draws
     mean = np.array([expected_units(draw, 0, prices[:, None]).sum(axis=(1, 2)) for draw in draws])
     mass = demand_mass(spec, mean.ravel()).reshape(*mean.shape, -1)
     money = (prices - np.array([Costs.of(draw).sold for draw in draws])) * mean
     # Forwards, the beliefs by period, (G, M), and by price and demand, (G, P, D + 1), its probability and the next belief.
-    beliefs, stages = [prior[None]], []
+    beliefs = [prior[None]]
+    stages = []
     for _ in range(spec.market.horizon_periods - 1):
         if sum(map(len, beliefs)) * mass.size > _MOST_NUMBERS:
             return None

@@ -44,12 +44,21 @@ from .problem import (
     table_periods,
 )
 
-_LONGEST, _MOST_UNITS, _MOST_REACH = 3, 2000, 40_000
+_LONGEST = 3
+_MOST_UNITS = 2000
+_MOST_REACH = 40_000
 # Entries of a period's values and of all tables; products of a probability and a value in all, and those of a period.
-_MOST_STOCK_STATES, _MOST_ENTRIES, _MOST_WORK, _WORK = 2_000_000, 50_000_000, 3e10, 2e7
+_MOST_STOCK_STATES = 2_000_000
+_MOST_ENTRIES = 50_000_000
+_MOST_WORK = 3e10
+_WORK = 2e7
 # Rounds of value iteration, times what the discount factor lacks to one; products that a look-up, and one of gathered values, takes as long as.
-_VALUE_ROUNDS, _LOOK_UP, _GATHERED = 25, 60, 10
-_FEWEST_PRICES, _MOST_PRICES, _MOST_LINKED = 200, 10_000, 1000
+_VALUE_ROUNDS = 25
+_LOOK_UP = 60
+_GATHERED = 10
+_FEWEST_PRICES = 200
+_MOST_PRICES = 10_000
+_MOST_LINKED = 1000
 # What a range of units on hand twice as wide may change, and that with a lead time.
 _CAP_TOLERANCE = {False: 1e-9, True: 1e-8}
 _SETTINGS = {"initial_units", "lead_time_periods", "holding_cost", "lost_sale_cost", "salvage_value", "cost_due"}
@@ -58,8 +67,10 @@ _ORDERING = {"replenishment", "max_order_units", "shortage", "order_cost", "back
 
 def covers(spec: MarketSpec) -> bool:
     """Whether each product is a problem of its own with a state that this program knows."""
-    stock, orders = spec.stock, spec.stock.replenishment == "action"
-    lead, late = stock.lead_time_periods, stock.delay_probability > 0
+    stock = spec.stock
+    orders = spec.stock.replenishment == "action"
+    lead = stock.lead_time_periods
+    late = stock.delay_probability > 0
     finite = stock.initial_units[np.isfinite(stock.initial_units)]
     return (
         len(spec.category_names) == len(spec.products.names)
@@ -167,7 +178,8 @@ def solve(spec: MarketSpec) -> Optimum | None:
     if len(known) < len(found):
         return None
     interpolated = ", interpolated" if any(tables.links.interpolated for _, tables in known) else ""
-    policy, value = ProductPolicy(tuple(tables for _, tables in known)), sum(value for value, _ in known)
+    policy = ProductPolicy(tuple(tables for _, tables in known))
+    value = sum(value for value, _ in known)
     if interpolated and np.isinf(spec.stock.initial_units).all():
         # Interpolation errs to either side; what the policy earns can be had.
         value = max(value, exact_value(spec, policy) or value)
@@ -179,14 +191,17 @@ def _solve_product(spec: MarketSpec, n: int) -> tuple[float, ProductTables] | No
     orders = stock.replenishment == "action" and bool(np.isfinite(stock.initial_units[n]))
     if not orders:
         return _Product.within(spec, n, 0)
-    reach, narrow, least = 16, np.inf, _lot(spec, n)
+    reach = 16
+    narrow = np.inf
+    least = _lot(spec, n)
     while reach <= _MOST_REACH:
         found = _Product.within(spec, n, reach)
         if found is None:
             return None
         if reach >= least and abs(found[0] - narrow) <= _CAP_TOLERANCE[found[1].lead > 0] * (1 + abs(found[0])):
             return found
-        reach, narrow = 2 * reach, found[0]
+        reach = 2 * reach
+        narrow = found[0]
     return None
 
 
@@ -194,7 +209,8 @@ def _lot(spec: MarketSpec, n: int) -> int:
     """Units of product n that an order may have to bring to be worth its fixed cost, in ranges narrower than which none
     may pay; 0 without such a cost.
     """
-    express, discount = spec.express, spec.market.discount_factor
+    express = spec.express
+    discount = spec.market.discount_factor
     if not (Costs.of(spec).order[n] > 0 or (express is not None and express.order_cost[n] > 0)):
         return 0
     rows = np.tile(spec.products.regular_price, (spec.market.horizon_periods, 1))
@@ -216,13 +232,17 @@ class _Product:
     """
 
     def __init__(self, spec: MarketSpec, n: int, reach: int) -> None:
-        stock, self.spec, self.n = spec.stock, spec, n
+        stock = spec.stock
+        self.spec = spec
+        self.n = n
         self.costs = Costs(*(each[n : n + 1] for each in astuple(Costs.of(spec))))
         self.ample = bool(np.isinf(stock.initial_units[n]))
         self.start = 0 if self.ample else int(stock.initial_units[n])
-        self.backlog, self.late = stock.shortage == "backlog", float(stock.delay_probability[n])
+        self.backlog = stock.shortage == "backlog"
+        self.late = float(stock.delay_probability[n])
         self.units = np.arange(-reach if self.backlog else 0, self.start + reach + 1)
-        places, self.lead = reach > 0, int(stock.lead_time_periods[n])
+        places = reach > 0
+        self.lead = int(stock.lead_time_periods[n])
         most = min(int(stock.max_order_units[n]), self.units.size - 1) if places else 0
         self.orders = np.arange(most + 1) if self.lead else np.zeros(1, np.intp)
         self.order_cost = self.costs.ordered[0] * self.orders + self.costs.order[0] * (self.orders > 0)
@@ -250,25 +270,26 @@ class _Product:
         links = Links.of(self.spec, self.n, self.prices)
         if links is None:
             return False
-        self.links, self.prices = links, links.prices
+        self.links = links
+        self.prices = links.prices
         states = per_price * links.size
         demand = 0 if self.ample else most_demand(self.spec, self._means(0).sum(axis=0), self.n)
         discount = self.spec.market.discount_factor
         periods = _VALUE_ROUNDS / (1 - discount) if is_infinite_horizon(self.spec) else self.spec.market.horizon_periods
         each = _LOOK_UP if self.ample else demand * (1 if links.size == 1 else _GATHERED)
-        work, kept = states * self.prices.size * each * periods, states / due * self.waiting * table_periods(self.spec)
+        work = states * self.prices.size * each * periods
+        kept = states / due * self.waiting * table_periods(self.spec)
         return states <= _MOST_STOCK_STATES and kept <= _MOST_ENTRIES and work <= _MOST_WORK
 
     def _cost_at_once(self, most: int) -> Array:
         """(X,) cost of each order that arrives at once: the regular one without a lead time, or the express order."""
-        express, counts, each, fixed = (
-            self.spec.express,
-            float(self.spec.market.objective == "profit"),
-            0.0,
-            self.costs.order[0],
-        )
+        express = self.spec.express
+        counts = float(self.spec.market.objective == "profit")
+        each = 0.0
+        fixed = self.costs.order[0]
         if express is not None:
-            most, each = int(express.max_order_units[self.n]), counts * express.extra_cost[self.n]
+            most = int(express.max_order_units[self.n])
+            each = counts * express.extra_cost[self.n]
             fixed = counts * express.order_cost[self.n]
         units = np.arange(most + 1)
         return (self.costs.ordered[0] + each) * units + fixed * (units > 0)
@@ -300,8 +321,10 @@ class _Product:
         """Values of the next state (Y, S, F) by units left and F ways in which units are on order, and the way of each
         pipeline and order, (B * Q,).
         """
-        count, top = self.orders.size, self.units.size - 1
-        row, pipeline = np.arange(self.units.size)[:, None], np.arange(self.waiting)
+        count = self.orders.size
+        top = self.units.size - 1
+        row = np.arange(self.units.size)[:, None]
+        pipeline = np.arange(self.waiting)
         if self.lead < 2:
             due = np.arange(self.waiting + count - 1) if self.lead else np.zeros(1, np.intp)
             arrived = future[:, np.minimum(row + due, top), 0]
@@ -315,15 +338,18 @@ class _Product:
 
     def _step(self, period: int, future: Array) -> tuple[Array, tuple[Units, NDArray[np.float32], Units]]:
         """Best value, order that arrives at once, price and order of every state, (Z, Y, S, B) each."""
-        demand, values = self.demand(period), np.empty_like(future)
-        soon, order = np.empty(future.shape, np.intp), np.empty(future.shape, np.intp)
+        demand = self.demand(period)
+        values = np.empty_like(future)
+        soon = np.empty(future.shape, np.intp)
+        order = np.empty(future.shape, np.intp)
         price = np.empty(future.shape, np.float32)
         for z, ahead in enumerate(np.tensordot(self.transition, future, 1)):
             later, pairs = self._later(ahead)
             if self.ample:
                 money = (self.prices - self.costs.sold[0]) * demand[z] + self.links.ahead(later[:, 0, 0])
                 values[z, :, 0, 0], price[z, :, 0, 0] = self._best_price(money)
-                soon[z], order[z] = 0, 0
+                soon[z] = 0
+                order[z] = 0
                 continue
             for y in range(self.links.size):
                 ahead_of = self.links.ahead_of(y, later)
@@ -335,8 +361,10 @@ class _Product:
         """Best value and price of each link, (Y,) each, from the money by price, (Y, P): where values are smooth, those at the
         top of the parabola through the best price of the grid and its neighbours.
         """
-        place, every = money.argmax(axis=1), np.arange(len(money))
-        value, price = money[every, place], self.prices[place]
+        place = money.argmax(axis=1)
+        every = np.arange(len(money))
+        value = money[every, place]
+        price = self.prices[place]
         if not self.links.smooth:
             return value, price
         middle = np.clip(place, 1, self.prices.size - 2)

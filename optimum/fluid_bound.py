@@ -23,7 +23,9 @@ from .fluid_demand import FluidDemand, demand_of
 from .problem import Array, Costs
 
 # Posterior draws of a bound, and product-periods from which on fewer are taken.
-_BOUND_DRAWS, _FEW_DRAWS, _LARGE_MARKET = 100, 20, 4000
+_BOUND_DRAWS = 100
+_FEW_DRAWS = 20
+_LARGE_MARKET = 4000
 
 
 @dataclass(frozen=True)
@@ -98,16 +100,21 @@ def _season(spec: MarketSpec, demand: FluidDemand, first: int, last: int) -> flo
 
     All units of shared resources that are ever added are taken to be there from the start, and none to be withdrawn.
     """
-    stock, capacity = np.floor(spec.stock.initial_units), spec.capacity
+    stock = np.floor(spec.stock.initial_units)
+    capacity = spec.capacity
     limited = np.isfinite(stock) & (spec.stock.replenishment == "none") & (spec.stock.shortage == "lost")
-    high, use = spec.guardrails.high.astype(np.float64), np.eye(stock.size)[limited]
+    high = spec.guardrails.high.astype(np.float64)
+    use = np.eye(stock.size)[limited]
     factors = spec.market.discount_factor ** np.arange(first, last)
     ends = spec.market.ending == "terminated" or spec.stock.season_periods is not None
-    salvage, stock = (ends * factors[-1] * spec.stock.salvage_value)[limited], stock[limited]
+    salvage = (ends * factors[-1] * spec.stock.salvage_value)[limited]
+    stock = stock[limited]
     held = np.zeros((last - first, stock.size))
     if capacity is not None:
-        use, stock = capacity.use, capacity.units + np.maximum(capacity.added, 0).sum(axis=0)
-        salvage, held = 0 * stock, np.zeros((last - first, stock.size))
+        use = capacity.use
+        stock = capacity.units + np.maximum(capacity.added, 0).sum(axis=0)
+        salvage = 0 * stock
+        held = np.zeros((last - first, stock.size))
     elif spec.stock.spoilage.any() or spec.returns is not None or last < first + (spec.stock.season_periods or 0):
         # Stock that perishes or leaves is not held, and need not be disposed of.
         salvage = np.maximum(salvage, 0)

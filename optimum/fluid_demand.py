@@ -22,7 +22,8 @@ from .nested_logit import NestedCustomer
 from .problem import Array, Costs, cycle_periods, is_infinite_horizon, is_stationary, price_grid, sections_on
 from .rival_replies import all_stay, initial_prices
 
-_CURVE_PRICES, _VALUE_HALVINGS = 2001, 45
+_CURVE_PRICES = 2001
+_VALUE_HALVINGS = 45
 # Families whose demand is convex in the price, as long as not everybody buys.
 _CONVEX = ("mnl", "exponential", "linear", "constant-elasticity")
 _EXCESS_TOLERANCE = 1e-12
@@ -55,9 +56,11 @@ class FluidDemand:
     """
 
     def __init__(self, spec: MarketSpec) -> None:
-        self.spec, self.periods = spec, int(spec.market.horizon_periods)
+        self.spec = spec
+        self.periods = int(spec.market.horizon_periods)
         self.cycle = cycle_periods(spec) if is_infinite_horizon(spec) else 0
-        costs, backlog = Costs.of(spec), spec.stock.shortage == "backlog"
+        costs = Costs.of(spec)
+        backlog = spec.stock.shortage == "backlog"
         orders = spec.stock.replenishment != "none" and not backlog
         self.cost = costs.sold + (costs.ordered if orders else 0)
         self.kept = np.maximum(1 - (0.0 if spec.returns is None else spec.returns.probability), _LEAST_DIVISOR)
@@ -85,9 +88,11 @@ class FluidDemand:
         """(T, Z) probability of each regime in each period; in the last cycle of an infinite horizon, its discounted mean
         over all later periods that are like it.
         """
-        spec, chances = self.spec, self.spec.regime_probabilities(self.periods)
+        spec = self.spec
+        chances = self.spec.regime_probabilities(self.periods)
         if spec.regimes is not None and self.cycle:
-            factor, last = spec.market.discount_factor**self.cycle, slice(self.periods - self.cycle, None)
+            factor = spec.market.discount_factor**self.cycle
+            last = slice(self.periods - self.cycle, None)
             stays = np.eye(self.regimes) - factor * np.linalg.matrix_power(spec.regimes.transition, self.cycle)
             chances[last] = (1 - factor) * np.linalg.solve(stays.T, chances[last].T).T
         return chances
@@ -110,7 +115,10 @@ class FluidDemand:
         Returns:
             The money, discounted to the episode's start, and the units sold (N,).
         """
-        total, sold, known, stationary = 0.0, np.zeros(value.shape[1]), {}, is_stationary(self.spec)
+        total = 0.0
+        sold = np.zeros(value.shape[1])
+        known = {}
+        stationary = is_stationary(self.spec)
         for t, row in enumerate(value, start=first):
             factor, times = self.discounting(t)
             kind = (0 if stationary else t, (row / factor).tobytes())
@@ -170,27 +178,32 @@ class _Priced(FluidDemand):
         for _ in range(_VALUE_HALVINGS):
             middle = (low + high) / 2
             all_buy = self._at(period, regime, middle)[segments, segments] >= most
-            low, high = np.where(all_buy, middle, low), np.where(all_buy, high, middle)
+            low = np.where(all_buy, middle, low)
+            high = np.where(all_buy, high, middle)
         return low
 
     def best(self, period: int, value: Array) -> tuple[Array, Array]:
         """See `FluidDemand`."""
-        money, sold = np.zeros(self.regimes), np.zeros((self.regimes, value.size))
+        money = np.zeros(self.regimes)
+        sold = np.zeros((self.regimes, value.size))
         for z in range(self.regimes):
             price, units = self._units(period, z)
             price, units = self._best_between(price[:, None], units * self.kept, self.cost + value)
             gain = (price - self.cost - value) * units
-            best, most = gain.argmax(axis=0), gain.max(axis=0)
+            best = gain.argmax(axis=0)
+            most = gain.max(axis=0)
             # No unit has to be sold at a loss: a product that is sold out does not sell.
             taken = np.where(most > 0, np.take_along_axis(units, best[None], axis=0)[0], 0)
-            money[z], sold[z] = np.maximum(most, 0).sum(), taken.sum(axis=0)
+            money[z] = np.maximum(most, 0).sum()
+            sold[z] = taken.sum(axis=0)
         return money, sold
 
     def _best_between(self, price: Array, units: Array, cost: Array) -> tuple[Array, Array]:
         """The best price of each step of the grid, and the most units at it; the grid itself where it holds all prices."""
         if not self.continuous or len(price) < 2:
             return price, units
-        width, left = np.diff(price, axis=0), units[:-1]
+        width = np.diff(price, axis=0)
+        left = units[:-1]
         if not self.convex:
             return price[1:], left
         fall = (left - units[1:]) / np.maximum(width, _LEAST_DIVISOR)
@@ -205,7 +218,9 @@ class _Nested(FluidDemand):
 
     def best(self, period: int, value: Array) -> tuple[Array, Array]:
         """See `FluidDemand`."""
-        arrivals, total, sold = self.spec.arrivals, 0.0, np.zeros(value.size)
+        arrivals = self.spec.arrivals
+        total = 0.0
+        sold = np.zeros(value.size)
         for c, k in np.ndindex(self.spec.sizes["C"], self.spec.sizes["K"]):
             own = np.flatnonzero(self.spec.category_index == c)
             _, money, share = NestedCustomer.of(self.spec, period, k, own, self.low).best((self.cost + value)[own])
@@ -227,7 +242,8 @@ class _Logit(FluidDemand):
     def __init__(self, spec: MarketSpec) -> None:
         super().__init__(spec)
         self.member = np.eye(spec.sizes["C"])[spec.category_index]  # (N, C)
-        strategic, segments = spec.strategic, spec.sizes["K"]
+        strategic = spec.strategic
+        segments = spec.sizes["K"]
         share = np.zeros(segments) if strategic is None else strategic.share
         # Customers who never wait, and after them those who may.
         self.who = np.tile(np.arange(segments), 1 if strategic is None else 2)
@@ -243,11 +259,13 @@ class _Logit(FluidDemand):
     @functools.cached_property
     def loyalty(self) -> Array:
         """(T, K) highest multiplier of arrivals that can be reached."""
-        spec, loyal = self.spec, self.spec.loyalty
+        spec = self.spec
+        loyal = self.spec.loyalty
         if loyal is None:
             return np.ones((self.periods, spec.sizes["K"]))
         cut = np.log(spec.products.regular_price / self.low).max()
-        goal, rows = np.exp(loyal.price_effect * max(cut, 0)), [np.ones(spec.sizes["K"])]
+        goal = np.exp(loyal.price_effect * max(cut, 0))
+        rows = [np.ones(spec.sizes["K"])]
         for _ in range(self.periods - 1):
             rows.append(np.clip(loyal.memory * rows[-1] + (1 - loyal.memory) * goal, loyal.low, loyal.high))
         rows[self.periods - self.cycle :] = [np.full(spec.sizes["K"], loyal.high)] * self.cycle
@@ -264,7 +282,8 @@ class _Logit(FluidDemand):
         """Utility at a price of zero, its fall per unit of currency and of log price (Z, K', N),
         and the weight of the outside option (Z, K', C).
         """
-        spec, model = self.spec, choice_model(self.spec)
+        spec = self.spec
+        model = choice_model(self.spec)
         mood, care = (
             (np.zeros(1), np.ones(1)) if spec.regimes is None else (spec.regimes.utility, spec.regimes.sensitivity)
         )
@@ -274,12 +293,14 @@ class _Logit(FluidDemand):
         level = level[:, self.who] - fixed
         if spec.reference_price is not None:
             # A gain below zero is at its best where the price is at the reference.
-            gain, units = np.maximum(spec.reference_price.gain, 0.0), spec.reference_price.units_gain
+            gain = np.maximum(spec.reference_price.gain, 0.0)
+            units = spec.reference_price.units_gain
             if spec.reference_price.scale == "log":
                 level = level + gain * np.log(self.reference) + units * np.log(self.low)
                 power = power + gain + units
             else:
-                level, slope = level + gain * self.reference + units * self.low, slope + gain + units
+                level = level + gain * self.reference + units * self.low
+                slope = slope + gain + units
         regimes = [None] if spec.regimes is None else range(self.regimes)
         outside = [model.outside_weight(period, rival_price=self.rival_price, regime=z) for z in regimes]
         return level, slope, power, np.stack(outside)[:, self.who]
@@ -287,9 +308,11 @@ class _Logit(FluidDemand):
     def money(self, value: Array, first: int) -> tuple[float, Array]:
         """See `FluidDemand`. Backwards, as the value of a waiting customer depends on the next period."""
         shape = (self.regimes, self.who.size)
-        later, later_units = np.zeros((*shape, self.spec.sizes["C"])), np.zeros((*shape, value.shape[1]))
+        later = np.zeros((*shape, self.spec.sizes["C"]))
+        later_units = np.zeros((*shape, value.shape[1]))
         ahead = np.eye(1) if self.spec.regimes is None else self.spec.regimes.transition
-        total, sold = 0.0, np.zeros(value.shape[1])
+        total = 0.0
+        sold = np.zeros(value.shape[1])
         for t in reversed(range(first, first + len(value))):
             factor, times = self.discounting(t)
             come_back = (
@@ -305,7 +328,9 @@ class _Logit(FluidDemand):
     def _customer(self, period: int, cost: Array, later: Array, later_units: Array) -> tuple[Array, Array]:
         """Money (Z, K', C) and units (Z, K', N) of one customer; later: those of a customer who comes back."""
         level, slope, power, outside = self.utility(period)
-        low, high, category = self.low, self.high, self.spec.category_index
+        low = self.low
+        high = self.high
+        category = self.spec.category_index
         cheapest = np.exp(np.minimum(level - slope * low - power * np.log(low), _HIGHEST_UTILITY))
         waiting = self.patience[:, None] * (cheapest @ self.member)
         theta = np.zeros_like(later)
@@ -332,7 +357,8 @@ class _Logit(FluidDemand):
         if slot is None:
             return np.zeros_like(gain)
         earned = gain * choice_shares(utility, self.spec.category_index, outside).product
-        lift, may = np.zeros_like(gain), slot.candidates[self.who] > 0
+        lift = np.zeros_like(gain)
+        may = slot.candidates[self.who] > 0
         for c in range(self.spec.sizes["C"]):
             here = np.where(may & (self.spec.category_index == c), earned, -1.0)
             best = here.argmax(axis=-1)[..., None]

@@ -39,10 +39,12 @@ _FLUID_PRICES = 2001
 _VALUES = 801
 _DUAL_TOLERANCE = 1e-9
 # Rounds of a search for the dual values of several products, and the first ones of them with whole steps.
-_DUAL_ROUNDS, _WHOLE_STEPS = 200, 20
+_DUAL_ROUNDS = 200
+_WHOLE_STEPS = 20
 _LEAST_UNITS_WANTED = 1e-12
 # States of several stocks, over all periods, and units of one.
-_MOST_FLUID_STATES, _MOST_UNITS = 1_000_000, 2000
+_MOST_FLUID_STATES = 1_000_000
+_MOST_UNITS = 2000
 
 
 @functools.lru_cache(maxsize=16)
@@ -92,14 +94,19 @@ def has_one_stock(spec: MarketSpec) -> bool:
 
 def _table_of_one(spec: MarketSpec) -> Array:
     """(T, Z, S + 1) fluid prices of one product, by period, regime and units left."""
-    costs, discount, periods = Costs.of(spec), spec.market.discount_factor, int(spec.market.horizon_periods)
-    cost, holding, ages = costs.sold[0], costs.holding[0], np.arange(periods)[::-1]
+    costs = Costs.of(spec)
+    discount = spec.market.discount_factor
+    periods = int(spec.market.horizon_periods)
+    cost = costs.sold[0]
+    holding = costs.holding[0]
+    ages = np.arange(periods)[::-1]
     price = np.linspace(float(spec.guardrails.low[0]), float(spec.guardrails.high[0]), _FLUID_PRICES)
     # By period, what a unit is worth that is never sold: its salvage value less the cost of holding it.
     unsold = spec.stock.salvage_value[0] * discount**ages - holding * np.cumsum(discount ** np.arange(periods))[ages]
     values = np.linspace(min(unsold.min(), 0.0), max(price[-1], unsold.max()), _VALUES)
     transition, initial = chain(spec)
-    stock, regimes = np.arange(int(spec.stock.initial_units[0]) + 1), range(initial.size)
+    stock = np.arange(int(spec.stock.initial_units[0]) + 1)
+    regimes = range(initial.size)
     table = np.empty((periods, initial.size, stock.size))
 
     def best(units: Array, value: Array) -> NDArray[np.intp]:
@@ -107,7 +114,10 @@ def _table_of_one(spec: MarketSpec) -> Array:
         return ((price - cost - value[:, None]) * units).argmax(axis=1)
 
     # By regime, mean units at each price, and those at the best price for each dual value, now and in all periods left.
-    units, now, left, stationary = [], np.empty(0), np.zeros((initial.size, values.size)), is_stationary(spec)
+    units = []
+    now = np.empty(0)
+    left = np.zeros((initial.size, values.size))
+    stationary = is_stationary(spec)
     for t in reversed(range(periods)):
         if not (units and stationary):
             units = [expected_units(spec, t, price[:, None], regime=z).sum(axis=(1, 2)) for z in regimes]
@@ -139,9 +149,11 @@ def fluid_prices(spec: MarketSpec, units: Array, customers: Array) -> Array:
     sensitivity, which is Newton's step for one product. Where it overshoots, as
     from one step of a ladder to the next, steps become shorter round by round.
     """
-    there, customer = units > 0, LogitCustomer.of(spec, 0, np.arange(units.shape[1]))
+    there = units > 0
+    customer = LogitCustomer.of(spec, 0, np.arange(units.shape[1]))
     sensitivity = spec.demand.price_sensitivity[0]
-    cost, least = Costs.of(spec).sold, spec.stock.salvage_value
+    cost = Costs.of(spec).sold
+    least = spec.stock.salvage_value
     value = np.broadcast_to(least, units.shape)
     for turn in range(_DUAL_ROUNDS):
         prices, money = customer.best_prices(cost + value, there)
@@ -150,7 +162,8 @@ def fluid_prices(spec: MarketSpec, units: Array, customers: Array) -> Array:
             np.log(np.where(there, np.maximum(wanted, _LEAST_UNITS_WANTED), 1.0) / np.where(there, units, 1.0))
             / sensitivity
         )
-        before, value = value, np.maximum(value + gap * min(1.0, _WHOLE_STEPS / (turn + 1)), least)
+        before = value
+        value = np.maximum(value + gap * min(1.0, _WHOLE_STEPS / (turn + 1)), least)
         if np.abs(value - before).max() <= _DUAL_TOLERANCE * (1 + money.max()):
             break
     return customer.best_prices(cost + value, there)[0]

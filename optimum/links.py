@@ -19,7 +19,9 @@ from .rival_replies import all_stay, answer, charged, initial_prices, one_answer
 
 _MOST_PAIRS = 4_000_000
 # Reference prices between which values are interpolated: with stock, and without for continuous prices and for a ladder.
-_NODES, _FREE_NODES, _LADDER_NODES = 101, 801, 4001
+_NODES = 101
+_FREE_NODES = 801
+_LADDER_NODES = 4001
 # Money of a price that the rules do not allow; finite, as it is multiplied by probabilities of zero.
 _NEVER = -1e200
 
@@ -56,7 +58,8 @@ class Links:
     def cover(cls, spec: MarketSpec) -> bool:
         """Whether these are all links between the periods of a market, beside stock and regimes."""
         # Rules beyond bounds may look at competitors.
-        rules, alone = spec.guardrails, len(spec.products.names) == 1 and spec.competitors is None
+        rules = spec.guardrails
+        alone = len(spec.products.names) == 1 and spec.competitors is None
         steps = alone and rules.allowed_prices() is not None and spec.prices.max_changes is None
         answers = spec.competitors is None or all_stay(spec) or one_answers(spec)
         return answers and (rules.bounds_only or (steps and rules.frozen is None and not len(rules.planned_rows)))
@@ -64,8 +67,12 @@ class Links:
     @classmethod
     def of(cls, spec: MarketSpec, n: int, prices: Array) -> Links | None:
         """The links of a product's prices (P,); None where there are too many."""
-        rules, none = spec.guardrails, np.full(1, np.nan)
-        levels, rival, nodes, first = none, none, none, [0, 0, 0]
+        rules = spec.guardrails
+        none = np.full(1, np.nan)
+        levels = none
+        rival = none
+        nodes = none
+        first = [0, 0, 0]
         if not rules.bounds_only:
             initial = float(spec.initial_price[n])
             near = prices[np.abs(prices - initial).argmin()]
@@ -76,7 +83,8 @@ class Links:
             found = _reachable(spec, prices)
             if found is None:
                 return None
-            rival, within = found, spec.competitors.answers_within_period
+            rival = found
+            within = spec.competitors.answers_within_period
             begin = initial_prices(spec)[:1]
             first[1] = int(
                 np.searchsorted(rival, begin if within else answer(spec, charged(spec.initial_price), begin))[0]
@@ -90,9 +98,11 @@ class Links:
         level, old, reference = (part.ravel() for part in np.meshgrid(levels, rival, nodes, indexing="ij"))
         pair = np.tile(prices, level.size), *(np.repeat(part, prices.size) for part in (level, old, reference))
         index = [np.zeros(pair[0].size, np.intp) for _ in shape]
-        share, allowed = np.zeros(pair[0].size), np.ones(pair[0].size, bool)
+        share = np.zeros(pair[0].size)
+        allowed = np.ones(pair[0].size, bool)
         if levels is not none:
-            index[0], allowed = np.searchsorted(levels, pair[0]), _allowed(spec, pair[1], pair[0])
+            index[0] = np.searchsorted(levels, pair[0])
+            allowed = _allowed(spec, pair[1], pair[0])
         if rival is not none:
             index[1] = np.searchsorted(rival, answer(spec, pair[0], pair[2]))
         if nodes is not none:
@@ -121,7 +131,8 @@ class Links:
     @property
     def smooth(self) -> bool:
         """Whether reference prices are the state, any price may be charged, and gains weigh as much as losses."""
-        effect, n = self.spec.reference_price, self.n
+        effect = self.spec.reference_price
+        n = self.n
         if effect is None or self.size != self.nodes.size or self.spec.guardrails.allowed_prices(n) is not None:
             return False
         even = effect.gain[n] == effect.loss[n] and effect.units_gain[n] == effect.units_loss[n]
@@ -148,7 +159,9 @@ class Links:
         found = self._mixed(later, slice(None))
         if not self.smooth:
             return found
-        slope, rise, width = PchipInterpolator(self.nodes, later)(self.nodes, 1), np.diff(later), np.diff(self.nodes)
+        slope = PchipInterpolator(self.nodes, later)(self.nodes, 1)
+        rise = np.diff(later)
+        width = np.diff(self.nodes)
         below, above = ((side * width - rise)[self.following] for side in (slope[:-1], slope[1:]))
         return found + self.share * (1 - self.share) * (below - self.share * (below + above))
 
@@ -158,7 +171,8 @@ class Links:
 
     def _mixed(self, later: Array, y: Any) -> Array:
         grown = (..., *[None] * (later.ndim - 1))
-        following, share = self.following[y], self.share[y][grown]
+        following = self.following[y]
+        share = self.share[y][grown]
         found = later[following]
         if self.interpolated:
             found = found + share * (later[following + 1] - found)
@@ -183,7 +197,8 @@ class Links:
         shape = (self.levels.size, self.rival.size, self.nodes.size)
         if self.interpolated and self.spec.guardrails.allowed_prices(self.n) is None:
             index[2] = np.clip(np.searchsorted(self.nodes, reference, side="right") - 1, 0, self.nodes.size - 2)
-            below, above = self.nodes[index[2]], self.nodes[index[2] + 1]
+            below = self.nodes[index[2]]
+            above = self.nodes[index[2] + 1]
             share = np.clip((reference - below) / (above - below), 0, 1)
             first = np.ravel_multi_index(tuple(index), shape)
             return np.stack([first, first + 1], axis=1), np.stack([1 - share, share], axis=1)
@@ -199,8 +214,10 @@ def _nearest(values: Array, seen: Array) -> Units:
 
 def _reference_nodes(spec: MarketSpec, n: int, prices: Array, *, alone: bool) -> tuple[Array, Array]:
     """The reference prices that values are interpolated between, and the prices; fewer where they are not the state alone."""
-    low, high = float(spec.guardrails.low[n]), float(spec.guardrails.high[n])
-    initial, free = float(spec.initial_reference[n]), alone and np.isinf(spec.stock.initial_units[n])
+    low = float(spec.guardrails.low[n])
+    high = float(spec.guardrails.high[n])
+    initial = float(spec.initial_reference[n])
+    free = alone and np.isinf(spec.stock.initial_units[n])
     steps = spec.guardrails.allowed_prices(n)
     count = (_FREE_NODES if steps is None else _LADDER_NODES) if free else _NODES
     nodes = np.union1d(np.linspace(min(initial, low), max(initial, high), count), [initial, low, high])
@@ -223,7 +240,8 @@ def _reachable(spec: MarketSpec, prices: Array) -> Array | None:
 def _allowed(spec: MarketSpec, current: Array, wanted: Array) -> NDArray[np.bool_]:
     """Whether the price rules allow a price after a current one."""
     rows = [part.reshape(-1, 1).astype(np.float32) for part in (current, wanted)]
-    nothing, period = np.zeros_like(rows[0]), np.zeros(len(current), np.intp)
+    nothing = np.zeros_like(rows[0])
+    period = np.zeros(len(current), np.intp)
     view = MarketView(catalogue_of(spec), period, rows[0], rows[0], nothing, nothing, nothing)
     allowed = spec.guardrails.apply(Action(rows[1]), view).price[:, 0]
     # Rules move what they do not allow by a step at least.

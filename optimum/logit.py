@@ -86,11 +86,13 @@ class LogitCustomer:
         Returns:
             Prices (B, N), and the money expected from the customer (B,).
         """
-        price, theta = np.broadcast_to(self.high, cost.shape), np.zeros(len(cost))
+        price = np.broadcast_to(self.high, cost.shape)
+        theta = np.zeros(len(cost))
         for _ in range(_MARKUP_ROUNDS):
             price = np.where(available, self._best_for(cost + theta[:, None]), self.high)
             margin = np.where(available, price - cost, 0.0)
-            before, theta = theta, (margin * self.shares(price, available).product).sum(axis=1)
+            before = theta
+            theta = (margin * self.shares(price, available).product).sum(axis=1)
             if np.all(np.abs(theta - before) <= _MARKUP_TOLERANCE * (1 + np.abs(theta))):
                 break
         return price, theta
@@ -107,7 +109,8 @@ class LogitCustomer:
         best = np.empty_like(cost)
         for n, steps in enumerate(self.allowed):
             above = np.searchsorted(steps, peak[:, n])
-            lower, upper = steps[np.maximum(above - 1, 0)], steps[np.minimum(above, steps.size - 1)]
+            lower = steps[np.maximum(above - 1, 0)]
+            upper = steps[np.minimum(above, steps.size - 1)]
             loss = np.exp(self._lost(lower[:, None])[:, n] - self._lost(upper[:, None])[:, n])
             best[:, n] = np.where((upper - cost[:, n]) * loss > lower - cost[:, n], upper, lower)
         return best
@@ -124,7 +127,8 @@ def linear_and_log(spec: MarketSpec, steep: Array) -> tuple[Array, Array, Array]
 def best_price(floor: Array, slope: Array, power: Array, low: Array, high: Array) -> Array:
     """Maximiser of (price - floor) * exp(-slope * price) * price ** -power in [low, high]."""
     slope = np.maximum(slope, 1e-12)
-    half, rest = (slope * floor + 1 - power) / (2 * slope), power * floor / slope
+    half = (slope * floor + 1 - power) / (2 * slope)
+    rest = power * floor / slope
     root = np.sqrt(np.maximum(half**2 + rest, 0))
     # The second form of the same root does not subtract two large numbers.
     price = np.clip(np.where(half < 0, rest / np.maximum(root - half, 1e-300), half + root), low, high)

@@ -28,7 +28,8 @@ from .problem import Array
 
 # There may be several peaks where sensitivities differ much: the best of these is refined.
 _MARKUPS = 1001
-_NEST_TOLERANCE, _NEST_ROUNDS = 1e-12, 1000
+_NEST_TOLERANCE = 1e-12
+_NEST_ROUNDS = 1000
 # Smallest probability of leaving that nests are weighed against.
 _LEAVING = 1e-300
 
@@ -108,12 +109,14 @@ class NestedCustomer:
         available: each nest's mark-up is set to what the last prices' mean margins and money make it.
         """
         markup = np.zeros((len(cost), self.nesting.size))
-        member, steep = np.eye(self.nesting.size)[self.nest], self.nesting / (1 - self.nesting)
+        member = np.eye(self.nesting.size)[self.nest]
+        steep = self.nesting / (1 - self.nesting)
         for _ in range(_NEST_ROUNDS):
             price, money, shares = self._at(markup, cost, available)
             bought = np.maximum(shares.product @ member, _LEAVING)
             margin = (np.where(available, price - cost, 0.0) * shares.product) @ member / bought
-            before, markup = markup, np.maximum(money[:, None] + steep * (margin - markup), 0.0)
+            before = markup
+            markup = np.maximum(money[:, None] + steep * (margin - markup), 0.0)
             markup = np.where(bought > _LEAVING, markup, before)
             if np.abs(markup - before).max() <= _NEST_TOLERANCE * (1 + np.abs(markup).max()):
                 break
@@ -140,10 +143,12 @@ class NestedCustomer:
         member = np.eye(self.nesting.size)[self.nest]
         weight = shares.product @ member / np.maximum(shares.outside, _LEAVING)
         worth = ((price - cost) * shares.product) @ member / np.maximum(shares.outside, _LEAVING)
-        theta, before = float(money.max()), -np.inf
+        theta = float(money.max())
+        before = -np.inf
         best = np.empty(0, np.intp)
         while theta > before:
             best = (worth - theta * weight).argmax(axis=0)
             mine = best, np.arange(best.size)
-            before, theta = theta, worth[mine].sum() / (1 + weight[mine].sum())
+            before = theta
+            theta = worth[mine].sum() / (1 + weight[mine].sum())
         return best

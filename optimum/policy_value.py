@@ -21,7 +21,8 @@ def covers(spec: MarketSpec) -> bool:
     costs = {"cost_due", "order_cost", "holding_cost", "lost_sale_cost", "backlog_cost", "salvage_value"}
     ordering = {"replenishment", "max_order_units"} if spec.stock.replenishment == "action" else set()
     # A competitor that answers in mid-period meets a single customer in each half.
-    rivals, single = spec.competitors, spec.arrivals.process == "single"
+    rivals = spec.competitors
+    single = spec.arrivals.process == "single"
     return (
         sections_on(spec) <= {"regimes", "reference_price", "competitors"}
         and stock_settings(spec) <= {"initial_units", "lead_time_periods", "shortage"} | costs | ordering
@@ -101,8 +102,12 @@ def _value(
 ) -> float:
     """The expected money if the policy sees views of this kind."""
     now, first = (States.initial(spec), 0) if start is None else (States.seen(spec, start), int(start.period[0]))
-    horizon, infinite = int(spec.market.horizon_periods), is_infinite_horizon(spec)
-    costs, value, period, factor = Costs.of(spec), 0.0, first, 1.0
+    horizon = int(spec.market.horizon_periods)
+    infinite = is_infinite_horizon(spec)
+    costs = Costs.of(spec)
+    value = 0.0
+    period = first
+    factor = 1.0
     met: dict[bytes, tuple[float, float]] = {}
     cycle = cycle_periods(spec)
     while factor > _NEGLIGIBLE_FACTOR if infinite else period < horizon:
@@ -120,7 +125,8 @@ def _value(
         if now.weight.size > states:
             raise TooManyStates
         value += factor * money
-        period, factor = period + 1, factor * spec.market.discount_factor
+        period = period + 1
+        factor = factor * spec.market.discount_factor
     if spec.stock.salvage_value.any():
         left = float(now.weight @ (np.maximum(now.on_hand, 0) @ spec.stock.salvage_value))
         value += spec.market.discount_factor ** (horizon - 1 - first) * left

@@ -18,7 +18,8 @@ Array = NDArray[np.float64]
 Units = NDArray[np.intp]
 
 _CONTINUOUS_STEP = 0.0025
-_FEWEST_STEPS, _MOST_GRID_PRICES = 400, 10_000
+_FEWEST_STEPS = 400
+_MOST_GRID_PRICES = 10_000
 # Demand with a lower probability changes no visible digit of a value.
 _RARE = 1e-15
 # Relative accuracy of value iteration; with a discount factor above the limit it would take too
@@ -116,7 +117,8 @@ def price_grid(spec: MarketSpec, product: int = 0, *, most: int = _MOST_GRID_PRI
     allowed = spec.guardrails.allowed_prices(product)
     if allowed is not None:
         return allowed
-    low, high = float(spec.guardrails.low[product]), float(spec.guardrails.high[product])
+    low = float(spec.guardrails.low[product])
+    high = float(spec.guardrails.high[product])
     fewest = _FEWEST_STEPS if high > low else 1
     return np.linspace(low, high, int(min(max(np.ceil((high - low) / _CONTINUOUS_STEP - 1e-3), fewest), most)) + 1)
 
@@ -144,7 +146,8 @@ class Costs:
     @classmethod
     def of(cls, spec: MarketSpec) -> Costs:
         """The costs of a market."""
-        stock, counts = spec.stock, float(spec.market.objective == "profit")
+        stock = spec.stock
+        counts = float(spec.market.objective == "profit")
         sold = float(stock.cost_due == "sold") * spec.products.unit_cost
         parts = (sold, spec.products.unit_cost - sold, stock.order_cost, stock.holding_cost)
         return cls(*(counts * part for part in (*parts, stock.lost_sale_cost, stock.backlog_cost)))
@@ -199,7 +202,9 @@ def optimise(spec: MarketSpec, step: Callable[[int, Array], tuple[Array, Any]], 
     """
     if is_infinite_horizon(spec):
         return _value_iteration(step, last, spec.market.discount_factor, cycle_periods(spec))
-    values, decisions, stationary = last, [], is_stationary(spec)
+    values = last
+    decisions = []
+    stationary = is_stationary(spec)
     for period in reversed(range(spec.market.horizon_periods)):
         future = spec.market.discount_factor * values if decisions else last
         values, decision = step(0 if stationary else period, future)
@@ -215,9 +220,12 @@ def _value_iteration(
     MacQueen (1966), A Modified Dynamic Programming Method for Markovian Decision Problems. The
     bounds meet at the latest when the initial guess is discounted to nothing.
     """
-    left, cycle = 1.0, discount**periods
+    left = 1.0
+    cycle = discount**periods
     while True:
-        before, left, decisions = values, left * cycle, []
+        before = values
+        left = left * cycle
+        decisions = []
         for period in reversed(range(periods)):
             values, decision = step(period, discount * values)
             decisions.append(decision)

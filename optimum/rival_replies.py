@@ -64,7 +64,9 @@ def prices_in_period(spec: MarketSpec, price: Array, last: Array, rival_price: A
 
 def answer(spec: MarketSpec, price: Array, rival_price: Array) -> Array:
     """(S,) price of the one competitor once it sees the shop's price (S,); rival_price: (S,) its price before."""
-    rivals, nothing, period = spec.competitors, np.zeros((price.size, 1), np.float32), np.zeros(price.size, np.intp)
+    rivals = spec.competitors
+    nothing = np.zeros((price.size, 1), np.float32)
+    period = np.zeros(price.size, np.intp)
     assert rivals is not None
     own, seen = (rows[:, None].astype(np.float32) for rows in (rival_price, price))
     known = (own, own, nothing + np.inf, nothing, nothing)

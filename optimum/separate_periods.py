@@ -24,7 +24,9 @@ from .problem import Array, Costs, Optimum, is_infinite_horizon, price_grid, sec
 from .rival_replies import all_stay, initial_prices
 
 # Prices of a grid, how often it becomes finer around its best, and the prices of a finer one.
-_GRID_PRICES, _FINER, _NEAR = 2000, 2, 201
+_GRID_PRICES = 2000
+_FINER = 2
+_NEAR = 201
 
 
 def covers(spec: MarketSpec) -> bool:
@@ -32,7 +34,8 @@ def covers(spec: MarketSpec) -> bool:
     several = bool(np.bincount(spec.category_index).max() > 1)
     one_segment = len(spec.arrivals.segments) == 1
     discounts = spec.prices.max_discount > 0
-    free, advertised = spec.guardrails.grid.kind == NO_GRID, spec.prices.minimum_advertised_price
+    free = spec.guardrails.grid.kind == NO_GRID
+    advertised = spec.prices.minimum_advertised_price
     return (
         stock_settings(spec) <= {"lead_time_periods"}
         and sections_on(spec) <= {"competitors"}
@@ -81,7 +84,8 @@ def solve(spec: MarketSpec) -> Optimum | None:
     if not covers(spec):
         return None
     periods, products, segments = (int(spec.sizes[letter]) for letter in "TNK")
-    price, discount = np.empty((periods, products)), np.zeros((periods, products, segments))
+    price = np.empty((periods, products))
+    discount = np.zeros((periods, products, segments))
     for c in range(len(spec.category_names)):
         own = np.flatnonzero(spec.category_index == c)
         # The arrival rate scales a period's money and does not change its best prices.
@@ -101,7 +105,8 @@ def solve(spec: MarketSpec) -> Optimum | None:
 
 def _total(spec: MarketSpec, money: Array) -> float:
     """Discounted sum of the periods' money (T,), over an infinite horizon where the market has one."""
-    discount, periods = spec.market.discount_factor, table_periods(spec)
+    discount = spec.market.discount_factor
+    periods = table_periods(spec)
     total = float(discount ** np.arange(periods) @ money[:periods])
     return total / (1 - discount**periods) if is_infinite_horizon(spec) else total
 
@@ -136,7 +141,8 @@ def _best(spec: MarketSpec, period: int, products: NDArray[np.intp]) -> tuple[Ar
 
 def _best_alone(spec: MarketSpec, period: int, product: int) -> tuple[Array, Array]:
     """The best list price (1,) and discounts (1, K) of the only product of its category in a period."""
-    cost, segments = Costs.of(spec).sold[product], range(len(spec.arrivals.segments))
+    cost = Costs.of(spec).sold[product]
+    segments = range(len(spec.arrivals.segments))
     low, high = (float(bound[product]) for bound in (spec.guardrails.low, spec.guardrails.high))
     reach = min(spec.prices.max_discount, spec.prices.max_segment_spread)
 

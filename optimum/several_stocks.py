@@ -43,12 +43,15 @@ from .problem import (
     table_periods,
 )
 
-_MOST_STATES, _MOST_VECTORS = 200_000, 50_000
+_MOST_STATES = 200_000
+_MOST_VECTORS = 50_000
 # Entries of the price table: periods times states times products.
 _MOST_ENTRIES = 50_000_000
 # Of many customers: products of a probability and a value, rounds of value iteration times what the discount factor lacks
 # to one, and values at once.
-_MOST_WORK, _VALUE_ITERATIONS, _VALUES_AT_ONCE = 1e10, 25, 2_000_000
+_MOST_WORK = 1e10
+_VALUE_ITERATIONS = 25
+_VALUES_AT_ONCE = 2_000_000
 
 
 def covers(spec: MarketSpec) -> bool:
@@ -117,12 +120,14 @@ class JointPrices:
 
     def best_prices(self, cost: Array, available: NDArray[np.bool_]) -> tuple[Array, Array]:
         """As `LogitCustomer.best_prices`."""
-        best, money = np.empty(len(cost), np.intp), np.empty(len(cost))
+        best = np.empty(len(cost), np.intp)
+        money = np.empty(len(cost))
         for there in np.unique(available, axis=0):
             rows = np.flatnonzero((available == there).all(axis=1))
             bought = self.units(tuple(there.tolist())) / self.rate
             earned = (bought * self.prices).sum(axis=1)[:, None] - bought @ cost[rows].T
-            best[rows], money[rows] = earned.argmax(axis=0), earned.max(axis=0)
+            best[rows] = earned.argmax(axis=0)
+            money[rows] = earned.max(axis=0)
         return self.prices[best], money
 
 
@@ -162,7 +167,8 @@ def _of_many(spec: MarketSpec, joint: JointPrices, future: Array) -> tuple[Array
     are Poisson or negative binomial.
     """
     cost = Costs.of(spec).sold
-    best, prices = np.full(future.shape, -np.inf), np.empty((*future.shape, cost.size), np.float32)
+    best = np.full(future.shape, -np.inf)
+    prices = np.empty((*future.shape, cost.size), np.float32)
     for there in itertools.product((False, True), repeat=cost.size):
         states = tuple(slice(1, None) if one else slice(0, 1) for one in there)
         means = joint.units(there)
@@ -236,7 +242,8 @@ def solve(spec: MarketSpec) -> Optimum | None:
         inside = np.clip(left, 0, np.array(shape) - 1).astype(np.intp)
         return np.asarray(np.ravel_multi_index(tuple(np.moveaxis(inside, -1, 0)), shape))
 
-    sold, cost = state(after), Costs.of(spec).sold
+    sold = state(after)
+    cost = Costs.of(spec).sold
 
     def step(period: int, future: Array) -> tuple[Array, NDArray[np.float32]]:
         """Best value (S,) and prices (S, N) of every state."""

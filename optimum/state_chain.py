@@ -64,7 +64,8 @@ class States:
     @classmethod
     def initial(cls, spec: MarketSpec) -> States:
         """The first period: the prices before it, initial stock, and each possible regime."""
-        units, rivals = np.floor(spec.stock.initial_units), initial_prices(spec)
+        units = np.floor(spec.stock.initial_units)
+        rivals = initial_prices(spec)
         rows = (spec.initial_price, spec.initial_reference, units, 0 * spec.products.regular_price, rivals)
         return cls._of(rows, spec.regime_probabilities(1)[0])
 
@@ -131,7 +132,8 @@ class PolicyChoice:
         """Evaluate the policy and apply the guardrails."""
         action = policy.act(view)
         allowed = spec.guardrails.apply(action, view)
-        order, discount = np.zeros(allowed.price.shape), None
+        order = np.zeros(allowed.price.shape)
+        discount = None
         if spec.stock.replenishment == "action" and action.order is not None:
             order = np.clip(np.round(action.order), 0, np.floor(spec.stock.max_order_units)).astype(np.float64)
         if spec.prices.max_discount > 0 and allowed.discount is not None:
@@ -172,7 +174,8 @@ class Period:
 
     def run(self) -> tuple[float, States]:
         """The expected money, and the states of the next period. Raises TooManyStates."""
-        now, order = self.now, self.choice.order
+        now = self.now
+        order = self.choice.order
         money = -float(now.weight @ (order @ self.costs.ordered + (order > 0) @ self.costs.order))
         branches = _Branches(np.arange(now.weight.size), self._on_sale, 0 * now.list_price, now.weight)
         rival_price = now.rival_price
@@ -180,7 +183,8 @@ class Period:
             earned, branches = self._sell(branches, rival_price)
             money += earned
         if not is_unlimited(self.spec):
-            kept, owed = np.maximum(branches.on_hand, 0), np.maximum(-branches.on_hand, 0)
+            kept = np.maximum(branches.on_hand, 0)
+            owed = np.maximum(-branches.on_hand, 0)
             money -= float(branches.weight @ (kept @ self.costs.holding + owed @ self.costs.backlog))
         return money, self._next(branches, rival_price)
 
@@ -196,7 +200,9 @@ class Period:
             branches, rival_price, available=None if backlog else self._on_sale[branches.origin] > 0
         )
         if is_unlimited(self.spec) and not self.keep_sales:
-            row, demand, weight = np.arange(len(mean)), mean, branches.weight
+            row = np.arange(len(mean))
+            demand = mean
+            weight = branches.weight
         else:
             row, demand, weight = _outcomes(self.spec, mean, branches.weight)
         on_hand = branches.on_hand[row]
@@ -211,7 +217,9 @@ class Period:
         Customers are served in random order, so units sold have the same mean price
         as units demanded.
         """
-        spec, o, price = self.spec, branches.origin, self.choice.price
+        spec = self.spec
+        o = branches.origin
+        price = self.choice.price
         discount = None if self.choice.discount is None else self.choice.discount[o]
         given = {"reference": self.now.reference_price[o], "regime": self.now.regime[o], "discount": discount}
         rivals = None if spec.competitors is None else rival_price[o]
@@ -223,12 +231,14 @@ class Period:
         return mean, price[o] * (1 - (share * discount.swapaxes(1, 2)).sum(axis=1))
 
     def _next(self, branches: _Branches, rival_price: Array) -> States:
-        spec, o = self.spec, branches.origin
+        spec = self.spec
+        o = branches.origin
         reference = self.now.reference_price
         if spec.reference_price is not None:
             memory = spec.reference_price.memory
             reference = memory * reference + (1 - memory) * self.choice.price
-        regime, weight = self.now.regime[o], branches.weight
+        regime = self.now.regime[o]
+        weight = branches.weight
         row = np.arange(o.size)
         if spec.regimes is not None:
             chance = weight[:, None] * spec.regimes.transition[regime]

@@ -53,7 +53,9 @@ class _Season:
     """The periods of a market with one stock: demand at every price, and the transitions between states."""
 
     def __init__(self, spec: MarketSpec) -> None:
-        self.spec, self.costs, self.periods = spec, Costs.of(spec), int(spec.market.horizon_periods)
+        self.spec = spec
+        self.costs = Costs.of(spec)
+        self.periods = int(spec.market.horizon_periods)
         self.prices = price_grid(spec, most=_MOST_TIME_PRICES)
         self.units = np.arange(int(spec.stock.initial_units[0]) + 1)
         self.transition, self.initial = chain(spec)
@@ -69,9 +71,11 @@ class _Season:
 
     def ascend(self, path: NDArray[np.intp]) -> tuple[float, NDArray[np.intp]]:
         """Improve a path until no single price can be improved: its value and price indices (T,)."""
-        discount, before = self.spec.market.discount_factor, -np.inf
+        discount = self.spec.market.discount_factor
+        before = -np.inf
         while True:
-            reached, path = self._forward(path), path.copy()
+            reached = self._forward(path)
+            path = path.copy()
             values = np.tile(self.spec.stock.salvage_value[0] * self.units, (self.initial.size, 1))
             for t in reversed(range(self.periods)):
                 ahead = self.transition @ (values * (discount if t < self.periods - 1 else 1.0))

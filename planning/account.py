@@ -21,7 +21,9 @@ from ..scenarios.periods import simulated_prices
 
 HELD = "fallback"
 """The arm of a decision at the prices of the holdout."""
-_ACCOUNT_LEVEL, _BEFORE_WEEKS, _LEAST_STORES = 0.9, 12, 2
+_ACCOUNT_LEVEL = 0.9
+_BEFORE_WEEKS = 12
+_LEAST_STORES = 2
 
 
 def account(
@@ -60,7 +62,8 @@ def account(
         >>> account(spec, np.array([[11.0]]), np.array([[6.0]]))["weeks"]
         ['2018-01-01']
     """
-    calendar, horizon = spec.calendar, spec.market.horizon_periods
+    calendar = spec.calendar
+    horizon = spec.market.horizon_periods
     if calendar is None or not spec.num_draws:
         raise ValueError(f"an account needs a market fitted on data, with dates; got {spec.name}; fit again")
     shapes = {part.shape for part in (price, units, promotion) if part is not None}
@@ -79,7 +82,8 @@ def account(
     simulated, *_ = simulated_products(spec, charged, draws=draws, seed=seed)
     kept: list[int] = np.flatnonzero(np.isfinite(units).all(axis=1)).tolist()
     sold = simulated[0, :, :, :weeks].reshape(-1, weeks, price.shape[1])[:, kept].astype(np.float64)
-    price, units = spec.products.net(price[kept]), units[kept]
+    price = spec.products.net(price[kept])
+    units = units[kept]
     parts = {"all categories": np.ones(price.shape[1], dtype=bool)}
     parts |= {name: spec.category_index == c for c, name in enumerate(spec.category_names)}
     amounts = {"units": (sold, units), "revenue": (sold * price, units * price)}
@@ -149,7 +153,8 @@ def sales_since(spec: MarketSpec, tables: Tables) -> tuple[Floats, Floats, Float
     Example:
         >>> price, units, promotion = sales_since(spec, load_tables("shop"))  # doctest: +SKIP
     """
-    calendar, ids = spec.calendar, spec.products.ids or spec.products.names
+    calendar = spec.calendar
+    ids = spec.products.ids or spec.products.names
     if calendar is None or calendar.period_days not in {period.days for period in PERIODS.values()}:
         raise ValueError(f"sales are compared by week or day; got {spec.name}, whose periods are neither; fit again")
     priced = pd.DataFrame({"product": ids, "category": ""})
@@ -176,7 +181,10 @@ def account_lines(found: dict[str, Any], currency: str) -> list[str]:
         >>> account_lines({"weeks": ["2018-01-01"], "closed": [], "unit": "weeks", "wape": 0.1, "rows": [], "unsold": []}, "")
         ['weeks of 2018-01-01, at the prices really charged: units by product and week 10.0% off (WAPE)']
     """
-    weeks, unit, closed, none = found["weeks"], found["unit"], found["closed"], found["unsold"]
+    weeks = found["weeks"]
+    unit = found["unit"]
+    closed = found["closed"]
+    none = found["unsold"]
     span = weeks[0] if len(weeks) == 1 else f"{weeks[0]} to {weeks[-1]}"
     error = f"units by product and {unit[:-1]} {found['wape']:.1%} off (WAPE)"
     lines = [f"{unit} of {span}, at the prices really charged: {error}"]
@@ -194,7 +202,8 @@ def account_lines(found: dict[str, Any], currency: str) -> list[str]:
 
 def _compared(simulated: Floats, actual: Floats, part: NDArray[np.bool_]) -> dict[str, Any]:
     """The amounts of some products over all weeks: (S, T, N) simulated ones, and (T, N) those that came."""
-    drawn, realised = simulated[..., part].sum(axis=(1, 2)), float(actual[:, part].sum())
+    drawn = simulated[..., part].sum(axis=(1, 2))
+    realised = float(actual[:, part].sum())
     low, high = quantiles(drawn)
     mean = float(drawn.mean())
     return {"predicted": mean, "interval90": [low, high], "realised": realised, "inside": low <= realised <= high}
@@ -248,7 +257,8 @@ def against_holdout(
     Example:
         >>> against_holdout(spec, tables.sales, {"a", "b"}, {"c", "d"}, weeks=4)  # doctest: +SKIP
     """
-    calendar, week = spec.calendar, pd.Timedelta(weeks=1)
+    calendar = spec.calendar
+    week = pd.Timedelta(weeks=1)
     assert calendar is not None, "an account has a calendar"
     start = pd.Timestamp(calendar.first_day)
     first = start if since is None else since
@@ -258,7 +268,8 @@ def against_holdout(
     (ratio, error, count), (base, base_error, held_count) = found
     if not (ratio > 0 and base > 0):
         return None
-    gain, interval = ratio / base - 1, None
+    gain = ratio / base - 1
+    interval = None
     if min(count, held_count) >= _LEAST_STORES:
         reach = student_t.ppf((1 + _ACCOUNT_LEVEL) / 2, min(count, held_count) - 1) * np.hypot(
             error / ratio, base_error / base

@@ -6,13 +6,16 @@ import math
 from typing import Any
 
 # Errors from which on decimals say nothing; above the share of the posterior, the prior decides.
-_WHOLE, _MOSTLY = 10, 0.7
+_WHOLE = 10
+_MOSTLY = 0.7
 _REASONS_NAMED = 3
 
 
 def fit_lines(report: dict[str, Any]) -> list[str]:
     """The fit report in about a dozen lines, and in as many again that are indented."""
-    s, proof, period = report["scores"], report["proof"], report["period"]
+    s = report["scores"]
+    proof = report["proof"]
+    period = report["period"]
     others = "moving average {moving_average_wape:.1%}, pooled log-log regression {log_log_wape:.1%}".format_map(s)
     simulated = f"WAPE {s['simulated_wape']:.1%} per product and {period}, bias {s['simulated_bias']:+.1%}"
     covered = f"{s['simulated_cover80']:.0%} of actual sales inside the simulated 80% intervals"
@@ -77,7 +80,8 @@ def _display_lines(report: dict[str, Any]) -> list[str]:
 
 def _long_run_lines(report: dict[str, Any]) -> list[str]:
     """How customers answer to regular prices and to deals, and where the former is mostly the prior's."""
-    lines, deals = [], report["deals"]
+    lines = []
+    deals = report["deals"]
     if deals is not None:
         more, less = (math.expm1(sign * 0.1 * deals[name]["mean"]) for sign, name in ((1, "units"), (-1, "dip")))
         take = f"per 10% off, buyers take {more:+.0%} units, and {less:+.0%} per 10% above the price they remember"
@@ -103,7 +107,8 @@ def _experiment_lines(found: dict[str, Any] | None) -> list[str]:
         f"    {text}: {shape.format(*found['before'][name])} without the experiment, {shape.format(*found['after'][name])} with it"
         for name, text in words.items()
     ]
-    lost, names = sum(found["broken"].values()), ", ".join(found["broken"])
+    lost = sum(found["broken"].values())
+    names = ", ".join(found["broken"])
     kept = f"    the experiment: {found['cells']:,} prices by store, week and product were read"
     return [*lines, kept + (f"; {lost:,} were left out, as other prices were charged ({names})" if lost else "")]
 
@@ -123,7 +128,9 @@ def modelled_lines(report: dict[str, Any]) -> list[str]:
         if categories == 1
         else f"{categories} categories: {{:.0%}} of their revenue"
     )
-    modelled, priced, held = report["revenue_modelled"], report["revenue_priced"], report["held"]
+    modelled = report["revenue_modelled"]
+    priced = report["revenue_priced"]
+    held = report["held"]
     total = sum(map(len, held.values()))
     stay = f"; {total:,} product{'s' * (total != 1)} in the market at planned prices" if total else ""
     lines = [f"{whose.format(modelled)} is modelled, {priced:.0%} is priced{stay}"]
@@ -140,7 +147,8 @@ def not_priced_lines(report: dict[str, Any]) -> list[str]:
     reasons = report["not_priced"]
     if not reasons:
         return []
-    total, names = sum(reasons.values()), report["not_priced_names"]
+    total = sum(reasons.values())
+    names = report["not_priced_names"]
     lines = [f"not priced, current prices stay: {total:,} product{'s' * (total != 1)}"]
     for why, count in reasons.items():
         more = count - len(names[why])
@@ -201,7 +209,8 @@ def _estimation_lines(report: dict[str, Any]) -> list[str]:
 def _change_lines(report: dict[str, Any]) -> list[str]:
     """Price changes in the held-out weeks, deals and regular moves apart: predicted against realised changes in units."""
     changes = report["proof"]["price_changes"]
-    moves, known = changes["regular_moves"], {"deals": "deals", "regular_moves": "moves of regular prices"}
+    moves = changes["regular_moves"]
+    known = {"deals": "deals", "regular_moves": "moves of regular prices"}
     shape = "{changes} {} in the held-out weeks: units changed by {slope:.2f} times the prediction "
     shape += "(90% interval {:.2f} to {:.2f}); {coverage90:.0%} inside their 90% intervals"
     found = [(words, changes[name]) for name, words in known.items() if changes[name]["slope"] is not None]
@@ -224,7 +233,9 @@ def _trend_line(trend: dict[str, Any], period: str) -> str:
 
 
 def _customer_lines(report: dict[str, Any]) -> list[str]:
-    privacy, scores, segments = report.get("privacy"), report["scores"], report.get("segments", [])
+    privacy = report.get("privacy")
+    scores = report["scores"]
+    segments = report.get("segments", [])
     shape = "segment '{name}': {customers} customers, {spend_per_week:.2f} per week, elasticity "
     lines = [(shape + "{elasticity:.2f} (s.e. {elasticity_se:.2f})").format_map(row) for row in segments]
     lines = lines or ["the sales name no customers: one segment, no personal discounts, no recommendations"]

@@ -35,7 +35,9 @@ from .price_list import UNCHANGED, charged_by
 # A price this close to the lowest or highest that a rule allows is at it.
 _AT_END = 1e-4
 # Products up to which the cost of leaving each is computed, over so many draws: in more it takes minutes.
-_MOST_LEFT, _LEFT_DRAWS, _PRICES_AT_ONCE = 200, 50, 1 << 20
+_MOST_LEFT = 200
+_LEFT_DRAWS = 50
+_PRICES_AT_ONCE = 1 << 20
 Floats = NDArray[np.float64]
 # The step from the plan counts apart: it is where prices are expected to stand.
 _STEP_FROM_PLAN = rule_words("max_step")
@@ -94,8 +96,10 @@ def _together(parts: Sequence[ListPart]) -> PosteriorEstimate | None:
 
 
 def _zone(part: ListPart) -> ZoneSummary:
-    found, spec = part.found, part.found.compared.spec
-    relative, gain = found.relative_gain, found.gain(found.recommendation.policy)
+    found = part.found
+    spec = part.found.compared.spec
+    relative = found.relative_gain
+    gain = found.gain(found.recommendation.policy)
     changed, bounds = _holding_rules(spec, part.rows)
     at_bounds = found.at_bounds
     return ZoneSummary(
@@ -135,11 +139,15 @@ def _holding_rules(spec: MarketSpec, rows: Sequence[PriceRow]) -> tuple[int, lis
 
 
 def _products(part: ListPart, seed: int) -> list[ProductSummary]:
-    found, spec = part.found, part.found.compared.spec
-    calendar, names = spec.calendar, spec.products.names
+    found = part.found
+    spec = part.found.compared.spec
+    calendar = spec.calendar
+    names = spec.products.names
     assert calendar is not None, "the market of a list has a calendar"
     price = np.array([row.new_price for row in part.rows]).reshape(len(names), -1).T
-    changes, costs, plan = _changes(found, price, seed), _costs_of_leaving(found, price), own_plan(spec)
+    changes = _changes(found, price, seed)
+    costs = _costs_of_leaving(found, price)
+    plan = own_plan(spec)
     return [
         ProductSummary(
             zone=row.zone,
@@ -187,7 +195,8 @@ def _costs_of_leaving(found: Assessment, price: Floats) -> list[PosteriorEstimat
     """What all products together are expected to earn less if one keeps its current prices, for each, in the objective; None
     where the market has no closed form, or too many products.
     """
-    spec, count = found.compared.spec, price.shape[1]
+    spec = found.compared.spec
+    count = price.shape[1]
     if count > _MOST_LEFT or not has_closed_form(spec):
         return None
     scored = spec.scored

@@ -37,10 +37,14 @@ from .markdown_inputs import StockRow, Terms
 from .markdown_search import SEASONS, Paths, Season, SeasonDemand, best_path
 from .price_list import priced_rows
 
-_BLOCKS, _PRODUCT_PASSES, _PLANNING_ROUNDS = 13, 2, 4
+_BLOCKS = 13
+_PRODUCT_PASSES = 2
+_PLANNING_ROUNDS = 4
 _MARGIN = 0.01
 """Confidence above the one asked for, for the choice among many schedules."""
-_MARKDOWN_LEVELS, _FINER, _MARKDOWN_ROUNDING = 16, 7, 1e-6
+_MARKDOWN_LEVELS = 16
+_FINER = 7
+_MARKDOWN_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -161,7 +165,8 @@ def _season(spec: MarketSpec, until: datetime.date | str, start: datetime.date |
     if calendar is None or not spec.num_draws:
         lacks = "dates (market.first_day)" if calendar is None else "a posterior"
         raise ValueError(f"a markdown needs a market fitted on data; got {spec.name} without {lacks}; fit it again")
-    last, first = calendar.period(until), 0 if start is None else calendar.period(start)
+    last = calendar.period(until)
+    first = 0 if start is None else calendar.period(start)
     ends = calendar.day(last + 1) - datetime.timedelta(days=1)
     last -= ends > datetime.date.fromisoformat(str(until))  # a week that ends later is too late
     if last < first:
@@ -173,13 +178,15 @@ def _season(spec: MarketSpec, until: datetime.date | str, start: datetime.date |
 def _stocked(spec: MarketSpec, items: Sequence[Leftover]) -> MarketSpec:
     """The season with the stock that is to be sold, which is not replenished."""
     names = ("initial_units", "order_up_to_units", "max_order_units", "salvage_value")
-    section, floor = {name: getattr(spec.stock, name).copy() for name in names}, spec.price_bounds[0].copy()
+    section = {name: getattr(spec.stock, name).copy() for name in names}
+    floor = spec.price_bounds[0].copy()
     for item in items:
         floor[item.product] = min(floor[item.product], item.lowest_price)
         # What is left over is counted beside the market's revenue, not in it.
         for name, value in zip(names, (item.on_hand, 0, 0, 0), strict=True):
             section[name][item.product] = value
-    market, prices = {"ending": "terminated"}, {"floor": floor}
+    market = {"ending": "terminated"}
+    prices = {"floor": floor}
     return spec.with_changes(stock=section | {"season_periods": None}, market=market, prices=prices)
 
 
@@ -198,9 +205,14 @@ class _SchedulePlanner:
     def __init__(
         self, spec: MarketSpec, items: list[Leftover], terms: Terms, seed: int, on_step: Callable[[str], None]
     ) -> None:
-        self._spec, self._terms, self._seed, self._say = spec, terms, seed, on_step
-        self._demand, self._catalogue = SeasonDemand(spec, seed=seed), catalogue_of(spec)
-        self._items, self._current = items, planned_prices(spec)
+        self._spec = spec
+        self._terms = terms
+        self._seed = seed
+        self._say = on_step
+        self._demand = SeasonDemand(spec, seed=seed)
+        self._catalogue = catalogue_of(spec)
+        self._items = items
+        self._current = planned_prices(spec)
         for item in items:
             self._current[:, item.product] = item.price
             item.aim = min(terms.confidence + _MARGIN, (1 + terms.confidence) / 2)
@@ -222,14 +234,17 @@ class _SchedulePlanner:
 
     def _plan(self, item: Leftover) -> None:
         """The best path along the levels, and then along finer ones around those that it takes."""
-        levels, path = allowed_levels(self._spec, item), None
+        levels = allowed_levels(self._spec, item)
+        path = None
         for near in (False, True):
             if near:
-                taken, levels = levels[path], allowed_levels(self._spec, item, np.unique(levels[path]))
+                taken = levels[path]
+                levels = allowed_levels(self._spec, item, np.unique(levels[path]))
                 path = abs(levels - taken[:, None]).argmin(axis=1)
             wanted = self._demand.wanted(item.product, levels, self._price)
             starts = np.arange(0, len(wanted), -(-len(wanted) // _BLOCKS))
-            by_block, target = np.add.reduceat(wanted, starts, axis=0), (item.on_hand, item.need, item.aim)
+            by_block = np.add.reduceat(wanted, starts, axis=0)
+            target = (item.on_hand, item.need, item.aim)
             allowed = functools.partial(keeps_rules, self._spec, item, levels, starts, self._price)
             earned = levels / (1 + self._spec.products.vat[item.product])
             path, item.can_meet = best_path(Season(earned, by_block, *target, item.salvage_value, allowed), path)
@@ -243,7 +258,8 @@ class _SchedulePlanner:
         for item in self._items:
             gap = self._terms.confidence - (sold[:, item.product] >= item.need).mean()
             if item.can_meet and gap > 0:
-                item.aim, short = min(item.aim + gap + _MARGIN / 2, (1 + item.aim) / 2), True
+                item.aim = min(item.aim + gap + _MARGIN / 2, (1 + item.aim) / 2)
+                short = True
         return short
 
     def _allowed(self, price: Array) -> Array:
@@ -251,7 +267,8 @@ class _SchedulePlanner:
 
     def _simulated(self, price: Array, seed: int) -> tuple[Array, Array]:
         """(S, N) units sold and revenue of simulated seasons at these prices."""
-        spec, numbers = self._spec, draw_numbers(self._spec)
+        spec = self._spec
+        numbers = draw_numbers(self._spec)
         planned = None if spec.promotion is None or spec.plan is None else spec.plan.promotion.astype(np.float32)
         drawn = Drawn(spec, -(-SEASONS // len(numbers)), seed, spec)
         charged = PricePath(simulated_prices(spec, price).astype(np.float32), planned, as_charged=True)
@@ -266,10 +283,15 @@ class _SchedulePlanner:
         return MarkdownPlan(self._spec, self._terms, price, self._current, tuple(products))
 
     def _product(self, item: Leftover, price: Array, sold: Array, revenue: Array) -> ProductPlan:
-        products, n, units = self._spec.products, item.product, sold[:, item.product]
-        share, probability = (units + item.sold) / (item.on_hand + item.sold), float((units >= item.need).mean())
-        names, met = (products.names[n], (products.ids or products.names)[n]), probability >= self._terms.confidence
-        changes, reached = int(_changed(price[None], item.price).sum()), (float(share.mean()), *quantiles(share))
+        products = self._spec.products
+        n = item.product
+        units = sold[:, item.product]
+        share = (units + item.sold) / (item.on_hand + item.sold)
+        probability = float((units >= item.need).mean())
+        names = (products.names[n], (products.ids or products.names)[n])
+        met = probability >= self._terms.confidence
+        changes = int(_changed(price[None], item.price).sum())
+        reached = (float(share.mean()), *quantiles(share))
         money = float(revenue[:, n].mean()), item.salvage_value * float(item.on_hand - units.mean())
         given = (item.on_hand, item.sold, item.price, tuple(price.tolist()), changes, reached)
         return ProductPlan(*names, *given, probability, met, *money, item.can_meet or met)
@@ -315,7 +337,8 @@ def leftovers(spec: MarketSpec, rows: Sequence[StockRow], terms: Terms) -> list[
         Traceback (most recent call last):
         ValueError: stock: product must be an id or name of the market three-stocks; got 'coffee'; known are good, better, best
     """
-    names, found = spec.products.names, {}
+    names = spec.products.names
+    found = {}
     number = dict(zip(names, range(len(names)), strict=True))
     number |= {product: n for n, product in enumerate(spec.products.ids or ())}
     for row in rows:
@@ -332,9 +355,12 @@ def leftovers(spec: MarketSpec, rows: Sequence[StockRow], terms: Terms) -> list[
 
 
 def _filled(spec: MarketSpec, n: int, row: StockRow, terms: Terms) -> Leftover:
-    rules, _regular = spec.guardrails, float(spec.products.regular_price[n])
-    what, allow = f"of {row.product!r} must be", "the lowest that the price rules allow"
-    usual, soft = float(rules.low[n]), rules.bounds_from_sales is not None and rules.bounds_from_sales[n]
+    rules = spec.guardrails
+    _regular = float(spec.products.regular_price[n])
+    what = f"of {row.product!r} must be"
+    allow = "the lowest that the price rules allow"
+    usual = float(rules.low[n])
+    soft = rules.bounds_from_sales is not None and rules.bounds_from_sales[n]
     # A floor that comes from the sales is no reason to refuse a manager's price.
     least = float(firm_bounds(rules)[0][n]) if soft else usual
     now = float(seven_digits(rules.nearest(spec.products.regular_price)[n])) if row.price is None else row.price
@@ -347,7 +373,8 @@ def _filled(spec: MarketSpec, n: int, row: StockRow, terms: Terms) -> Leftover:
         raise ValueError(f"stock: lowest_price {what} {to}; got {lowest:g}; fix it")
     worth = terms.salvage * float(spec.products.net(spec.products.regular_price)[n])
     salvage = worth if row.salvage_value is None else row.salvage_value
-    changes, sold = terms.changes if row.changes is None else row.changes, row.sold or 0
+    changes = terms.changes if row.changes is None else row.changes
+    sold = row.sold or 0
     need = max(math.ceil(terms.sell_through * (row.on_hand + sold) - 1e-9) - sold, 0)
     return Leftover(n, row.on_hand, now, lowest, salvage, changes, sold, need)
 
@@ -365,11 +392,14 @@ def allowed_levels(spec: MarketSpec, item: Leftover, near: Array | None = None) 
     Raises:
         ValueError: The price rules allow no price between the two.
     """
-    rules, n = spec.guardrails, item.product
+    rules = spec.guardrails
+    n = item.product
     if rules.frozen is not None and rules.frozen[n]:
         return np.array([item.price])
-    low, top = item.lowest_price, min(item.price, float(rules.high[n]))
-    levels, step = np.geomspace(top, low, _MARKDOWN_LEVELS), (top / low) ** (1 / (_MARKDOWN_LEVELS - 1))
+    low = item.lowest_price
+    top = min(item.price, float(rules.high[n]))
+    levels = np.geomspace(top, low, _MARKDOWN_LEVELS)
+    step = (top / low) ** (1 / (_MARKDOWN_LEVELS - 1))
     if near is not None:
         around = near[:, None] * step ** np.linspace(-1, 1, _FINER)
         levels = np.clip(np.concatenate([[top, low], near, around.ravel()]), low, top)
@@ -394,7 +424,8 @@ def keeps_rules(
         price: (T, N) the prices of the others.
         paths: (P, B) numbers of levels.
     """
-    rules, asked = spec.guardrails, levels[paths]
+    rules = spec.guardrails
+    asked = levels[paths]
     changed = _changed(asked, item.price)
     kept = changed.sum(axis=1) <= item.changes
     fall = np.inf if rules.max_change is None else np.asarray(rules.max_change)[item.product]
@@ -446,7 +477,8 @@ def markdown_rows(plan: MarkdownPlan, *, zone: str = ALL_STORES, seed: int = 0) 
 
 def markdown_words(plan: MarkdownPlan, item: ProductPlan) -> str:
     """What a schedule is expected to sell, in a sentence or two."""
-    calendar, target = plan.spec.calendar, plan.terms.sell_through
+    calendar = plan.spec.calendar
+    target = plan.terms.sell_through
     assert calendar is not None, "the market has a calendar"
     mean, low, high = item.sell_through
     sentence = (
@@ -455,7 +487,8 @@ def markdown_words(plan: MarkdownPlan, item: ProductPlan) -> str:
     )
     if item.can_meet:
         return f"Markdown: {sentence}"
-    rules, held = plan.spec.guardrails, "at the prices that sell the most"
+    rules = plan.spec.guardrails
+    held = "at the prices that sell the most"
     if rules.frozen is not None and rules.frozen[plan.spec.products.names.index(item.product)]:
         held = "its price must not change, by the rules of the market, and"
     return f"The target cannot be met with {plan.terms.confidence:.0%} confidence; {held} {sentence}"

@@ -9,7 +9,8 @@ from msgspec import Meta
 
 from ..serving.documents import Checked, csv_rows, fields, read, typed
 
-_PERCENT, _FROM_1 = {"fix": "write 95% as 0.95"}, {"allowed": "a whole number from 1"}
+_PERCENT = {"fix": "write 95% as 0.95"}
+_FROM_1 = {"allowed": "a whole number from 1"}
 
 
 class Terms(Checked, frozen=True):

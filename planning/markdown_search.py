@@ -101,7 +101,9 @@ def best_path(season: Season, start: Paths | None = None) -> tuple[Paths, bool]:
         best = np.lexsort((values, meets))[-1]
         if not (meets[best], values[best]) > (met, value + _BETTER * abs(value)):
             return path, bool(met)
-        path, met, value = paths[best], meets[best], values[best]
+        path = paths[best]
+        met = meets[best]
+        value = values[best]
 
 
 def _changed(path: Paths, levels: int) -> Paths:
@@ -139,7 +141,8 @@ class SeasonDemand:
     """
 
     def __init__(self, spec: MarketSpec, *, seed: int) -> None:
-        self._spec, self._seed = spec, seed
+        self._spec = spec
+        self._seed = seed
         self._draws = [spec.draw(m) for m in draw_numbers(spec)]
         self._each = -(-SEASONS // len(self._draws))
         self._shown = None if spec.recommendation is None else spec.shown_by_recommender
@@ -156,7 +159,8 @@ class SeasonDemand:
             levels: (L,) its falling prices, currency per unit.
             price: (T, N) the prices of the others.
         """
-        periods, count = len(price), len(levels)
+        periods = len(price)
+        count = len(levels)
         rows = np.repeat(price, count, axis=0)
         rows[:, product] = np.tile(levels, periods)
         given = {
@@ -173,12 +177,15 @@ class SeasonDemand:
 
     def _multiplier(self, product: int, periods: int, generator: np.random.Generator) -> Array:
         """(S, T) factors of demand with mean one: the market's shocks, and overdispersion."""
-        spec, shape = self._spec, (len(self._draws) * self._each, periods)
-        variance, factor = float(spec.arrivals.overdispersion[product]), np.ones(shape)
+        spec = self._spec
+        shape = (len(self._draws) * self._each, periods)
+        variance = float(spec.arrivals.overdispersion[product])
+        factor = np.ones(shape)
         if variance > 0:
             factor = generator.gamma(1 / variance, variance, shape)
         if spec.shocks is not None:
-            volatility, memory = spec.shocks.volatility, spec.shocks.persistence
+            volatility = spec.shocks.volatility
+            memory = spec.shocks.persistence
             shock = volatility * generator.standard_normal(shape)
             for t in range(1, periods):
                 shock[:, t] = memory * shock[:, t - 1] + np.sqrt(1 - memory**2) * shock[:, t]
@@ -194,7 +201,8 @@ def _thinned(rate: Array, generator: np.random.Generator) -> NDArray[np.float32]
     left = generator.poisson(rate[..., -1])
     units[..., -1] = left
     for level in reversed(range(rate.shape[-1] - 1)):
-        more, fewer = rate[..., level + 1], rate[..., level]
+        more = rate[..., level + 1]
+        fewer = rate[..., level]
         left = generator.binomial(left, np.clip(np.divide(fewer, more, out=np.zeros_like(more), where=more > 0), 0, 1))
         units[..., level] = left
     return units

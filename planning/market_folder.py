@@ -76,7 +76,8 @@ def fit_to_folder(
     seed = options.get("seed", 0)
     model = _forecaster(forecaster, seed, shared)
     fitted = fit(tables, products, forecaster=model, on_step=lambda what: show_step(f"fitting {what}"), **options)
-    report, proof = fitted.report, fitted.report["proof"]
+    report = fitted.report
+    proof = fitted.report["proof"]
     report["trend"]["counted"] = traffic_unit(tables)
     held_out = {row["forecaster"]: row["wape"] for row in proof["backtest"]}
     proof["fidelity"] = fidelity(fitted.proof, seed=seed) | {"benchmark_wape": held_out["moving-average"]}
@@ -94,7 +95,8 @@ def fit_to_folder(
 
 def _evidence(report: dict[str, Any]) -> dict[str, Any]:
     """What speaks for or against the fit beside its proof, as the market keeps it."""
-    scores, placebo = report["scores"], report["identification_checks"]["lead_price"]["pooled"]
+    scores = report["scores"]
+    placebo = report["identification_checks"]["lead_price"]["pooled"]
     found = {"proof_wape": scores["forecast_wape"], "yardstick_wape": scores["log_log_wape"]}
     if placebo["effect"] is not None:
         found |= {"placebo_effect": placebo["effect"], "placebo_p": placebo["p_value"]}
@@ -121,7 +123,9 @@ def _forecaster(name: str, seed: int, shared: Path | None) -> Forecaster | None:
 
 def _scores(report: dict[str, Any]) -> dict[str, Any]:
     """How well each model fits, in a few numbers."""
-    proof, response, chosen = report["proof"], report["price_response"], report["chosen_forecaster"]
+    proof = report["proof"]
+    response = report["price_response"]
+    chosen = report["chosen_forecaster"]
     wape = {row["forecaster"]: row["wape"] for row in proof["backtest"]}
     named = {"forecast": chosen, "moving_average": "moving-average", "log_log": "log-log-regression"}
     scores = {"forecaster": chosen, **{f"{name}_wape": wape[model] for name, model in named.items()}}
@@ -161,8 +165,11 @@ def fit_parts(
         (out / _PART_FILE).unlink(missing_ok=True)
         return fit_to_folder(tables, parts[""], out, name=name, **options)
     for part, products in parts.items():
-        folder, own, started = out / part, scenario_name(f"{name} {part}".strip()), time.perf_counter()
-        file, key = folder / _PART_FILE, {"key": fit_key(tables, products, own, options)}
+        folder = out / part
+        own = scenario_name(f"{name} {part}".strip())
+        started = time.perf_counter()
+        file = folder / _PART_FILE
+        key = {"key": fit_key(tables, products, own, options)}
         if file.is_file() and json.loads(file.read_text(encoding="utf-8")) == key:
             show_line(f"{part or name}: fitted before")
             continue

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 ITEMS = "key_items.json"
 """File of the key-value items, in the folder of a market."""
 _YEAR = dt.timedelta(days=364)
-_SHARE, _LEAST_ITEMS = 0.1, 3
+_SHARE = 0.1
+_LEAST_ITEMS = 3
 GROUP = "group.key-value"
 """Table of the rules file with the confirmed items."""
 _BASES = {"month": 28, "year": 364}
@@ -92,8 +93,10 @@ def proposals(items: Sequence[KeyItem], count: int | None = None) -> tuple[KeyIt
 
 def _in_market(spec: MarketSpec) -> pd.DataFrame:
     """What a market knows of its products: name, units in its basket, and 1 where a competing price is known."""
-    past, ids = spec.past, spec.products.ids or spec.products.names
-    units, rival = past.basket_units, past.last_rival_price
+    past = spec.past
+    ids = spec.products.ids or spec.products.names
+    units = past.basket_units
+    rival = past.last_rival_price
     there = 0.0 if rival is None else (rival > 0).astype(float)
     return pd.DataFrame({"name": spec.products.names, "units": 0.0 if units is None else units, "rival": there}, ids)
 
@@ -101,10 +104,12 @@ def _in_market(spec: MarketSpec) -> pd.DataFrame:
 def _shares(tables: Tables, first: dt.date) -> dict[str, pd.Series]:
     """By product, the share of baskets, and of customers, of the 52 weeks before a day, where the tables name them."""
     lines = tables.sale_lines(["date", "product", "basket", "customer"])
-    lines, found = lines.filter(pl.col("date").is_between(first - _YEAR, first, closed="left")), {}
+    lines = lines.filter(pl.col("date").is_between(first - _YEAR, first, closed="left"))
+    found = {}
     for name in ("basket", "customer"):
         if name in lines.collect_schema():
-            rows, count = lines.filter(pl.col(name).is_not_null()), pl.col(name).n_unique()
+            rows = lines.filter(pl.col(name).is_not_null())
+            count = pl.col(name).n_unique()
             total = rows.select(count).collect(engine="streaming").item()
             by_product = rows.group_by("product").agg(count).collect(engine="streaming").to_pandas()
             counts = by_product.set_index("product")[name]
@@ -117,7 +122,8 @@ def _reasons(row: Mapping[Any, Any]) -> tuple[str, ...]:
     """What is known of a product, and what is not, in plain words."""
     units = "" if np.isnan(row["units"]) else f"; {row['units']:.1%} of units"
     basket = f"in {row['basket']:.1%} of baskets" if "basket" in row else f"share of baskets not known{units}"
-    few, breadth = f"bought by fewer than {LEAST_CUSTOMERS} customers", "share of customers not known"
+    few = f"bought by fewer than {LEAST_CUSTOMERS} customers"
+    breadth = "share of customers not known"
     if "customer" in row:
         breadth = f"bought by {row['customer']:.0%} of customers" if row["customer"] else few
     response = row.get("response", np.nan)
@@ -230,23 +236,33 @@ def image_of_list(folder: Path, parts: Sequence[tuple[MarketSpec, Sequence[Price
 
 def _index_path(zone: str, parts: list[tuple[MarketSpec, Array]], reference: Any) -> IndexPath | None:
     """The index of one zone against one reference; None where no price of it is known."""
-    spec, calendar, weeks = parts[0][0], parts[0][0].calendar, len(parts[0][1])
-    sums, cover, known = [], np.zeros(2), 0
+    spec = parts[0][0]
+    calendar = parts[0][0].calendar
+    weeks = len(parts[0][1])
+    sums = []
+    cover = np.zeros(2)
+    known = 0
     for one, listed in parts:
         past = one.past
-        basket, before, base = past.basket_units, past.price, getattr(past, REFERENCES[reference])
+        basket = past.basket_units
+        before = past.price
+        base = getattr(past, REFERENCES[reference])
         if one.plan is None or basket is None or before is None or base is None:
             continue
         then = past.rival_price if reference == "rival" else np.broadcast_to(base, before.shape)
         against = np.vstack([np.zeros(before.shape) if then is None else then, np.broadcast_to(base, listed.shape)])
-        price, units = np.vstack([before, listed]), np.where(against > 0, basket, 0.0)
+        price = np.vstack([before, listed])
+        units = np.where(against > 0, basket, 0.0)
         sums.append([(units * price).sum(axis=1), (units * against).sum(axis=1)])
-        cost, there = basket * one.plan.price[0], base > 0
-        cover, known = cover + np.array([cost[there].sum(), cost.sum()]), known + int(there.sum())
+        cost = basket * one.plan.price[0]
+        there = base > 0
+        cover = cover + np.array([cost[there].sum(), cost.sum()])
+        known = known + int(there.sum())
     if not known or calendar is None:
         return None
     cost, against = np.sum(sums, axis=0)
-    names, most = spec.prices.index_names, spec.prices.index_at_most
+    names = spec.prices.index_names
+    most = spec.prices.index_at_most
     day = calendar.first_day - dt.timedelta(days=_BASES.get(reference, 0))
     before = len(cost) - weeks
     return IndexPath(

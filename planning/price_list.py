@@ -34,7 +34,8 @@ from .price_image import image_of_list
 if TYPE_CHECKING:
     from ..evaluation import Comparison
 
-_FEW_DRAWS, _NONE_MOVED = 8, "all prices stay as planned"
+_FEW_DRAWS = 8
+_NONE_MOVED = "all prices stay as planned"
 UNCHANGED = 5e-4
 """A change of a price, as a share of it, that is smaller reads as none."""
 # How far from the regular price the reasons say what a product would sell.
@@ -71,14 +72,17 @@ def proposed_rows(found: Assessment, *, zone: str = ALL_STORES, seed: int = 0) -
         >>> row.week.isoformat(), len(others)
         ('2018-01-01', 29)
     """
-    spec, chosen = found.compared.spec, found.recommendation
+    spec = found.compared.spec
+    chosen = found.recommendation
     calendar = spec.calendar
     if calendar is None:
         got = f"got {spec.name} without market.first_day; set it, or fit again"
         raise ListError([f"a price list needs a market with dates; {got}"])
-    catalogue, current = catalogue_of(spec), planned_prices(spec)
+    catalogue = catalogue_of(spec)
+    current = planned_prices(spec)
     wanted = np.where(spec.guardrails.held, current, found.compared.prices[chosen.policy]) if chosen.change else current
-    rules, regular = spec.guardrails, spec.products.regular_price
+    rules = spec.guardrails
+    regular = spec.products.regular_price
     price, steps, gave_way = allowed_path(rules, catalogue, wanted, current, rules.prices_before(regular))
     in_list = [[sum({int(BITS[step.rule]) for step in trail}) for trail in week] for week in steps]
     bits = product_figures(spec.scored, found.policy, draws=min(_FEW_DRAWS, spec.scored.num_draws), seed=seed).rules
@@ -112,16 +116,21 @@ def priced_rows(
         zone: Name of the stores that the market stands for.
         seed: Selects the test seeds of the expected figures.
     """
-    calendar, products, ids = spec.calendar, spec.products, spec.products.ids or spec.products.names
+    calendar = spec.calendar
+    products = spec.products
+    ids = spec.products.ids or spec.products.names
     assert calendar is not None, "the market has a calendar"
     simulated = simulated_prices(spec, price)
     listed = charged_by(spec, policy, price)
     figures = product_figures(spec.scored, listed, seed=seed).bringing(products.net(price - simulated))
-    guardrails, periods = spec.guardrails, prior_periods(calendar.period_days)
-    lowest, prior = pd.DataFrame(price).rolling(periods).min().shift(1).to_numpy(), None
+    guardrails = spec.guardrails
+    periods = prior_periods(calendar.period_days)
+    lowest = pd.DataFrame(price).rolling(periods).min().shift(1).to_numpy()
+    prior = None
     if guardrails.law is not None and guardrails.law.states_prior:
         assert guardrails.prior_price_periods is not None, "the law sets it"
-        periods, before = guardrails.prior_price_periods, guardrails.prices_before(products.regular_price)
+        periods = guardrails.prior_price_periods
+        before = guardrails.prices_before(products.regular_price)
         prior = announced_path(guardrails.law, price, before, periods)
         lowest = pd.DataFrame([*before[-periods:], *price]).rolling(periods).min().shift(1).to_numpy()[periods:]
     charged = charged_range(spec)
@@ -129,7 +138,8 @@ def priced_rows(
     # A price that nobody decides on is no extrapolation.
     outside &= ~guardrails.follows_plan
     marks = [] if charged is None else [charged.words(n) for n in range(len(products.names))]
-    change, missed = price / current - 1, defaultdict(list)
+    change = price / current - 1
+    missed = defaultdict(list)
     for t, week in enumerate(gave_way):
         for _, n, _, words in gave_way_by_product(guardrails, week):
             missed[t, n].append(words)
@@ -199,7 +209,8 @@ class _Charged:
 
     def act(self, view: MarketView) -> Action:
         """The other policy's action at the prices of the list."""
-        price, action = self.price[view.period].astype(np.float32), self.policy.act(view)
+        price = self.price[view.period].astype(np.float32)
+        action = self.policy.act(view)
         discount = action.discount
         if discount is not None:
             discount = np.minimum(discount, np.maximum(1 - self.paid_low / price, 0)[..., None])
@@ -269,9 +280,11 @@ class _Reasons:
 
 
 # Stresses take many markets and show losses of whole percents; deeper trees are hard to read.
-_STRESS_EPISODES, _RULES_DEPTH = 200, 3
+_STRESS_EPISODES = 200
+_RULES_DEPTH = 3
 # Products up to which prices are searched again without each rule, over so many draws: in more it takes minutes.
-_MOST_SEARCHED, _COST_DRAWS = 200, 50
+_MOST_SEARCHED = 200
+_COST_DRAWS = 50
 
 
 def beyond_the_comparison(

@@ -59,14 +59,16 @@ def training_bar(label: str, money: str) -> Iterator[Callable[[int, int, dict[st
         money: Name of the objective.
     """
     preparing = f"{label}: compiling the market and searching the best fixed prices"
-    lines, last = not progress_console.is_terminal, 0
+    lines = not progress_console.is_terminal
+    last = 0
     if lines:
         show_line(preparing)
     with progress_bar(done="{task.percentage:>3.0f}% {task.fields[gain]}") as bar:
         task = bar.add_task(preparing, total=None, gain="")
 
         def update(done: int, total: int, figures: dict[str, float]) -> None:
-            gain, fixed = figures["gain"], abs(figures["best_fixed"])
+            gain = figures["gain"]
+            fixed = abs(figures["best_fixed"])
             # A market in which nothing is earned has no gain in percent.
             size = f"{abs(gain / fixed):.2%}" if fixed else f"{abs(gain):,.2f}"
             gain = f"{money} {size} {'below' if gain < 0 else 'above'} that of the best fixed prices"
@@ -99,7 +101,9 @@ class Stages:
     def __init__(
         self, folder: Path, settings: Mapping[str, Any], tell: Callable[[str], None], *, details: bool = True
     ) -> None:
-        self.folder, self.tell, self._details = folder, tell, details
+        self.folder = folder
+        self.tell = tell
+        self._details = details
         self._path = folder / _FILE
         self._state: Facts = {"settings": dict(settings), "done": {}}
         if self._path.is_file():

@@ -124,12 +124,14 @@ def refresh(
     structure = _changes(tables, record)
     spec, response, notes, _ = refit(tables, record, weeks=weeks, on_step=on_step)
     on_step("prices of the new weeks")
-    holding, files = Holding.of(old.manifest), read_files(path)
+    holding = Holding.of(old.manifest)
+    files = read_files(path)
     setup = _setup(old, holding, spec, seed)
     network = OnnxNetwork(files[POLICY], setup)
     policy = setup.policy(old.policy.name, network)
     on_step("check")
-    now, before = check(spec, policy, seed), old.manifest.get("check")
+    now = check(spec, policy, seed)
+    before = old.manifest.get("check")
     outside = outside_training(spec, policy, old.seen, seed) if holding.learned else {}
     again = structure + reasons_to_train(now, before, outside, learned=holding.learned)
     if not holding.learned:  # a network's range stays that of its training; other prices have nothing to leave
@@ -188,7 +190,8 @@ def _changes(tables: Tables, record: dict[str, Any]) -> list[str]:
     from ..scenarios.fields import listed
 
     tables = zone_tables(tables, Zone(**record["zone"])) if record.get("zone") else tables
-    sales, priced = without_stray_dates(tables.sales), pd.DataFrame(record["products"])
+    sales = without_stray_dates(tables.sales)
+    priced = pd.DataFrame(record["products"])
     recent = sales[sales["date"] > sales["date"].max() - pd.Timedelta(weeks=_LEVEL_WEEKS)]
     units = recent.groupby("product")["units"].sum()
     name = priced["name"].fillna(priced["product"]) if "name" in priced else priced["product"]
@@ -211,7 +214,10 @@ def refresh_lines(found: Refreshed, out: Path, *, judged: bool = False) -> list[
     Args:
         judged: Whether a verdict follows, which alone then says what is gained over the current prices.
     """
-    bundle, calendar, now, money = found.bundle, found.spec.calendar, found.check or {}, found.spec.market.objective
+    bundle = found.bundle
+    calendar = found.spec.calendar
+    now = found.check or {}
+    money = found.spec.market.objective
     span = "" if calendar is None else f" for {calendar.first_day} to {calendar.last_day}"
     lines = [f"written to {out}: {bundle.manifest['holds']['words']}{span}, {bundle.digest[:12]}"]
     names = {} if judged else {"vs_own": "your current prices"}

@@ -47,7 +47,8 @@ class FileLayout:
         from ..data import DataError, TableMapping, load_mapping
         from ..data.sources import TableFile, parts_of
 
-        found, seen = load_mapping(self.path) if self.path else {}, set[str]()
+        found = load_mapping(self.path) if self.path else {}
+        seen = set[str]()
         if not (self.allow or self.drop):
             return found
         for name, path in paths.items():

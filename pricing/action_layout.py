@@ -36,7 +36,8 @@ class ActionParts(NamedTuple):
     express: Any = None
 
 
-_BY_SEGMENT, _FROM_ZERO = ("discount", "recommendation"), ("discount", "order", "express")
+_BY_SEGMENT = ("discount", "recommendation")
+_FROM_ZERO = ("discount", "order", "express")
 BESIDE_RULE = np.float32(1e-5)
 """The raw price of the constant base price where that of zero means a rule's: the least that float32 tells apart from 0
 after `price_multiplier`, for ranges from a factor of 1.02.
@@ -136,7 +137,8 @@ class ActionLayout:
     @property
     def size(self) -> int:
         """A, the number of columns of one product."""
-        by_segment, single = (self.discounts, self.recommend), (self.promote, self.order, self.express)
+        by_segment = (self.discounts, self.recommend)
+        single = (self.promote, self.order, self.express)
         return 1 + self.num_segments * sum(by_segment) + sum(single)
 
     @property
@@ -152,7 +154,8 @@ class ActionLayout:
 
     def _side(self, log_range: float) -> tuple[float, float]:
         """The slope of the log price near the base price, and what is added to it further out."""
-        near, reach = float(NEAR), math.log(self.reach) if self.reach else math.inf
+        near = float(NEAR)
+        reach = math.log(self.reach) if self.reach else math.inf
         if log_range * near <= reach:
             return log_range, 0.0
         return reach / near, (log_range - reach) / (1 - near) - reach / near
@@ -181,7 +184,8 @@ class ActionLayout:
             raw: (…, A) array or tensor; cut to [-1, 1].
         """
         raw = clip(raw, -1.0, 1.0)
-        parts, column = {"price_multiplier": price_multiplier(raw[..., 0], *self.slopes)}, 1
+        parts = {"price_multiplier": price_multiplier(raw[..., 0], *self.slopes)}
+        column = 1
         for name in self.names[1:]:
             width = self.num_segments if name in _BY_SEGMENT else 1
             part = raw[..., column : column + width] if name in _BY_SEGMENT else raw[..., column]
@@ -201,7 +205,8 @@ class ActionLayout:
         """
         columns = [raw_price(parts.price_multiplier, *self.slopes)[..., None]]
         for name in self.names[1:]:
-            part, width = getattr(parts, name), self.num_segments if name in _BY_SEGMENT else 1
+            part = getattr(parts, name)
+            width = self.num_segments if name in _BY_SEGMENT else 1
             if part is None:
                 part = np.zeros((*columns[0].shape[:-1], width))
             elif name not in _BY_SEGMENT:

@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 
 # Written out, since a compiled loop would take a bare 1 for double precision.
-ZERO, ONE, THREE = np.float32(0), np.float32(1), np.float32(3)
+ZERO = np.float32(0)
+ONE = np.float32(1)
+THREE = np.float32(3)
 
 
 def exp(x: Any) -> Any:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from .backend import detached, exp, like, log, where
 
 Array = NDArray[np.float64]
-_SHARE_ROUNDS, _SHARE_TOLERANCE = 10_000, 1e-9
+_SHARE_ROUNDS = 10_000
+_SHARE_TOLERANCE = 1e-9
 # The least value of a nest that others are taken relative to: exp of minus it does not overflow.
 _LEAST_NEST = -600.0
 
@@ -111,7 +112,8 @@ def nested_shares(
         [0.25, 0.5]
     """
     nest = _one_if_none(nest, utility)
-    count, steep = nesting.shape[-1], 1 - nesting
+    count = nesting.shape[-1]
+    steep = 1 - nesting
     category = np.arange(count) if category is None else category
     scaled = utility / steep[nest]
     best = _best(detached(scaled), nest, count)
@@ -219,11 +221,14 @@ def lowest_price_shares(paid: Any, available: Any, category: Any, rival_price: A
         >>> lowest_price_shares(*own, *rivals).round(2).tolist()
         [0.33, 0.33]
     """
-    price, there = detached(paid), detached(available) > 0
-    share, rivals = np.zeros(price.shape), detached(rival_price)
+    price = detached(paid)
+    there = detached(available) > 0
+    share = np.zeros(price.shape)
+    rivals = detached(rival_price)
     for c in np.unique(category):
         own = np.flatnonzero(category == c)
-        asked, theirs = np.where(there[own], price[..., own], np.inf), rivals[rival_category == c]
+        asked = np.where(there[own], price[..., own], np.inf)
+        theirs = rivals[rival_category == c]
         lowest = np.minimum(asked.min(axis=-1, keepdims=True, initial=np.inf), theirs.min(initial=np.inf))
         wins = (asked == lowest) & there[own]
         sellers = wins.sum(axis=-1, keepdims=True) + (theirs == lowest).sum(axis=-1, keepdims=True)

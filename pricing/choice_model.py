@@ -162,7 +162,8 @@ class ChoiceModel:
         Returns:
             (B, K, N), in the array library of `price`.
         """
-        model, now = self._in_library_of(price), self._situation(period, price, reference, **situation)
+        model = self._in_library_of(price)
+        now = self._situation(period, price, reference, **situation)
         units: Array = sum(model._by_group(now, regime))
         if not _is_on(self.units_gain):
             return units
@@ -247,8 +248,10 @@ class ChoiceModel:
                 yield from (chance[..., None, None] * units for units in self._in_regime(now, *regime_parts))
 
     def _in_regime(self, now: _Situation, utility: Any, sensitivity: Any, arrivals: Any) -> Iterator[Array]:
-        c, t = self.category, now.period
-        season, path = self.season.T[t] + utility, self.path.T[t] * sensitivity
+        c = self.category
+        t = now.period
+        season = self.season.T[t] + utility
+        path = self.path.T[t] * sensitivity
         customers = (self.rate.T[t][..., None] * arrivals * self.share * now.loyalty).swapaxes(-1, -2)
         level = (season[..., c] + self._usual(t) + self._reference_effect(now))[:, None]
         if _is_on(self.promotion):
@@ -257,7 +260,8 @@ class ChoiceModel:
         if self.family == "mnl":
             yield from self._logit(now, value, customers, season, path)
         elif self.family == "nested-logit":
-            value, nests = value + log_or_never(now.available, value), (self.product_nest, self.nest_category)
+            value = value + log_or_never(now.available, value)
+            nests = (self.product_nest, self.nest_category)
             yield customers[..., c] * nested_shares(value, self.nesting, *nests).product
         else:
             yield self._willing(now, value, customers)
@@ -280,7 +284,8 @@ class ChoiceModel:
 
     def _logit(self, now: _Situation, value: Array, customers: Array, season: Array, path: Array) -> Iterator[Array]:
         """Multinomial logit among products in stock, rival offers and leaving."""
-        c, count = self.category, len(self.rate)
+        c = self.category
+        count = len(self.rate)
         value = value + log_or_never(now.available, value)
         if now.shown is not None and _is_on(self.lift):
             slot = like(value, np.arange(len(c)) == np.asarray(now.shown)[:, None])

@@ -39,7 +39,9 @@ UNCERTAINTY_FEATURES = {
 }
 FEATURE_LIMIT = 10.0
 """Every feature lies in [-FEATURE_LIMIT, FEATURE_LIMIT]."""
-_LEAST_FORECAST, _LARGEST_UNITS, _FAR = np.float32(1e-6), np.float32(1e9), np.float32(1e18)
+_LEAST_FORECAST = np.float32(1e-6)
+_LARGEST_UNITS = np.float32(1e9)
+_FAR = np.float32(1e18)
 
 
 def log_units(units):
@@ -335,9 +337,11 @@ def product_features(view: MarketView, *, fixed: bool = True) -> NDArray[np.floa
         >>> features.shape == (2, 3, len(feature_names(view.catalogue)))
         True
     """
-    now, catalogue = Observation(view), view.catalogue
+    now = Observation(view)
+    catalogue = view.catalogue
     columns = moving_columns(catalogue)
-    moving, count = sum(map(len, columns.values())), len(feature_names(catalogue, fixed=fixed))
+    moving = sum(map(len, columns.values()))
+    count = len(feature_names(catalogue, fixed=fixed))
     out = np.empty((view.num_markets, catalogue.num_products, count), dtype=np.float32)
     first = 0
     for name, named in columns.items():

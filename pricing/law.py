@@ -173,7 +173,8 @@ def announced_path(law: Law, price: Floats, before: Floats, periods: int) -> Flo
         array([10., 10., nan], dtype=float32)
     """
     charged = np.concatenate([before[len(before) - periods :], price])
-    running, found = np.full(price.shape[1:], np.nan, np.float32), []
+    running = np.full(price.shape[1:], np.nan, np.float32)
+    found = []
     for t, now in enumerate(price):
         running = law.announced(now, charged[t + periods - 1], charged[t : t + periods].min(axis=0), running)
         found.append(running)

@@ -31,7 +31,10 @@ class Range(NamedTuple):
     whole: bool = False
 
 
-PRICE, UNITS, COUNT, NUMBER = Range(1e-9), Range(0.0), Range(0.0, whole=True), Range(1.0, whole=True)
+PRICE = Range(1e-9)
+UNITS = Range(0.0)
+COUNT = Range(0.0, whole=True)
+NUMBER = Range(1.0, whole=True)
 
 
 @dataclass(frozen=True)
@@ -150,7 +153,8 @@ class Draw(NamedTuple):
 
 def units_left(catalogue: Catalogue, period: int) -> NDArray[np.float64]:
     """(N,) units forecast for the periods left, this one included; for `OUTLOOK_PERIODS` in an infinite horizon."""
-    forecast, horizon = catalogue.forecast_units, catalogue.horizon
+    forecast = catalogue.forecast_units
+    horizon = catalogue.horizon
     ahead = OUTLOOK_PERIODS if catalogue.endless else horizon - min(period, horizon - 1)
     # Rounded, so that sums of single precision never lift a whole number to the next.
     return forecast[(period + np.arange(ahead)) % horizon].sum(axis=0, dtype=np.float64).round(3)
@@ -413,7 +417,8 @@ def check_complete(where: str, what: str, wanted: Any, there: Any) -> None:
     Example:
         >>> check_complete("here", "a name", ["period"], ["period"])
     """
-    lacking, strange = sorted(set(wanted) - set(there)), sorted(set(there) - set(wanted))
+    lacking = sorted(set(wanted) - set(there))
+    strange = sorted(set(there) - set(wanted))
     if lacking:
         raise ImportError(f"{where} must have {what} for every one declared; got none for {', '.join(lacking)}; add it")
     if strange:

@@ -48,7 +48,8 @@ def deals_in(price: ArrayLike, regular_price: ArrayLike) -> Deals:
         >>> deals.on_deal.ravel().tolist(), deals.regular.ravel().tolist()
         ([False, True, False], [10.0, 10.0, 10.5])
     """
-    planned, regular = np.asarray(price, np.float64), np.asarray(regular_price, np.float64)
+    planned = np.asarray(price, np.float64)
+    regular = np.asarray(regular_price, np.float64)
     on_deal = planned < DEAL * regular
     found = np.where(on_deal, np.nan, planned)
     for rows in (range(1, len(found)), range(len(found) - 2, -1, -1)):

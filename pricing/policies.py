@@ -45,7 +45,8 @@ def orders_up_to(
         >>> orders_up_to(view.on_hand[0] + 2, None, view)["order"].tolist()
         [[2.0, 2.0, 2.0]]
     """
-    orders, position = {}, view.on_hand + view.on_order
+    orders = {}
+    position = view.on_hand + view.on_order
     if express_stock is not None:
         most = view.catalogue.max_express_units
         # What the faster supplier cannot deliver is left to the other one.
@@ -218,13 +219,16 @@ class BlendedPrice:
     def __init__(self, policy: Policy, other: Policy, share: float, *, name: str | None = None) -> None:
         if not 0 <= share <= 1:
             raise ValueError(f"share must lie in [0, 1]; got {share:g}; 0.5 is halfway between the policies")
-        self.policy, self.other, self.share = policy, other, share
+        self.policy = policy
+        self.other = other
+        self.share = share
         self.name = name or f"{policy.name}+{share:.0%}:{other.name}"
         self.deterministic = is_deterministic(policy) and is_deterministic(other)
 
     def act(self, view: MarketView) -> Action:
         """Propose the blend of what both policies propose."""
-        one, two = self.policy.act(view), self.other.act(view)
+        one = self.policy.act(view)
+        two = self.other.act(view)
         weight = np.float32(self.share)
         first, second = (np.log(np.maximum(action.price, _LEAST_PRICE)) for action in (one, two))
         price = np.exp((1 - weight) * first + weight * second)
@@ -268,7 +272,8 @@ class RandomPrice:
         """Propose draws keyed by (seed, period), independent between markets, with their density as propensity."""
         generator = np.random.default_rng([self.seed, int(view.period[0])])
         share = generator.random((view.num_markets, view.catalogue.num_products), dtype=np.float32)
-        low, high = np.log(self.low), np.log(self.high)
+        low = np.log(self.low)
+        high = np.log(self.high)
         price = np.exp(low + share * (high - low)).astype(np.float32)
         # A single allowed price has probability one.
         spread = np.maximum(high - low, 0)
@@ -305,7 +310,9 @@ class EpsilonGreedy:
     def __init__(self, base: Policy, ladder: NDArray[np.floating], epsilon: float, *, seed: int = 0) -> None:
         if not 0 < epsilon <= 1:
             raise ValueError(f"epsilon must lie in (0, 1]; got {epsilon:g}; 1 draws every price uniformly")
-        self.base, self.ladder, self.epsilon = base, np.asarray(ladder, dtype=np.float32).T, epsilon
+        self.base = base
+        self.ladder = np.asarray(ladder, dtype=np.float32).T
+        self.epsilon = epsilon
         self.name = f"epsilon-greedy:{epsilon:g}"
         self._generator = np.random.default_rng(seed)
 
@@ -347,7 +354,8 @@ class StockTable:
 
     def act(self, view: MarketView) -> Action:
         """Look the prices up."""
-        price, regime = np.empty(view.list_price.shape, np.float32), 0 if view.regime is None else view.regime
+        price = np.empty(view.list_price.shape, np.float32)
+        regime = 0 if view.regime is None else view.regime
         for table, group in zip(self.tables, self.groups, strict=True):
             most = np.array(table.shape[2:-1]) - 1
             units = np.clip(view.on_hand[:, list(group)], 0, most).astype(np.intp)
@@ -400,7 +408,9 @@ class ThompsonPrice:
         seed: int = 0,
         name: str = "thompson",
     ) -> None:
-        self.ladder, self.one_customer, self.mind_stock = np.asarray(ladder).T, one_customer, mind_stock
+        self.ladder = np.asarray(ladder).T
+        self.one_customer = one_customer
+        self.mind_stock = mind_stock
         self.name = name
         self._generator = np.random.default_rng(seed)
         self._next_period = 0
@@ -415,7 +425,8 @@ class ThompsonPrice:
         check_order(self.name, period, self._next_period)
         if period == 0:
             shape = (view.num_markets, *self.ladder.shape)
-            self._trials, self._sold = np.zeros(shape), np.zeros(shape)
+            self._trials = np.zeros(shape)
+            self._sold = np.zeros(shape)
         else:
             self._update(view)
         self._next_period = period + 1
@@ -458,7 +469,8 @@ class ThompsonPrice:
             saved = of(units, over) - units
             loss = np.where(saved > 0, of(money, over) - money, np.inf) / np.where(saved > 0, saved, 1)
             under = np.where(short, loss.argmin(axis=2), under)
-        more, less = of(units, over)[..., 0], of(units, under)[..., 0]
+        more = of(units, over)[..., 0]
+        less = of(units, under)[..., 0]
         share = np.where(more > less, (budget - less) / np.where(more > less, more - less, 1), 0)
         mixed = np.where(self._generator.random(budget.shape) < share, over, under)
         return np.minimum(mixed, self.ladder.shape[1] - 1)

@@ -172,7 +172,8 @@ class Edgeworth(_Rule):
 
     def act(self, view: MarketView) -> Action:
         """Propose an undercut, or the regular price where the undercut would not cover the unit cost."""
-        regular, cost = view.catalogue.regular_price, view.catalogue.shelf_cost
+        regular = view.catalogue.regular_price
+        cost = view.catalogue.shelf_cost
         return Action(cycled(_rival_price(view), regular, cost, np.float32(self.step)))
 
 

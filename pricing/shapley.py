@@ -24,7 +24,8 @@ from .observed import QUANTITIES, MarketView, check_complete
 from .protocol import Policy
 
 Array = NDArray[np.float64]
-_CALENDAR, OTHER_PRODUCTS = "calendar", "other products"
+_CALENDAR = "calendar"
+OTHER_PRODUCTS = "other products"
 # Rows of products that a policy is asked for at once.
 _ROWS_ASKED = 100_000
 
@@ -161,7 +162,8 @@ def shapley_values(value: Callable[[NDArray[np.bool_]], Array], players: int) ->
     """
     numbers = np.arange(2**players)
     member = (numbers[:, None] >> np.arange(players)) & 1 > 0
-    values, size = value(member), member.sum(axis=1)
+    values = value(member)
+    size = member.sum(axis=1)
     shares = np.empty(players)
     for i in range(players):
         without = numbers[~member[:, i]]

@@ -95,7 +95,8 @@ class Access:
             >>> Access.to(Path("shop"), {"sales": ["date"]}).allowed is None
             True
         """
-        path, reader = beside(folder, "roles.toml"), _READER.get() or Reader(os.environ.get(ROLE))
+        path = beside(folder, "roles.toml")
+        reader = _READER.get() or Reader(os.environ.get(ROLE))
         role = reader.role
         if not path.is_file():
             # The variable may be set for many folders, some of them without roles; the option means this one.
@@ -139,7 +140,8 @@ class Access:
         Raises:
             PrivacyError: Roles are declared, and the log cannot be written.
         """
-        now, reader = datetime.now(UTC).isoformat(timespec="seconds"), self.reader
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        reader = self.reader
         row = {"time": now, "user": _user(), "role": reader.role, "command": reader.command, "tables": list(what)}
         path = beside(self.folder, "access.log")
         try:

@@ -27,7 +27,8 @@ _FILE_KINDS = {
     "manifest.json": ("bundle", "fit, train and export again, as a refresh keeps the segments, and reload services"),
     "report.html": ("report", "write it again: repricer report"),
 }
-_TABLE_FIX, _FILE = "erase the customer there as well: repricer data erase", "remove it, or write it again"
+_TABLE_FIX = "erase the customer there as well: repricer data erase"
+_FILE = "remove it, or write it again"
 _OF_A_FOLDER = ("fit.json", "run.json", "manifest.json")
 _RESTS_ON = ("scenario.toml", "manifest.json", "manifest.json" + ENDING)
 _PSEUDONYM = re.compile(PSEUDONYM.pattern.encode())

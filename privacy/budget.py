@@ -8,7 +8,10 @@ from typing import Any, NamedTuple
 from .ledger import PrivacyLedger, Query
 from .noise import most_advantage, noise_of_sums
 
-COUNTS, FIGURES, UNITS, NETWORK = "counts", "figures", "units", "network"
+COUNTS = "counts"
+FIGURES = "figures"
+UNITS = "units"
+NETWORK = "network"
 RELEASES = {
     COUNTS: "customers by spend and reductions",
     FIGURES: "customers, spend and response of segments",
@@ -94,7 +97,8 @@ class Privacy(NamedTuple):
             trained: `Lstm.privacy_` of the network in use, None without one.
         """
         names = released(customers=customers, network=network)
-        queries, advantage = [self.query(name) for name in names], {}
+        queries = [self.query(name) for name in names]
+        advantage = {}
         if customers:
             advantage["customer"] = most_advantage([self.noise(name) for name in names if name != NETWORK])
         if trained is not None:

@@ -30,7 +30,11 @@ ENDING = ".enc"
 KEY_FROM = "REPRICER_KEY_FROM"
 """The environment variable that says where the key is."""
 _USUAL = "env:REPRICER_KEY"
-_MAGIC, _SALT, _CHECK, _KEY_BYTES, _TAG = b"repricer encrypted 1\n", 32, 16, 32, 16
+_MAGIC = b"repricer encrypted 1\n"
+_SALT = 32
+_CHECK = 16
+_KEY_BYTES = 32
+_TAG = 16
 _CHUNK = 1 << 20
 _KEY_SECONDS = 60
 
@@ -118,11 +122,13 @@ def encrypt(source: BinaryIO, out: BinaryIO, name: str, key: bytes) -> None:
     salt = os.urandom(_SALT)
     sealing, check = _derived(key, salt)
     out.write(_MAGIC + salt + check)
-    chunk, number = source.read(_CHUNK), 0
+    chunk = source.read(_CHUNK)
+    number = 0
     while chunk or not number:
         after = source.read(_CHUNK)
         out.write(sealing.encrypt(_nonce(number, last=not after), chunk, name.encode()))
-        chunk, number = after, number + 1
+        chunk = after
+        number = number + 1
 
 
 def decrypt(source: BinaryIO, out: BinaryIO, name: str, key: bytes) -> None:
@@ -138,13 +144,16 @@ def decrypt(source: BinaryIO, out: BinaryIO, name: str, key: bytes) -> None:
         b'1001'
     """
     shown = name + ENDING
-    magic, salt, check = source.read(len(_MAGIC)), source.read(_SALT), source.read(_CHECK)
+    magic = source.read(len(_MAGIC))
+    salt = source.read(_SALT)
+    check = source.read(_CHECK)
     if magic != _MAGIC or len(check) != _CHECK:
         raise EncryptionError(f"{shown} must be a file that repricer encrypted; got another, or a part; restore it")
     opening, right = _derived(key, salt)
     if not hmac.compare_digest(check, right):
         raise EncryptionError(f"{shown} must be opened with its own key; got another; fix --key-from or {KEY_FROM}")
-    chunk, number = source.read(_CHUNK + _TAG), 0
+    chunk = source.read(_CHUNK + _TAG)
+    number = 0
     while chunk or not number:
         after = source.read(_CHUNK + _TAG)
         try:
@@ -152,7 +161,8 @@ def decrypt(source: BinaryIO, out: BinaryIO, name: str, key: bytes) -> None:
         except InvalidTag as error:
             must = f"{shown} must be as it was encrypted"
             raise EncryptionError(f"{must}; got other bytes, a part, or another name; restore it") from error
-        chunk, number = after, number + 1
+        chunk = after
+        number = number + 1
 
 
 def encrypted(content: bytes, name: str, key: bytes) -> bytes:

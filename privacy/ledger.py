@@ -88,7 +88,8 @@ class PrivacyLedger:
     def left(self) -> Query:
         """What is left of the limit."""
         document = self.document()
-        limit, spent = document["limit"], document["spent"]
+        limit = document["limit"]
+        spent = document["spent"]
         return Query("left", *(limit[key] - math.fsum(row[key] for row in spent) for key in ("epsilon", "delta")))
 
     def spend(self, queries: Sequence[Query]) -> None:
@@ -99,7 +100,8 @@ class PrivacyLedger:
         """
         asked = Query("", math.fsum(q.epsilon for q in queries), math.fsum(q.delta for q in queries))
         with self._locked():
-            document, left = self.document(), self.left()
+            document = self.document()
+            left = self.left()
             if asked.epsilon > left.epsilon + _BUDGET_ROUNDING or asked.delta > left.delta * (1 + _BUDGET_ROUNDING):
                 raise PrivacyError(
                     f"privacy budget of {self.tables}: epsilon {max(left.epsilon, 0):g} and delta "

@@ -28,11 +28,14 @@ LEAST_SHOPS = 3
 """With two, each would know the other's sums from the total."""
 WORD = 16
 """Bytes of a number: 128 bits, of which 64 stand after the point."""
-_SCALE, _MODULUS = 2.0**64, 1 << 8 * WORD
+_SCALE = 2.0**64
+_MODULUS = 1 << 8 * WORD
 _LARGEST = 2.0**40
-_TAG, _PAUSE = 32, 0.05
+_TAG = 32
+_PAUSE = 0.05
 _SHOP_NAME = re.compile(r"[\w-]{1,40}\Z")
-_OPENING, _STOP = "shop", "stop"
+_OPENING = "shop"
+_STOP = "stop"
 
 
 class FederationError(ValueError):
@@ -168,8 +171,13 @@ class SharedFolder:
         _must(folder.is_dir(), nowhere)
         used = f"{folder} must be new for each fit; got shop '{name}' in it; all take another folder"
         _must(not (folder / f"{name}.{_OPENING}").exists(), used)
-        self._folder, self._key, self._wait, self._say = folder, key, wait, say
-        self._masks, self._number, self._session = Masks(name), 0, b""
+        self._folder = folder
+        self._key = key
+        self._wait = wait
+        self._say = say
+        self._masks = Masks(name)
+        self._number = 0
+        self._session = b""
         opening = {"about": about, "key": self._masks.public.hex(), "facts": dict(facts or {})}
         self._write(_OPENING, json.dumps(opening).encode())
         say(f"shop '{name}' waits in {folder} for {shops - 1} more")
@@ -222,7 +230,8 @@ class SharedFolder:
 
     def _read(self, name: str, kind: str) -> bytes:
         """What a shop wrote, as soon as it has."""
-        path, until = self._folder / f"{name}.{kind}", time.monotonic() + self._wait
+        path = self._folder / f"{name}.{kind}"
+        until = time.monotonic() + self._wait
         again = "begin again without it, in a new folder"
         gone = f"shop '{name}' gave up; begin again, without it if need be, in a new folder"
         late = f"shop '{name}' must write {path.name} within {self._wait:g} s; got none; {again}"
@@ -231,7 +240,8 @@ class SharedFolder:
             _must(time.monotonic() <= until, late)
             time.sleep(_PAUSE)
         content = path.read_bytes()
-        tag, body = content[:_TAG], content[_TAG:]
+        tag = content[:_TAG]
+        body = content[_TAG:]
         same = hmac.compare_digest(tag, self._tag(name, kind, body))
         _must(same, f"{path} was not made with this key for this fit; {again}")
         return body

@@ -107,7 +107,8 @@ class Recommender(BaseEstimator, ABC):
         """
         require_columns(sales, *self.needs)
         purchases = Purchases.of(sales)
-        self.customers_, self.products_ = purchases.customers, purchases.products
+        self.customers_ = purchases.customers
+        self.products_ = purchases.products
         self.purchases_ = purchases.total()
         self._learn(purchases)
         return self
@@ -240,7 +241,8 @@ class OwnFrequency(Recommender):
             raise ValueError(f"half_life_weeks must be above 0, or None; got {self.half_life_weeks}")
         buyers = self.purchases_.count_nonzero(axis=0)
         self._fill = (_FILL * buyers / buyers.max()).astype(np.float32)
-        date, half_life = purchases.lines["date"], self.half_life_weeks or np.inf
+        date = purchases.lines["date"]
+        half_life = self.half_life_weeks or np.inf
         weeks_ago = (date.max() - date).dt.days.to_numpy(np.float32) // 7
         self._counts = purchases.total(0.5 ** (weeks_ago / half_life))
 
@@ -283,7 +285,8 @@ class Ease(Recommender):
             raise ValueError(f"regularisation must be above 0 and max_products 1 or more; got {got}")
         # The most bought, in their usual order.
         chosen = np.sort(np.argsort(-self.purchases_.sum(axis=0), kind="stable")[: self.max_products])
-        self.products_, self.purchases_ = self.products_[chosen], self.purchases_[:, chosen]
+        self.products_ = self.products_[chosen]
+        self.purchases_ = self.purchases_[:, chosen]
         self._logs = self.purchases_.log1p()
         self.weights_ = _weights((self._logs.T @ self._logs).toarray(), self.regularisation)
 
@@ -498,7 +501,8 @@ def _figures(
     recall = ndcg = np.nan
     if len(customers):
         listed = recommender.recommend(customers, n=k, filter_seen=filter_seen)
-        recall, ndcg = recall_at_k(listed, relevant, k=k), ndcg_at_k(listed, relevant, k=k)
+        recall = recall_at_k(listed, relevant, k=k)
+        ndcg = ndcg_at_k(listed, relevant, k=k)
     return {f"recall{suffix}": recall, f"ndcg{suffix}": ndcg, f"customers{suffix}": len(customers)}
 
 

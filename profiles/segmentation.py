@@ -323,7 +323,8 @@ def _trial(k: int, points: NDArray[np.float64], seed: int) -> dict[str, Any]:
     """Stability and silhouette of one number of clusters."""
     rng = np.random.default_rng(seed)
     half = min(2 * len(points) // 5, _LARGEST_SAMPLE)
-    agreement, separation = [], []
+    agreement = []
+    separation = []
     # On a few thousand points threads mostly wait for each other.
     with threadpool_limits(1):
         for _ in range(_REPEATS):

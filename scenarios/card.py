@@ -18,12 +18,14 @@ GROUPS = {
     "benchmarks": "markets for measuring speed",
     "shops": "markets of a real shop's size and kind, with assumed numbers",
 }
-_INDENT, _NAMES_ON_CARD = 18, 6
+_INDENT = 18
+_NAMES_ON_CARD = 6
 
 
 def headline(spec: MarketDescription) -> str:
     """Name, version and sizes, for a line."""
-    sizes, market = spec.sizes, spec.market
+    sizes = spec.sizes
+    market = spec.market
     parts = [_count(sizes["N"], "product"), _count(market.horizon_periods, market.period)]
     if sizes["K"] > 1:
         parts.insert(1, _count(sizes["K"], "segment"))

@@ -78,7 +78,8 @@ def check_names(spec: MarketDescription) -> None:
     if spec.fairness is not None:
         _check_list("fairness.groups", spec.fairness.groups, len(spec.fairness.groups), "groups")
         _check_list("fairness.attribute", spec.fairness.attribute, len(spec.fairness.groups), "groups")
-    products, rivals = spec.products, spec.competitors
+    products = spec.products
+    rivals = spec.competitors
     of_products = {"products.ids": products.ids, "products.category": products.category}
     for key, names in (of_products | {"demand.nest": spec.demand.nest}).items():
         _check_list(key, names, len(products.names), "products")
@@ -155,7 +156,8 @@ def _check_calendar(spec: MarketDescription) -> None:
 
 
 def _check_capacity(spec: MarketDescription) -> None:
-    capacity, rivals = spec.capacity, spec.competitors
+    capacity = spec.capacity
+    rivals = spec.competitors
     assert capacity is not None
     for key in ("units", "use", "added"):
         numbers = getattr(capacity, key)
@@ -258,7 +260,8 @@ def _check_excluded(spec: MarketDescription) -> None:
 
 
 def _check_demand(spec: MarketDescription) -> None:
-    family, known = spec.demand.family, demand_families()
+    family = spec.demand.family
+    known = demand_families()
     if family not in known:
         raise ScenarioError(f"demand.family must be one of {', '.join(known)}; got {shown(family)}; choose one of them")
     for key, given in (("nest", spec.demand.nest is not None), ("nesting", spec.demand.nesting.any())):
@@ -295,7 +298,8 @@ def _check_stock(spec: MarketDescription) -> None:
             "stock.max_order_units must be above 0 where the policy orders; got 0; give the largest order"
         )
     _check_largest_orders("stock", stock.max_order_units)
-    lead, delay = stock.lead_time_periods, stock.delay_probability
+    lead = stock.lead_time_periods
+    delay = stock.delay_probability
     if (lead != np.floor(lead)).any():
         raise ScenarioError(
             f"stock.lead_time_periods must be a whole number; got {lead[lead != np.floor(lead)][0]:g}; round it"
@@ -397,7 +401,8 @@ def _check_law(spec: MarketDescription, law: LawSection) -> None:
         if spec.period_days is None:
             must = "market.period_days must be given where law.jurisdictions has EU, whose prior price is of 30 days"
             raise ScenarioError(f"{must}; got none; add the number of days")
-        least, given = prior_periods(spec.period_days), spec.prices.prior_price_periods
+        least = prior_periods(spec.period_days)
+        given = spec.prices.prior_price_periods
         if given is not None and given < least:
             must = f"prices.prior_price_periods must be at least {least}, 30 days, where law.jurisdictions has EU"
             raise ScenarioError(f"{must}; got {given}; raise it or leave it out")

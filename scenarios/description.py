@@ -83,7 +83,8 @@ class MarketDescription:
     @cached_property
     def sizes(self) -> dict[str, int]:
         """The number behind each letter of a shape: T, C, J, N, K, G, P, I, F, R, Z, H, B, Y, M."""
-        past, sold = self.past.price, self.past.units
+        past = self.past.price
+        sold = self.past.units
         return {
             "T": int(self.market.horizon_periods),
             "C": len(self.category_names),
@@ -172,7 +173,8 @@ class MarketDescription:
         """(P, K) difference of those shares between each two groups of one attribute; None without groups."""
         if self.fairness is None:
             return None
-        of, rows = self.fairness.attribute, self.segment_of_group
+        of = self.fairness.attribute
+        rows = self.segment_of_group
         pairs = [rows[a] - rows[b] for a, b in combinations(range(len(of)), 2) if of[a] == of[b]]
         return np.array(pairs).reshape(-1, rows.shape[1])
 
@@ -192,10 +194,13 @@ class MarketDescription:
         Where the scenario gives no bound, it is the end of the ladder; without a ladder, a quarter
         of the regular price or four times as much.
         """
-        prices, regular = self.prices, self.products.regular_price
+        prices = self.prices
+        regular = self.products.regular_price
         if prices.price_ladder is None:
-            low, high = regular / 4, regular * 4
+            low = regular / 4
+            high = regular * 4
         else:
             steps = prices.price_ladder.steps
-            low, high = np.full_like(regular, steps[0]), np.full_like(regular, steps[-1])
+            low = np.full_like(regular, steps[0])
+            high = np.full_like(regular, steps[-1])
         return low if prices.floor is None else prices.floor, high if prices.ceiling is None else prices.ceiling

@@ -48,8 +48,14 @@ def listed(names: Sequence[object], most: int = 5) -> str:
     return ", ".join(map(str, names[:most])) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-PRICE, MONEY, SHARE, FACTOR = (1e-9, 1e9), (0, 1e9), (0, 1), (0, 1e3)
-"""Bounds of the usual kinds of numbers."""
+PRICE = (1e-9, 1e9)
+"""Bounds of prices, currency per unit."""
+MONEY = (0, 1e9)
+"""Bounds of costs and other money, currency."""
+SHARE = (0, 1)
+"""Bounds of shares."""
+FACTOR = (0, 1e3)
+"""Bounds of factors."""
 
 
 def array(
@@ -99,7 +105,9 @@ def shown(content: Any) -> str:
 def check_words(part: Any, prefix: str) -> None:
     """Check that text is text and lists of names are lists of names."""
     for item in fields(part):
-        kind, current, key = str(item.type), getattr(part, item.name), f"{prefix}{item.name}"
+        kind = str(item.type)
+        current = getattr(part, item.name)
+        key = f"{prefix}{item.name}"
         if {"shape", "choices", "flag"} & set(item.metadata) or (current is None and kind.endswith(" | None")):
             continue
         if kind == "str" and not isinstance(current, str):
@@ -126,7 +134,8 @@ def validated(part: Any, where: str, sizes: dict[str, int]) -> Any:
     """The section with arrays broadcast to full shape and read-only, and all bounds checked."""
     changed = {}
     for item in fields(part):
-        current, key = getattr(part, item.name), f"{where}.{item.name}"
+        current = getattr(part, item.name)
+        key = f"{where}.{item.name}"
         if "shape" in item.metadata:
             changed[item.name] = _number(current, key, item.metadata, sizes)
             if item.type in ("int", "int | None") and changed[item.name] is not None:

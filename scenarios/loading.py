@@ -38,8 +38,10 @@ SECTIONS: dict[str, type] = {
 }
 """Class of every section of a scenario file, by name."""
 
-_FIT_FILE, _SEVERAL = "*/fit.json", ("zones.json", "parts.json")
-"""The reports of markets in a folder, and the files that a fit of several writes last."""
+_FIT_FILE = "*/fit.json"
+"""The reports of markets in a folder."""
+_SEVERAL = ("zones.json", "parts.json")
+"""The files that a fit of several markets writes last."""
 
 
 def scenario_sources() -> Iterator[tuple[str, Path | EntryPoint]]:
@@ -88,14 +90,16 @@ def registered() -> dict[str, Path | EntryPoint]:
     known: dict[str, Path | EntryPoint] = {}
     taken = {gymnasium_id("market"): "'market' from repricer"}
     for name, source in scenario_sources():
-        mine, env_id = f"'{name}' from {_owner(source)}", gymnasium_id(name)
+        mine = f"'{name}' from {_owner(source)}"
+        env_id = gymnasium_id(name)
         if not is_name(name):
             raise ScenarioError(f"scenario names must be lower-case words joined by dashes; got {mine}; rename it")
         if env_id in taken:
             raise ScenarioError(
                 f"scenario names must differ; got {taken[env_id]} and {mine}; rename or uninstall one of them"
             )
-        taken[env_id], known[name] = mine, source
+        taken[env_id] = mine
+        known[name] = source
     return known
 
 
@@ -365,7 +369,8 @@ def save_scenario(spec: MarketSpec, folder: str | os.PathLike[str]) -> Path:
             lines.append(f"{item.name} = {_toml(current)}")
     told = describe(spec)
     for item in fields(spec):
-        name, section = item.name, getattr(spec, item.name)
+        name = item.name
+        section = getattr(spec, item.name)
         # A section that every market has need not be written to be there.
         if name not in SECTIONS or section is None or (item.default is MISSING and name not in told):
             continue

@@ -38,11 +38,13 @@ def periods_of(spec: MarketSpec, first: int, count: int) -> MarketSpec:
             continue
         cut = {}
         for item in fields(part):
-            axis, values = item.metadata.get("shape", "").find("T"), getattr(part, item.name)
+            axis = item.metadata.get("shape", "").find("T")
+            values = getattr(part, item.name)
             if axis >= 0 and values is not None:
                 cut[item.name] = values.take(np.arange(first, first + count), axis=axis)
         if section.name == "past" and spec.plan is not None and first > 0:
-            past, over = spec.past, spec.plan.price[:first]
+            past = spec.past
+            over = spec.plan.price[:first]
             cut["price"] = np.concatenate([*([] if past.price is None else [past.price]), over])
             if past.rival_price is not None and past.last_rival_price is not None:
                 then = np.broadcast_to(past.last_rival_price, over.shape)
@@ -85,7 +87,8 @@ def simulated_prices(spec: MarketSpec, price: Array) -> Array:
         >>> simulated_prices(load_scenario("stationary-logit"), np.array([[9.0]]))
         array([[9.]])
     """
-    frozen, plan = spec.guardrails.frozen, spec.plan
+    frozen = spec.guardrails.frozen
+    plan = spec.plan
     if frozen is None or plan is None or spec.prices.frozen_as_planned:
         return price
     one = spec.guardrails.nearest(spec.initial_price)
@@ -97,7 +100,8 @@ def simulated_prices(spec: MarketSpec, price: Array) -> Array:
 
 def _promotion_lift(spec: MarketSpec) -> Array:
     """(K, N) utility of a promotion that is decided, or of a display that goes with a planned deal; (K, 0) for neither."""
-    segments, products = spec.sizes["K"], spec.sizes["N"]
+    segments = spec.sizes["K"]
+    products = spec.sizes["N"]
     if spec.promotion is not None:
         return spec.promotion.lift
     if spec.plan is None or not spec.plan.feature_lift.any():
@@ -120,9 +124,14 @@ def choice_model(spec: MarketSpec) -> ChoiceModel:
         >>> choice_model(load_scenario("stationary-logit")).family
         'mnl'
     """
-    demand, rivals, regimes = spec.demand, spec.competitors, spec.regimes
-    reference, slots, strategic = spec.reference_price, spec.recommendation, spec.strategic
-    no_pairs, curved = np.empty((spec.sizes["K"], 0)), demand.price_curvature.any()
+    demand = spec.demand
+    rivals = spec.competitors
+    regimes = spec.regimes
+    reference = spec.reference_price
+    slots = spec.recommendation
+    strategic = spec.strategic
+    no_pairs = np.empty((spec.sizes["K"], 0))
+    curved = demand.price_curvature.any()
     stocked = reference if spec.stocks_up else None
     arrays = {
         "quality": demand.quality,

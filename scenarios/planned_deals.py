@@ -94,7 +94,8 @@ def planned_deals(spec: MarketSpec) -> PlannedDeals | None:
         >>> planned_deals(load_scenario("stationary-logit")) is None
         True
     """
-    plan, regular = spec.plan, spec.products.regular_price
+    plan = spec.plan
+    regular = spec.products.regular_price
     if plan is None:
         return None
     shape = (spec.market.horizon_periods, spec.sizes["N"])
@@ -173,8 +174,10 @@ def course_of(
     none = 0.0 * price[..., 0, :]
     if before is None:
         before = Remembered(none + like(price, spec.initial_reference[chosen]), none + 1.0)
-    deals, count = planned_deals(spec), price.shape[-2]
-    references, reference = [], before.reference
+    deals = planned_deals(spec)
+    count = price.shape[-2]
+    references = []
+    reference = before.reference
     if deals is None:
         for t in range(count):
             references.append(reference)
@@ -182,7 +185,8 @@ def course_of(
         return Course(_stacked(references), 0.0 * price, 0.0 * price, Remembered(reference, before.level))
     plan = _periods_of(deals, range(first, first + count), chosen, price)
     announced = plan.pop("on_deal") > 0 if on_deal is None else like(price, on_deal) > 0
-    level, levels = before.level, []
+    level = before.level
+    levels = []
     for t in range(count):
         levels.append(regular_level(price[..., t, :], plan["usual"][t], level, announced[..., t, :]))
         references.append(reference * lowered(levels[-1]) / lowered(level))
@@ -198,7 +202,8 @@ def course_of(
 
 def _periods_of(deals: PlannedDeals, periods: range, products: NDArray[np.intp], price: Any) -> dict[str, Any]:
     """Some periods of the plan, (W, J) each, in the array library of the prices; after the last one no deal is planned."""
-    number, last = np.array(periods), len(deals.price) - 1
+    number = np.array(periods)
+    last = len(deals.price) - 1
     place = np.minimum(number, last)[:, None], products
     rows: dict[str, Any] = {name: getattr(deals, name)[place] for name in _BY_PERIOD}
     rows["on_deal"] = rows["on_deal"] & (number <= last)[:, None]

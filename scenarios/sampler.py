@@ -64,7 +64,8 @@ class _Shop:
 
     def __init__(self, generator: Generator, sizes: tuple[int, int, int], family: str, process: str, nests: bool):
         self.products, self.segments, self.periods = products, segments, _ = sizes
-        self.family, self.process = family, process
+        self.family = family
+        self.process = process
         grouped = is_grouped(family)
         self.categories = categories = (products + 5) // 6 if grouped else products
         more = generator.integers(categories, size=products - categories)
@@ -94,14 +95,17 @@ class _Shop:
             self.quality = np.log(bought) + elasticity * np.log(self.price)
             return
         if self.family in ("linear", "cheapest"):
-            slope, at_regular = elasticity * self.utility, self.utility
+            slope = elasticity * self.utility
+            at_regular = self.utility
         elif self.family == "exponential":
-            slope, at_regular = elasticity, np.log(bought)
+            slope = elasticity
+            at_regular = np.log(bought)
         else:
             # Berry (1994), with a nesting of zero for the multinomial logit.
             slope = elasticity / ((1 - self.nesting * within) / (1 - self.nesting) - bought)
             at_regular = logit_utility(bought, left) - self.nesting * np.log(within) + taste
-        self.sensitivity, self.quality = slope / self.price, at_regular + slope
+        self.sensitivity = slope / self.price
+        self.quality = at_regular + slope
 
 
 def sample_catalogue(
@@ -229,7 +233,8 @@ def _products(shop: _Shop) -> Products:
 def _prices(shop: _Shop, generator: Generator, discounts: dict[str, Any]) -> Prices:
     """Free prices, ticks, or one ladder for all products in steps of 4%."""
     kind = generator.integers(3)
-    floor, ceiling = np.round(0.5 * shop.price, 2), np.round(1.6 * shop.price, 2)
+    floor = np.round(0.5 * shop.price, 2)
+    ceiling = np.round(1.6 * shop.price, 2)
     steps = int(np.log(ceiling.max() / floor.min()) / 0.04) + 2
     return Prices(
         price_ladder=PriceLadder(floor.min() * 1.04 ** np.arange(steps)) if kind == 2 else None,

@@ -83,7 +83,8 @@ class MarketSpec(MarketDescription):
 
     def _lawful_prices(self) -> Prices:
         """The price rules as the law leaves them, for all who read them."""
-        law, prices = self._law, self.prices
+        law = self._law
+        prices = self.prices
         if law is not None and not law.personal_prices:
             prices = replace(prices, max_discount=0.0)
         if law is not None and law.states_prior and prices.prior_price_periods is None:
@@ -103,7 +104,9 @@ class MarketSpec(MarketDescription):
     def guardrails(self) -> Guardrails:
         """The price rules, as training, evaluation and the price service apply them."""
         low, high = self.price_bounds
-        prices, names, plan = self.prices, self.products.names, self.plan
+        prices = self.prices
+        names = self.products.names
+        plan = self.plan
         known = zip(names, self.products.ids or names, strict=True)
         number = {name: n for n, name in enumerate(names)}
 
@@ -172,7 +175,8 @@ class MarketSpec(MarketDescription):
         Twice where at most one comes and rivals answer within the period, once for each half; other customers are split
         between the halves.
         """
-        rivals, single = self.competitors, self.arrivals.process == "single"
+        rivals = self.competitors
+        single = self.arrivals.process == "single"
         return 2 if single and rivals is not None and rivals.answers_within_period else 1
 
     def regime_probabilities(self, periods: int | None = None) -> Array:
@@ -300,7 +304,8 @@ class MarketSpec(MarketDescription):
         """
         rules = self.guardrails
         lowest, highest = (rules.low, rules.high) if base_price is None else (base_price, base_price)
-        low, high = float(np.min(rules.low / highest)), float(np.max(rules.high / lowest))
+        low = float(np.min(rules.low / highest))
+        high = float(np.max(rules.high / lowest))
         return ActionLayout(
             low_multiplier=min(low, 1.0),
             high_multiplier=max(high, 1.0),
@@ -368,9 +373,11 @@ def differing(one: MarketSpec, other: MarketSpec) -> list[str]:
 
 def _same(a: Any, b: Any) -> bool:
     if isinstance(a, PriceLadder) and isinstance(b, PriceLadder):
-        a, b = a.steps, b.steps
+        a = a.steps
+        b = b.steps
     if isinstance(a, PriceEndings) and isinstance(b, PriceEndings):
-        a, b = a.fractions, b.fractions
+        a = a.fractions
+        b = b.fractions
     if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
         return np.array_equal(np.asarray(a), np.asarray(b))
     return a == b
@@ -402,7 +409,8 @@ def scaled_rate(spec: MarketDescription, factor: Array | float) -> Array:
 
 def drawn_sections(spec: MarketDescription, m: int) -> dict[str, Any]:
     """The sections that draw m changes, complete and read-only."""
-    posterior, products = spec.posterior, spec.products
+    posterior = spec.posterior
+    products = spec.products
     assert posterior is not None
     demand = scaled_sensitivity(spec, spec.demand, products.regular_price, posterior.sensitivity[m].astype(np.float64))
     demand["quality"] = demand["quality"] + posterior.utility[m]

@@ -80,7 +80,8 @@ def with_newcomers(spec: MarketSpec) -> MarketSpec:
         raise ScenarioError(
             f"its demand family allows no competitors; got demand.family '{spec.demand.family}'; use another stress"
         )
-    utility, products = _utility_at_regular(spec), spec.products
+    utility = _utility_at_regular(spec)
+    products = spec.products
     own = [np.flatnonzero(spec.category_index == c) for c in range(len(spec.category_names))]
     best = np.array([members[utility[c, members].argmax()] for c, members in enumerate(own)])
     regular = products.regular_price[best]
@@ -115,7 +116,8 @@ def _joined(spec: MarketSpec, more: Competitors) -> Competitors:
     before = replace(rivals, seller=rivals.seller or rivals.names, product=opponents, rule=_each(rivals.rule, count))
     together = {}
     for key in Competitors.__dataclass_fields__:
-        one, two = getattr(before, key), getattr(more, key)
+        one = getattr(before, key)
+        two = getattr(more, key)
         if isinstance(one, tuple):
             together[key] = one + two
         elif isinstance(one, np.ndarray):

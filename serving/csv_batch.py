@@ -20,7 +20,8 @@ WHEN = ("date", "period")
 """Columns that name the period of a row; a file has one of them."""
 _FACTS = ("market", *WHEN, "regime", MEMORY, "jurisdiction")
 """Columns of the market as a whole."""
-_LOYALTY, _STATES_A_BATCH = "loyalty:", 500
+_LOYALTY = "loyalty:"
+_STATES_A_BATCH = 500
 _DECIDED = ("promotion", "order_units", "express_units", "prior_lowest_price", "reduction")
 
 # What a spreadsheet may take for a formula at the start of a cell: OWASP, CSV injection.
@@ -48,7 +49,8 @@ def price_file(predictor: Predictor, source: Path, out: Path) -> tuple[int, int]
     catalogue = predictor.bundle.catalogue
     states = _states(source, catalogue)
     answers = list(_answers(predictor, source, states))
-    text, rows = io.StringIO(), [row for pair in zip(states, answers, strict=True) for row in _rows(*pair, catalogue)]
+    text = io.StringIO()
+    rows = [row for pair in zip(states, answers, strict=True) for row in _rows(*pair, catalogue)]
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
@@ -100,7 +102,8 @@ def _answers(predictor: Predictor, source: Path, states: list[dict[str, Any]]) -
 
 def _states(source: Path, catalogue: Catalogue) -> list[dict[str, Any]]:
     """The states that the rows of a file make: one for each market and period."""
-    own, found = product_type(catalogue), dict[Any, dict[str, Any]]()
+    own = product_type(catalogue)
+    found = dict[Any, dict[str, Any]]()
     known = (*_FACTS, *fields(own), *(_LOYALTY + segment for segment in catalogue.segments))
     for number, row in csv_rows(source, known, REQUIRED, BatchError):
         facts = typed(StateDocument, {name: row[name] for name in _FACTS if name in row})

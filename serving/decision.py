@@ -8,8 +8,12 @@ from dataclasses import dataclass
 from .market_state import State
 from .predictor import ObservedMarkets, Predictor, PriceAnswer
 
-POLICY, CANARY, FALLBACK = "policy", "canary", "fallback"
-"""The arms: who answers a market."""
+POLICY = "policy"
+"""The arm of markets that the bundle's policy answers."""
+CANARY = "canary"
+"""The arm of markets that a bundle on trial answers."""
+FALLBACK = "fallback"
+"""The arm of markets that the fallback answers."""
 
 Chance = float | Mapping[str, float]
 """A probability; by product where it differs."""

@@ -284,10 +284,13 @@ def fields(kind: type[Struct]) -> dict[str, Field]:
 
 
 def _field(name: str, hint: Any, required: bool) -> Field:
-    description, extra, found = "", {}, inspect.type_info(hint)
+    description = ""
+    extra = {}
+    found = inspect.type_info(hint)
     while isinstance(found, inspect.Metadata):
         description = (found.extra_json_schema or {}).get("description", description)
-        extra, found = {**(found.extra or {}), **extra}, found.type
+        extra = {**(found.extra or {}), **extra}
+        found = found.type
     if isinstance(found, inspect.UnionType):
         for part in found.types:
             if isinstance(part, inspect.Metadata):

@@ -33,13 +33,18 @@ from .predictor import PriceAnswer
 from .product_prices import ORDERS, Change, ProductPrice
 
 Array = NDArray[np.float64]
-GRID, MOST_PRICES = 25, 200
-LEAST_PRICE, MOST_PRICE = 1e-6, 1e9
-"""Prices that may be tried, currency per unit."""
+GRID = 25
+MOST_PRICES = 200
+LEAST_PRICE = 1e-6
+"""The lowest price that may be tried, currency per unit."""
+MOST_PRICE = 1e9
+"""The highest."""
 COVERED = "One period, with the fitted market taken as true: intervals cover sampling noise, not parameter uncertainty."
 NOTE = f"{COVERED} Profit is before stock costs."
-_LOW, _HIGH = 0.025, 0.975
-_DEVIATIONS, _MOST_TERMS = 12.0, 20_000
+_LOW = 0.025
+_HIGH = 0.975
+_DEVIATIONS = 12.0
+_MOST_TERMS = 20_000
 
 
 # Expected sales and money at other prices in a state, by the price response that the bundle carries.
@@ -126,7 +131,8 @@ def what_if(
     points = _points(bundle, view, answer, n, grid)
     allowed = [point for point in points if point.allowed_now]
     best = {name: point and point.price for name in ("revenue", "profit") for point in [_best(allowed, name)]}
-    currency, item = bundle.manifest["scenario"]["currency"], answer.prices[n]
+    currency = bundle.manifest["scenario"]["currency"]
+    item = answer.prices[n]
     return WhatIf(item.product, answer.period, answer.date, currency, item.price, points, best)
 
 
@@ -162,18 +168,24 @@ def _points(bundle: Bundle, view: MarketView, answer: PriceAnswer, n: int, grid:
         got = "got a bundle without, as its demand family comes from an extension"
         raise NoResponseError(f"what-if needs a price response; {got}; use a built-in demand family")
     own = np.flatnonzero(response.category == response.category[n])
-    at, rules = int(np.flatnonzero(own == n)[0]), bundle.guardrails
+    at = int(np.flatnonzero(own == n)[0])
+    rules = bundle.guardrails
     prices = np.tile(np.array([item.price for item in answer.prices]), (len(grid), 1))
     prices[:, n] = grid
     mean, paid = expected(response, view, answer, prices, rules.paid_low)
-    mean, paid = mean[..., own], paid[..., own]
-    stock, units = stock_on_sale(view, answer)[own], mean.sum(axis=1)
+    mean = mean[..., own]
+    paid = paid[..., own]
+    stock = stock_on_sale(view, answer)[own]
+    units = mean.sum(axis=1)
     sold = sales_range(units, response.overdispersion[own], stock, single=response.single)
     average = np.where(units > 0, (mean * paid).sum(axis=1) / np.where(units > 0, units, 1), paid.mean(axis=1))
     vat = None if bundle.catalogue.vat is None else bundle.catalogue.vat[own]
-    net, margin = without_vat(average, vat), without_vat(average - rules.unit_cost[own], vat)
-    revenue, profit = (net * sold.mean).sum(axis=1), (margin * sold.mean).sum(axis=1)
-    asked, views = Action(prices.astype(np.float32)), view.take(np.zeros(len(grid), np.intp))
+    net = without_vat(average, vat)
+    margin = without_vat(average - rules.unit_cost[own], vat)
+    revenue = (net * sold.mean).sum(axis=1)
+    profit = (margin * sold.mean).sum(axis=1)
+    asked = Action(prices.astype(np.float32))
+    views = view.take(np.zeros(len(grid), np.intp))
     allowed = np.isclose(grid, rules.apply(asked, views).price[:, n], rtol=1e-5)
     each = np.stack([np.ones(len(grid)), net[:, at], margin[:, at]], axis=1)
     units = [[float(part[b, at]) for part in sold] for b in range(len(grid))]
@@ -296,7 +308,8 @@ def _one(mean: float, variance: float, stock: float, single: bool) -> tuple[floa
     low, high = (float(np.searchsorted(below, q)) for q in (_LOW, _HIGH))
     # E[min(D, s)] is the sum of P(D > k) over k below s, plus the share of a unit for a fractional
     # stock.
-    beyond, whole = np.maximum(1 - below, 0), math.floor(min(stock, terms))
+    beyond = np.maximum(1 - below, 0)
+    whole = math.floor(min(stock, terms))
     sold = float(beyond[:whole].sum()) + (stock - whole) * float(beyond[whole]) if stock < terms else mean
     return min(sold, mean), min(low, stock), min(high, stock)
 
@@ -392,9 +405,11 @@ def price_reasons(bundle: Bundle, view: MarketView, decision: Decision, n: int, 
     """The sentences of `explain_decision` that a customer may hear: why the price of product n is what it is, without
     what the shop expects to sell and earn.
     """
-    item, money = decision.answer.prices[n], bundle.manifest["scenario"]["currency"]
+    item = decision.answer.prices[n]
+    money = bundle.manifest["scenario"]["currency"]
     given = ", ".join(f"{segment} {share:.1%}" for segment, share in item.discounts.items() if share)
-    headline, rules = _headline(bundle, view, decision.answer, n, money), bundle.guardrails
+    headline = _headline(bundle, view, decision.answer, n, money)
+    rules = bundle.guardrails
     if rules.follows_plan[n]:
         because = f": {rules.frozen_because[n]}" if rules.frozen_because and rules.frozen_because[n] else ""
         return [headline, f"No policy decides on it, as it keeps its planned price{because}."]
@@ -415,8 +430,10 @@ def attribution(policy: Policy, view: MarketView, item: ProductPrice, n: int) ->
 
 
 def _headline(bundle: Bundle, view: MarketView, answer: PriceAnswer, n: int, money: str) -> str:
-    item, start = answer.prices[n], f" from {answer.date}" if answer.date else ""
-    before, regular = float(view.list_price[0, n]), float(bundle.catalogue.regular_price[n])
+    item = answer.prices[n]
+    start = f" from {answer.date}" if answer.date else ""
+    before = float(view.list_price[0, n])
+    regular = float(bundle.catalogue.regular_price[n])
     move = "unchanged from" if _same(item.price, before) else "up from" if item.price > before else "down from"
     now, before, regular = (money_words(price, money) for price in (item.price, before, regular))
     return f"The price of {item.product} is {now}{start}, {move} {before}; the regular price is {regular}."
@@ -458,7 +475,8 @@ def _rule(change: Change, money: str) -> str:
     after = money_words(change.after, money)
     if change.before is None:
         return f"{start} set the price to {after}: {change.why}."
-    before, verb = money_words(change.before, money), "raised" if change.after > change.before else "lowered"
+    before = money_words(change.before, money)
+    verb = "raised" if change.after > change.before else "lowered"
     if before == after:
         return f"{start} moved it by less than is shown, to {after}: {change.why}."
     return f"{start} {verb} it from {before} to {after}: {change.why}."
@@ -469,8 +487,10 @@ def _demand(bundle: Bundle, view: MarketView, decision: Decision, item: ProductP
         return ["This bundle carries no price response, so no sales can be predicted."]
     here = what_if(bundle, view, decision.answer, item.product, [item.price]).points[0]
     units, low, high = map(units_words, (here.units.mean, *here.units.ci95))
-    money, goal = bundle.manifest["scenario"]["currency"], bundle.manifest["objective"]
-    revenue, profit = money_words(here.revenue.mean, money), money_words(here.profit.mean, money)
+    money = bundle.manifest["scenario"]["currency"]
+    goal = bundle.manifest["objective"]
+    revenue = money_words(here.revenue.mean, money)
+    profit = money_words(here.profit.mean, money)
     sold = f"about {units} units are expected this period (95% of such periods: {low} to {high})"
     sentence = f"At this price {sold}, for {revenue} of revenue and {profit} of profit."
     if best is None:

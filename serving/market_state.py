@@ -57,11 +57,14 @@ def _number(told: Told, least: float | None = None) -> Any:
 def _declared(quantity: Quantity) -> tuple[Any, ...]:
     """The field of a product's document: name, type, and a default where it may be left out."""
     told = cast(Told, quantity.told)
-    hint, default = _number(told), UNSET
+    hint = _number(told)
+    default = UNSET
     if told.null:
-        hint, default = hint | None, None
+        hint = hint | None
+        default = None
     elif quantity.axes == "ND":
-        hint, default = list[hint], []
+        hint = list[hint]
+        default = []
     elif told.stand_in == 0:
         default = 0.0
     elif told.optional:
@@ -118,8 +121,11 @@ def state_type(catalogue: Catalogue) -> type[StateDocument]:
     Returns:
         A struct named `MarketState`, whose products are structs named `ProductState`.
     """
-    count, last, calendar = catalogue.num_products, catalogue.horizon - 1, catalogue.calendar
-    span, fix = "the policy's horizon", "give the number of the current period"
+    count = catalogue.num_products
+    last = catalogue.horizon - 1
+    calendar = catalogue.calendar
+    span = "the policy's horizon"
+    fix = "give the number of the current period"
     if calendar is not None:
         span = f"{calendar.first_day} to {calendar.last_day}"
         fix = "give the date, or refresh the bundle with newer tables: repricer refresh"
@@ -175,7 +181,9 @@ def read_state(catalogue: Catalogue, state: State) -> CheckedState:
 
 def _period(catalogue: Catalogue, document: StateDocument) -> int:
     """The number of the period, which a state names by a date or by this number."""
-    date, period, calendar = document.date, document.period, catalogue.calendar
+    date = document.date
+    period = document.period
+    calendar = catalogue.calendar
     if calendar is None and date is not UNSET:
         raise StateError(f"state: date needs a market with a calendar; got {date}; give period, its number, alone")
     if (date is UNSET) == (period is UNSET):

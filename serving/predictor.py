@@ -142,7 +142,8 @@ class Predictor:
     def read(self, state: State) -> PriceRequest:
         """Check a market state. Raises StateError (a ValueError)."""
         reading = read_state(self.bundle.catalogue, state)
-        named, made_for = reading.document.jurisdiction, self.bundle.jurisdictions
+        named = reading.document.jurisdiction
+        made_for = self.bundle.jurisdictions
         if named is not None and named not in made_for:
             must = f"jurisdiction must be one that the bundle was made for, {', '.join(made_for) or 'none'}"
             raise StateError(f"state: {must}; got {named!r}; leave it out, or load a bundle that was made for it")
@@ -172,11 +173,14 @@ class Predictor:
 
     def price_observed(self, seen: ObservedMarkets) -> list[PriceAnswer]:
         """Prices for each of several observed markets."""
-        started, view = time.perf_counter(), seen.view
+        started = time.perf_counter()
+        view = seen.view
         action, memory = self._act(seen)
-        prices, recommendations = self._prices(action, view, seen.jurisdictions), self._recommendations(action, view)
+        prices = self._prices(action, view, seen.jurisdictions)
+        recommendations = self._recommendations(action, view)
         milliseconds = round((time.perf_counter() - started) * 1e3, 4)
-        calendar, answers = self.bundle.catalogue.calendar, list[PriceAnswer]()
+        calendar = self.bundle.catalogue.calendar
+        answers = list[PriceAnswer]()
         for period, price, shown, text in zip(view.period.tolist(), prices, recommendations, memory, strict=True):
             first = None if calendar is None else calendar.label(period)
             last = None if calendar is None else (calendar.day(period + 1) - _DAY).isoformat()
@@ -196,7 +200,8 @@ class Predictor:
 
     def _act(self, seen: ObservedMarkets) -> tuple[Action, Sequence[str | None]]:
         """The action for every market, and the text of each new recurrent state."""
-        own, view = self.bundle.policy, seen.view
+        own = self.bundle.policy
+        view = seen.view
         if not isinstance(own, RecurrentPolicy):
             network = self.policy is own and isinstance(own, NetworkPolicy)
             action = own.propose(view, self._rows(seen)) if network else self.policy.act(view)
@@ -210,10 +215,12 @@ class Predictor:
     def _prices(
         self, action: Action, view: MarketView, jurisdictions: Sequence[str | None]
     ) -> list[list[ProductPrice]]:
-        catalogue, most = self.bundle.catalogue, self.bundle.most_promoted
+        catalogue = self.bundle.catalogue
+        most = self.bundle.most_promoted
         allowed = self.bundle.guardrails.apply(action, view)
         promotion = None if action.promotion is None or most is None else promoted(action.promotion, most)
-        count, size = allowed.price.size, catalogue.num_products
+        count = allowed.price.size
+        size = catalogue.num_products
 
         def column(part: NDArray[Any] | None, plain: Callable[[NDArray[Any]], Any] = np.ndarray.tolist) -> list[Any]:
             return [None] * count if part is None else plain(part.ravel())
@@ -234,7 +241,8 @@ class Predictor:
 
     def _notices(self, allowed: GuardedAction, jurisdictions: Sequence[str | None]) -> list[dict[str, str]]:
         """What must stand beside every price of every market, by the jurisdiction that its state names."""
-        law, size = self.bundle.guardrails.law, self.bundle.catalogue.num_products
+        law = self.bundle.guardrails.law
+        size = self.bundle.catalogue.num_products
         personal = allowed.personal.ravel().tolist()
         if law is None or not any(personal):
             return [{} for _ in personal]
@@ -265,10 +273,13 @@ class Predictor:
         return trails
 
     def _recommendations(self, action: Action, view: MarketView) -> list[dict[str, str | None]]:
-        catalogue, candidates = self.bundle.catalogue, self.bundle.candidates
+        catalogue = self.bundle.catalogue
+        candidates = self.bundle.candidates
         if candidates is None or action.recommendation is None:
             return [{} for _ in range(view.num_markets)]
-        names, stock = (*catalogue.products, None), on_sale(view, ordered(action, catalogue))  # -1 is none
+        # -1 is none
+        names = (*catalogue.products, None)
+        stock = on_sale(view, ordered(action, catalogue))
         shown = shown_products(action.recommendation, candidates, stock).tolist()
         return [dict(zip(catalogue.segments, [names[n] for n in slots], strict=True)) for slots in shown]
 

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from ..pricing import RecurrentPolicy, RecurrentState, initial_recurrent_state
 from .market_state import StateError
 
-WINDOW, LSTM = ("window",), ("hidden", "cell")
+WINDOW = ("window",)
+LSTM = ("hidden", "cell")
 MEMORY = "memory"
 _HEAD = struct.Struct("<8sI")
 _MOST_MEMORY = 1 << 20

@@ -55,11 +55,13 @@ def _state(catalogue: Catalogue, columns: Columns, regime: int) -> dict[str, Any
 
 def random_states(catalogue: Catalogue, rules: Guardrails, count: int, seed: int) -> list[dict[str, Any]]:
     """Valid states all over the range that the price rules allow, to compare two ways of answering."""
-    rng, states = np.random.default_rng(seed), []
+    rng = np.random.default_rng(seed)
+    states = []
     for _ in range(count):
         period = int(rng.integers(catalogue.horizon))
         price = np.exp(rng.uniform(np.log(rules.low), np.log(np.maximum(rules.high, rules.low * (1 + 1e-6)))))
-        draw, columns = Draw(rng, catalogue, period, price), Columns(product=list(catalogue.products))
+        draw = Draw(rng, catalogue, period, price)
+        columns = Columns(product=list(catalogue.products))
         for name, quantity in TOLD.items():
             if quantity.drawn is not None and quantity.observed(catalogue):
                 columns[name] = quantity.drawn(draw, columns)

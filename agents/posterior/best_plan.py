@@ -37,16 +37,20 @@ from .prices import best_prices, risk_value, worst_share
 PLAN = "plan"
 """Name of the policy."""
 # Passes over regular prices and deals, and those from a plan that is the best at a cost nearby.
-_ROUNDS, _NEAR_ROUNDS = (2, 3), (1, 1)
+_ROUNDS = (2, 3)
+_NEAR_ROUNDS = (1, 1)
 # Relative steps of regular prices that are tried, around what was found so far.
-_COARSE, _FINE = (-0.15, -0.1, -0.05, 0.05, 0.1, 0.15), (-0.03, -0.02, -0.01, 0.01, 0.02, 0.03)
+_COARSE = (-0.15, -0.1, -0.05, 0.05, 0.1, 0.15)
+_FINE = (-0.03, -0.02, -0.01, 0.01, 0.02, 0.03)
 _CHANGES = (*OPTIONS, Option(1.05), Option(1.1))
 # Share of the draws in which a change must gain: of a regular price, and of a deal. Where nothing is known, half of them
 # gain, and the price stays.
-_FAVOURED, _DEAL_FAVOURED = 0.7, 0.9
+_FAVOURED = 0.7
+_DEAL_FAVOURED = 0.9
 # Halvings of the interval that the logarithm of a profit floor's multiplier lies in, and the largest share of the unit costs
 # that it reaches.
-_HALVINGS, _MOST = 3, 0.7
+_HALVINGS = 3
+_MOST = 0.7
 # Of a recommendation score, so that a run's file keeps it in a few characters.
 _DIGITS = 4
 # Simulated episodes of each draw, in which plans are compared in the end.
@@ -93,14 +97,17 @@ def plan_at(spec: MarketSpec, multiplier: float, risk: str = "mean") -> PricePat
         >>> plan_at(load_scenario("stationary-logit"), 1.0).path[0].tolist()
         [11.0]
     """
-    search, extra_cost = PlanSearch(spec.searched, risk), (multiplier - 1) * spec.products.shadow_cost
+    search = PlanSearch(spec.searched, risk)
+    extra_cost = (multiplier - 1) * spec.products.shadow_cost
     return search.policy(search.best(extra_cost), extra_cost)
 
 
 @functools.lru_cache(maxsize=4)
 def _found(spec: MarketSpec, risk: str) -> tuple[PricePath, float]:
     """The plan of a market to search in with what it recommends, and the multiplier of its floor."""
-    search, floor, shadow = PlanSearch(spec, risk), floor_market(spec), spec.products.shadow_cost
+    search = PlanSearch(spec, risk)
+    floor = floor_market(spec)
+    shadow = spec.products.shadow_cost
     plan = search.best(0.0)
     policy = search.policy(plan, 0.0)
     if floor is None:
@@ -110,14 +117,16 @@ def _found(spec: MarketSpec, risk: str) -> tuple[PricePath, float]:
     if _is_above(search.simulated_profit(floor, policy) - own):
         return policy, 1.0
     share = float(shadow.sum() / spec.products.floor_cost.sum())
-    low, high = 1.0, max(_MOST / share, 1.0)
+    low = 1.0
+    high = max(_MOST / share, 1.0)
     for _ in range(_HALVINGS):
         middle = float(np.sqrt(low * high))
         extra_cost = (middle - 1) * shadow
         plan = search.best(extra_cost, plan)
         policy = search.policy(plan, extra_cost)
         if _is_above(search.simulated_profit(floor, policy) - own):
-            high, kept = middle, policy
+            high = middle
+            kept = policy
         else:
             low = middle
     return kept, high
@@ -151,7 +160,8 @@ class PlanSearch:
     """
 
     def __init__(self, spec: MarketSpec, risk: str = "mean", draws: Sequence[int] | None = None) -> None:
-        self.spec, self.share = spec, worst_share(risk)
+        self.spec = spec
+        self.share = worst_share(risk)
         self.draws = draws_of_search(spec) if draws is None else list(draws)
         self.value = PlanValue(spec, draws=self.draws)
         self.after = AFTER * (spec.reference_price is not None)
@@ -170,7 +180,8 @@ class PlanSearch:
 
         near: A plan that is the best at another cost, where the search starts instead.
         """
-        self.extra_cost, own = extra_cost, self.value.planned
+        self.extra_cost = extra_cost
+        own = self.value.planned
         self.start = self._money(own)
         found = [own]
         if near is not None:
@@ -221,7 +232,9 @@ class PlanSearch:
 
     def _fixed(self) -> Plan:
         """The fixed prices that are best over the draws, without deals; a product that keeps its price keeps its plan."""
-        goal, own, held = self.value.goal, self.value.planned, self.spec.guardrails.held
+        goal = self.value.goal
+        own = self.value.planned
+        held = self.spec.guardrails.held
         price = np.broadcast_to(best_prices(goal, PosteriorMoney(goal, draws_of(goal))), own.price.shape)
         return Plan(
             price=np.where(held, own.price, price),
@@ -272,11 +285,13 @@ class PlanSearch:
 
     def _allowed(self, plan: Plan) -> Plan:
         """The plan with prices of the price grid within the price rules, where it leaves the shop's own."""
-        rules, own = self.spec.guardrails, self.value.planned.price
+        rules = self.spec.guardrails
+        own = self.value.planned.price
         within = rules.step_range(np.arange(len(own)), plan.deal) if self.near else None
         price = np.where(np.isclose(plan.price, own, rtol=1e-9), own, rules.nearest(plan.price, within))
         if len(rules.kept_links) or rules.baskets[1].size:
-            low, high = rules.low.astype(np.float64), rules.high.astype(np.float64)
+            low = rules.low.astype(np.float64)
+            high = rules.high.astype(np.float64)
             price = np.stack([self._tied(row, planned, low, high) for row, planned in zip(price, own, strict=True)])
         return plan._replace(price=price)
 
@@ -284,5 +299,6 @@ class PlanSearch:
         """(N,) prices that keep lines, gaps, packs and baskets, as far as the planned ones do."""
         if np.array_equal(price, planned):
             return price
-        least, most = np.minimum(low, planned), np.maximum(high, planned)
+        least = np.minimum(low, planned)
+        most = np.maximum(high, planned)
         return self.spec.guardrails.tied(price, least, most)

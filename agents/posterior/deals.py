@@ -20,9 +20,13 @@ from .prices import current_prices
 
 STEPS = (-0.08, -0.05, -0.02, 0.02, 0.05, 0.08)
 """Relative steps of regular prices that are always compared."""
-BY_CATEGORY, DEALS, BOTH = "regular-by-category", "deals", "deals+regular-by-category"
+BY_CATEGORY = "regular-by-category"
+DEALS = "deals"
+BOTH = "deals+regular-by-category"
 # Passes over deals, and draws that a search averages over; a calendar of deals takes many evaluations.
-_SWEEPS, _DRAWS, _CALENDAR_DRAWS = 3, 32, 8
+_SWEEPS = 3
+_DRAWS = 32
+_CALENDAR_DRAWS = 8
 AFTER = 6
 """Quiet periods that a plan's money is counted in after its last one, as customers use up what they bought on deal."""
 
@@ -53,7 +57,8 @@ class Plan(NamedTuple):
 
 def own_plan(spec: MarketSpec) -> Plan:
     """What the shop charges and shows anyway, as its market simulates it."""
-    current, shape = current_prices(spec), (spec.market.horizon_periods, spec.sizes["N"])
+    current = current_prices(spec)
+    shape = (spec.market.horizon_periods, spec.sizes["N"])
     price = current.path if isinstance(current, PricePath) else spec.products.regular_price
     feature = 0.0 if spec.plan is None else spec.plan.promotion
     price, feature = (np.broadcast_to(np.asarray(part, np.float64), shape) for part in (price, feature))
@@ -77,7 +82,8 @@ class PlanValue:
     """
 
     def __init__(self, spec: MarketSpec, *, recommended: bool = True, draws: Sequence[int] = ()) -> None:
-        self.spec, self.goal = spec, goal_market(spec)
+        self.spec = spec
+        self.goal = goal_market(spec)
         self._truths = [self.goal.draw(m) for m in draws] or [self.goal]
         self._shown = spec.shown_by_recommender if recommended and spec.recommendation is not None else None
         self.planned = own_plan(spec)
@@ -118,7 +124,8 @@ class PlanValue:
             plan = Plan(
                 *(np.concatenate([one, *[more] * after], axis=-2) for one, more in zip(plan, rest, strict=True))
             )
-        goal, course = self.goal, course_of(self.goal, np.asarray(plan.price, np.float64), plan.deal)
+        goal = self.goal
+        course = course_of(self.goal, np.asarray(plan.price, np.float64), plan.deal)
         member = np.eye(len(goal.category_names))[goal.category_index]
         weight = goal.market.discount_factor ** np.arange(plan.price.shape[-2])
         found = []
@@ -131,8 +138,10 @@ class PlanValue:
         self, truth: MarketSpec, plan: Plan, course: Course, shown: NDArray[np.intp] | None, extra_cost: Array | float
     ) -> Array:
         """(…, T, N) money of each product in a market, currency."""
-        goal, price = self.goal, np.asarray(plan.price, np.float64)
-        counts, returns = float(goal.market.objective == "profit"), goal.returns
+        goal = self.goal
+        price = np.asarray(plan.price, np.float64)
+        counts = float(goal.market.objective == "profit")
+        returns = goal.returns
         keeps = 1.0 if returns is None else 1 - returns.probability
         margin = keeps * (goal.products.net(price) - extra_cost) + counts * course.funding
         return self._units(truth, plan, course, shown) * (margin - counts * keeps * truth.products.unit_cost)
@@ -167,7 +176,8 @@ class PlanValue:
 
 def stepped(spec: MarketSpec, plan: Plan, step: Array | float) -> Plan:
     """The plan with regular prices moved by a relative step, one or (N,); deals keep their prices, at most the new regular ones."""
-    low, high = spec.guardrails.low, spec.guardrails.high
+    low = spec.guardrails.low
+    high = spec.guardrails.high
     moved = np.clip(plan.price * (1 + np.asarray(step)), np.minimum(low, plan.price), np.maximum(high, plan.price))
     regular = (1 + np.asarray(step)) * spec.products.regular_price
     price = np.where(plan.deal, np.minimum(plan.price, regular), moved)
@@ -186,7 +196,8 @@ def plan_policies(spec: MarketSpec) -> dict[str, PricePath]:
         ['regular-8%', 'regular-5%']
     """
     draws = [] if spec.halves is None else draws_of_search(spec.searched)
-    value, allowed = PlanValue(spec.searched, draws=draws), spec.guardrails.max_step
+    value = PlanValue(spec.searched, draws=draws)
+    allowed = spec.guardrails.max_step
     # A larger step than the price rules allow would be a smaller one under its name.
     steps = [step for step in STEPS if allowed is None or abs(step) <= np.max(allowed) * (1 + SAME)]
     plans = {f"regular{step:+.0%}": stepped(spec, value.planned, step) for step in steps}
@@ -294,7 +305,9 @@ class DealCalendar:
         if by and self.planned is not None and self.planned[there, n].any():
             return
         kept = [part[here, n].copy() for part in (plan.price, plan.feature)]
-        new.price[here, n], new.feature[here, n], new.deal[here, n] = self.usual[here, n], 0.0, False
+        new.price[here, n] = self.usual[here, n]
+        new.feature[here, n] = 0.0
+        new.deal[here, n] = False
         if by:
             new.price[there, n], new.feature[there, n], new.deal[there, n] = *kept, True
 

@@ -24,7 +24,8 @@ from ...scenarios.planned_deals import Remembered, course_of, planned_deals
 from ...scenarios.sections import Array
 
 # Numbers per array of one block of draws, which then fits into the cache, and the highest utility.
-_BLOCK, _HIGHEST = 1 << 19, 600.0
+_BLOCK = 1 << 19
+_HIGHEST = 600.0
 
 
 class _Path(NamedTuple):
@@ -52,8 +53,10 @@ class Draws(NamedTuple):
     @classmethod
     def of(cls, spec: MarketSpec) -> Draws:
         """All draws of a market; the market itself as the only one where it has no posterior."""
-        none, no_slot = np.zeros(spec.sizes["N"]), np.zeros(spec.sizes["K"])
-        effects, counts = ("gain", "loss", "units_gain", "units_loss"), float(spec.market.objective == "profit")
+        none = np.zeros(spec.sizes["N"])
+        no_slot = np.zeros(spec.sizes["K"])
+        effects = ("gain", "loss", "units_gain", "units_loss")
+        counts = float(spec.market.objective == "profit")
         rows = [
             (
                 each.demand.quality,
@@ -109,7 +112,9 @@ class _Situations:
     @classmethod
     def of(cls, spec: MarketSpec, periods: range, chances: Array | None) -> _Situations:
         """Those of some periods; chances: (Z,) probabilities of the regimes, by default those of each period."""
-        model, demand, regimes = choice_model(spec), spec.demand, spec.regimes
+        model = choice_model(spec)
+        demand = spec.demand
+        regimes = spec.regimes
         by_period = spec.regime_probabilities()
         pairs = [
             (t, z, row[z])
@@ -118,17 +123,22 @@ class _Situations:
             for z in np.flatnonzero(row)
         ]
         period, regime = (np.array([pair[i] for pair in pairs], dtype=np.intp) for i in (0, 1))
-        added, factor, arrivals = np.zeros(len(pairs)), np.ones(len(pairs)), np.array([chance for *_, chance in pairs])
+        added = np.zeros(len(pairs))
+        factor = np.ones(len(pairs))
+        arrivals = np.array([chance for *_, chance in pairs])
         if regimes is not None:
-            added, factor = regimes.utility[regime], regimes.sensitivity[regime]
+            added = regimes.utility[regime]
+            factor = regimes.sensitivity[regime]
             arrivals = arrivals * regimes.arrivals[regime]
         outside = [model.outside_weight(int(t), regime=int(z) if regimes else None) for t, z, _ in pairs]
-        stock, last = spec.stock, spec.market.horizon_periods
+        stock = spec.stock
+        last = spec.market.horizon_periods
         saved = np.zeros((len(pairs), spec.sizes["N"]))
         if spec.market.objective == "profit" and stock.replenishment == "order-up-to":
             # Stock is restored a lead time later, at the latest when the episode ends.
             saved = np.minimum(stock.lead_time_periods + 1, (last - period)[:, None]) * stock.holding_cost
-        utility, sensitivity = demand.season[period] + added[:, None], demand.sensitivity_path[period] * factor[:, None]
+        utility = demand.season[period] + added[:, None]
+        sensitivity = demand.sensitivity_path[period] * factor[:, None]
         weight = arrivals * spec.market.discount_factor ** period.astype(np.float64)
         columns = (utility, sensitivity, weight, np.stack(outside), demand.quality_path[period], saved)
         return cls(period, *map(_tensor, columns))
@@ -170,23 +180,32 @@ class PosteriorMoney:
         before: Remembered | None = None,
         chances: Array | None = None,
     ) -> None:
-        self._spec, self._draws, self._whole = spec, draws, period is None
+        self._spec = spec
+        self._draws = draws
+        self._whole = period is None
         periods = range(spec.market.horizon_periods) if period is None else range(period, period + 1)
         self._now = _Situations.of(spec, periods, chances)
-        self._category, self._count = spec.category_index, len(spec.category_names)
-        self._regular, self._curvature = _tensor(spec.products.regular_price), _tensor(spec.demand.price_curvature)
+        self._category = spec.category_index
+        self._count = len(spec.category_names)
+        self._regular = _tensor(spec.products.regular_price)
+        self._curvature = _tensor(spec.demand.price_curvature)
         start = Remembered(spec.initial_reference, np.ones(spec.sizes["N"])) if before is None else before
-        self._before, self._first = Remembered(*map(_tensor, start)), 0 if period is None else period
-        self._display, self._deals = _tensor(choice_model(spec).promotion), planned_deals(spec)
+        self._before = Remembered(*map(_tensor, start))
+        self._first = 0 if period is None else period
+        self._display = _tensor(choice_model(spec).promotion)
+        self._deals = planned_deals(spec)
         if spec.promotion is not None:
             self._display = self._display[:, :0]
         returned = np.zeros(spec.sizes["N"]) if spec.returns is None else spec.returns.probability
-        self._keeps, self._handling = _tensor(1.0 - returned), _tensor(np.zeros(spec.sizes["N"]))
+        self._keeps = _tensor(1.0 - returned)
+        self._handling = _tensor(np.zeros(spec.sizes["N"]))
         self._vat = _tensor(spec.products.vat)
         if spec.returns is not None and spec.market.objective == "profit":
             self._handling = _tensor(returned * spec.returns.handling_cost)
-        self._begun, self._planned = _tensor(spec.initial_price), _tensor(spec.guardrails.planned_rows)
-        self._held, self._held_rows = spec.guardrails.follows_plan, _tensor(spec.guardrails.frozen_rows)
+        self._begun = _tensor(spec.initial_price)
+        self._planned = _tensor(spec.guardrails.planned_rows)
+        self._held = spec.guardrails.follows_plan
+        self._held_rows = _tensor(spec.guardrails.frozen_rows)
         self._segments = _tensor(spec.arrivals.segment_share.T)
         if spec.prices.max_change is not None:
             self._most = _tensor(np.broadcast_to(spec.prices.max_change, spec.sizes["N"]))
@@ -229,7 +248,8 @@ class PosteriorMoney:
 
     def value_and_gradient(self, price: Array) -> tuple[Array, Array]:
         """The value, and the (N,) derivative of each product's category with respect to its price."""
-        given, value = _tensor(price).requires_grad_(), np.zeros(len(price))
+        given = _tensor(price).requires_grad_()
+        value = np.zeros(len(price))
         for money in self._money(given):
             money.sum().backward()
             value += money.detach().sum(dim=(0, 1)).numpy()
@@ -246,15 +266,20 @@ class PosteriorMoney:
     def along(self, product: int, grid: Array, price: Array) -> Array:
         """(G,) mean money of a product's category where its price takes each value of a grid."""
         others = np.flatnonzero(self._category == self._category[product])
-        others, tried = others[others != product], np.full(len(grid), product)
-        c, total = self._category[product], np.zeros(len(grid))
-        own, rest = self._path(tried, _tensor(grid)), self._path(others, _tensor(price[others]))
+        others = others[others != product]
+        tried = np.full(len(grid), product)
+        c = self._category[product]
+        total = np.zeros(len(grid))
+        own = self._path(tried, _tensor(grid))
+        rest = self._path(others, _tensor(price[others]))
         for block in self._blocks(len(grid) + len(others)):
-            weights, money = [], []
+            weights = []
+            money = []
             for index, path in ((tried, own), (others, rest)):
                 weights.append(self._utility(block, index, path).clip(max=_HIGHEST).exp())
                 money.append(weights[-1] * self._margin(block, index, path)[:, :, None])
-            beside, earned = weights[1].sum(dim=-1) + self._now.outside[..., c], money[1].sum(dim=-1)
+            beside = weights[1].sum(dim=-1) + self._now.outside[..., c]
+            earned = money[1].sum(dim=-1)
             share = (money[0] + earned[..., None]) / (beside[..., None] + weights[0])
             total += torch.einsum("msk,mskg->g", self._customers(block)[..., c], share).numpy()
         return total / self._number
@@ -278,17 +303,21 @@ class PosteriorMoney:
 
     def _path(self, index: NDArray[np.intp], price: Tensor) -> _Path:
         """The path of fixed prices of these products by situation."""
-        spec, periods = self._spec, self._now.period
+        spec = self._spec
+        periods = self._now.period
         if self._whole and self._at_once(index, price):
             one = price.new_ones((len(periods), 1))
             return _Path(one * price, one * self._before.reference[index], 0.0 * one * price, 0.0 * one * price)
-        now, rows = self._begun[index], []
+        now = self._begun[index]
+        rows = []
         for t in range(spec.market.horizon_periods if self._whole else 1):
             now = price if self._reach is None or not self._whole else price.clip(*self._within(now, t, index))
             rows.append(self._with_plan(now, self._first + t, index))
-        charged, begun = torch.stack(rows), Remembered(*(part[index] for part in self._before))
+        charged = torch.stack(rows)
+        begun = Remembered(*(part[index] for part in self._before))
         if not charged.requires_grad:  # small arrays take numpy half the time
-            charged, begun = charged.numpy(), Remembered(*(part.numpy() for part in begun))
+            charged = charged.numpy()
+            begun = Remembered(*(part.numpy() for part in begun))
         course = course_of(spec, charged, products=index, first=self._first, before=begun)
         place = periods - self._first
         return _Path(
@@ -306,7 +335,8 @@ class PosteriorMoney:
     def _within(self, now: Tensor, t: int, index: NDArray[np.intp]) -> tuple[Tensor, Tensor]:
         """(J,) lowest and highest price of these products in period t, given the prices before it."""
         most = self._most[index]
-        low, high = now * (1 - most), now * (1 + most)
+        low = now * (1 - most)
+        high = now * (1 + most)
         if not len(self._planned):
             return low, high
         planned = self._planned[t, index]
@@ -323,7 +353,8 @@ class PosteriorMoney:
 
     def _utility(self, draws: Draws, index: NDArray[np.intp], path: _Path) -> Tensor:
         """(M, S, K, J) utility of these products."""
-        now, c = self._now, self._category[index]
+        now = self._now
+        c = self._category[index]
         common = (now.utility[:, c] + now.product[:, index])[None]
         if self._spec.reference_price is not None:
             common = common + self._of_gap(path.price, path, draws.gain[:, index], draws.loss[:, index])

@@ -18,7 +18,10 @@ from .money import PosteriorMoney, draws_of
 
 # Widths of the smoothing, in standard deviations of the gain over the draws.
 _CAUTIOUS_WIDTHS = (0.3, 0.1, 0.03, 0.01)
-_STARTS, _POINTS, _SWEEPS, _COARSE = 15, 21, 2, 48
+_STARTS = 15
+_POINTS = 21
+_SWEEPS = 2
+_COARSE = 48
 _WIDTHS = (0.3, 0.1, 0.03, 0.01, 0.003)
 # More products than this are not searched with the line order as a constraint of the gradient
 # search.
@@ -31,7 +34,9 @@ _CLOSE = 1e-8
 _LARGE = 500_000
 # Draws, and episodes of each, in which stock is checked; the share of demand that ample stock may
 # lose.
-_CHECKED, _EPISODES, _MOST_LOST = 8, 32, 0.05
+_CHECKED = 8
+_EPISODES = 32
+_MOST_LOST = 0.05
 
 
 # Risk over posterior draws: conditional value at risk, and training episodes that lean towards bad draws.
@@ -144,14 +149,16 @@ def cautious_prices(spec: MarketSpec, price: NDArray[np.floating], share: float)
     start = np.asarray(price, dtype=np.float64)
     if share == 1 or not has_closed_form(spec):
         return start.astype(np.float32)
-    money, rules = PosteriorMoney(spec, draws_of(spec)), spec.guardrails
+    money = PosteriorMoney(spec, draws_of(spec))
+    rules = spec.guardrails
     low, high = (np.where(rules.held, start, bound.astype(np.float64)) for bound in (rules.low, rules.high))
     before = _gains(spec, money, start)
     unit = max(float(before.std()), 1e-9 * float(np.abs(before).max()), 1e-300)
 
     def loss(variables: Array, width: float) -> tuple[float, Array]:
         """Minus the CVaR in the form of Rockafellar and Uryasev, its kink smoothed over a width."""
-        prices, level = np.exp(variables[:-1]), variables[-1]
+        prices = np.exp(variables[:-1])
+        level = variables[-1]
         below = (level - _gains(spec, money, prices) / unit) / width
         counted = expit(below) / share
         slope = money.weighted(counted).value_and_gradient(prices)[1] * prices / unit
@@ -199,7 +206,8 @@ def draw_pool(spec: MarketSpec, price: NDArray[np.floating], share: float) -> tu
     gain = _gains(spec, money, np.asarray(price, dtype=np.float64))
     number = max(1, round(share * gain.size))
     order = np.argsort(gain, kind="stable")
-    bad, others = order[:number], order[number:]
+    bad = order[:number]
+    others = order[number:]
     times = max(1, round(others.size / number))
     return tuple(np.concatenate([np.tile(bad, times), others]).tolist())
 
@@ -209,7 +217,8 @@ def draw_pool(spec: MarketSpec, price: NDArray[np.floating], share: float) -> tu
 
 def has_closed_form(spec: MarketSpec) -> bool:
     """Whether `PosteriorMoney` is the expected money of fixed prices, as long as stock is ample."""
-    stock, rivals = spec.stock, spec.competitors
+    stock = spec.stock
+    rivals = spec.competitors
     stocked = np.isinf(stock.initial_units).all()
     if stock.replenishment == "order-up-to":
         stocked = stock.shortage == "lost" and stock.cost_due == "sold" and not stock.spoilage.any()
@@ -234,7 +243,8 @@ def best_fixed_prices(spec: MarketSpec, seed: int) -> tuple[Array, bool]:
     policy = FixedPrice(price.astype(np.float32))
     for m in np.unique(np.linspace(0, spec.num_draws - 1, _CHECKED).astype(np.intp)):
         run = rollout(spec.draw(int(m)), policy, episodes=_EPISODES, seed=seed_for("tuning", seed), assumed=spec)
-        lost, units = lost + run.lost.sum(), units + run.units.sum()
+        lost = lost + run.lost.sum()
+        units = units + run.units.sum()
     return price, bool(lost <= _MOST_LOST * (lost + units))
 
 
@@ -272,7 +282,11 @@ class _Search:
     """The steps of the search, within bounds, line order and price gaps."""
 
     def __init__(self, spec: MarketSpec, money: PosteriorMoney, low: Array, high: Array, *, tied: bool) -> None:
-        self.spec, self.money, self.low, self.high, self.tied = spec, money, low, high, tied
+        self.spec = spec
+        self.money = money
+        self.low = low
+        self.high = high
+        self.tied = tied
         self.links = spec.guardrails.kept_links if tied else PriceLinks.of((), ())
         self.weights, self.limit = spec.guardrails.baskets if tied else (np.empty((0, low.size)), np.empty(0))
         # Where the lowest prices exceed it, no search can keep it.
@@ -280,7 +294,8 @@ class _Search:
 
     def common_start(self) -> Array:
         """The best common factor of a category's regular prices."""
-        regular, category = self.spec.products.regular_price, self.spec.category_index
+        regular = self.spec.products.regular_price
+        category = self.spec.category_index
         factors = np.geomspace(min((self.low / regular).min(), 1), max((self.high / regular).max(), 1), _STARTS)
         rows = [self._ordered(np.clip(factor * regular, self.low, self.high)) for factor in (1.0, *factors)]
         values = np.stack([self.money.value(row) for row in rows])
@@ -327,7 +342,8 @@ class _Search:
         if len(self.links) or self.limit.size:
             step = np.zeros((len(self.links), price.size))
             for i, (small, large, _) in enumerate(self.links):
-                step[i, small], step[i, large] = -unit[small], unit[large]
+                step[i, small] = -unit[small]
+                step[i, large] = unit[large]
             room = np.log(self.links.share)
             order = {"type": "ineq", "fun": lambda steps: step @ steps + room, "jac": lambda _: step}
 

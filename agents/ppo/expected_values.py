@@ -43,7 +43,10 @@ class NextDraws:
     """
 
     def __init__(self, view: LearnerView, draws: int) -> None:
-        self._view, self._draws, self._copies, self._spec = view, draws, view, view.market.spec
+        self._view = view
+        self._draws = draws
+        self._copies = view
+        self._spec = view.market.spec
         self._noted: list[tuple[dict[str, NDArray], NDArray]] = []
 
     @property
@@ -62,7 +65,9 @@ class NextDraws:
 
     def observations(self) -> NDArray[np.float32]:
         """(T, D, rows, F) observations of the period after each of the T states noted since the last call."""
-        periods, draws, each = len(self._noted), self._draws, self._view.market.num_markets
+        periods = len(self._noted)
+        draws = self._draws
+        each = self._view.market.num_markets
         states, actions = zip(*(noted for noted in self._noted for _ in range(draws)), strict=True)
         axes = {name: _MARKETS_AXIS.get(name, -1) for name in states[0]}
         arrays = {name: np.concatenate([state[name] for state in states], axis=axis) for name, axis in axes.items()}
@@ -75,7 +80,8 @@ class NextDraws:
 
     def _market(self, size: int) -> Market:
         """The copies in the posterior draw of the states noted."""
-        real, market = self._view.market, self._copies.market
+        real = self._view.market
+        market = self._copies.market
         if market is real or market.num_markets != size:
             return Market(self._spec, num_markets=size, seed=real.dynamics.seed, assumed=real.assumed)
         market.dynamics.seed = real.dynamics.seed
@@ -97,7 +103,8 @@ class ExpectedValues(VecEnvWrapper):
 
     def __init__(self, venv: MarketVecEnv, model: OnPolicyAlgorithm, draws: int) -> None:
         super().__init__(venv)
-        self._markets, self._model = venv, model
+        self._markets = venv
+        self._model = model
         self._next = [NextDraws(view, draws) for view in venv.learner_views]
         # What the last periods reached, (rows, F), and which rows end an episode, (rows,); the noise of those before.
         self._reached: list[tuple[NDArray[np.float32], NDArray[np.bool_]]] = []
@@ -120,9 +127,11 @@ class ExpectedValues(VecEnvWrapper):
         """Run one period of every market."""
         observations, rewards, dones, infos = self.venv.step_wait()
         cut = [row for row in np.flatnonzero(dones) if infos[row]["TimeLimit.truncated"]]
-        reached, ended = np.array(observations), dones.copy()
+        reached = np.array(observations)
+        ended = dones.copy()
         for row in cut:
-            reached[row], ended[row] = infos[row]["terminal_observation"], False
+            reached[row] = infos[row]["terminal_observation"]
+            ended[row] = False
         self._reached.append((reached, ended))
         if len(self._reached) * (self._draws + 1) * self.num_envs >= _STATES_AT_ONCE:
             self._look_ahead()
@@ -140,7 +149,8 @@ class ExpectedValues(VecEnvWrapper):
             self._reached = []
             possible = np.concatenate([ahead.observations() for ahead in self._next], axis=2)
             states = np.concatenate([reached[:, None], possible], axis=1)
-            rows, shaping = states.reshape(-1, states.shape[-1]), self._markets.shaping
+            rows = states.reshape(-1, states.shape[-1])
+            shaping = self._markets.shaping
             values = values_of(self._model.policy, rows)
             if shaping is not None:
                 values = values + shaping.scale * shaping.potential(rows)

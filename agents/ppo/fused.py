@@ -32,7 +32,8 @@ def _is_compiled(policy: ActorCriticPolicy) -> bool:
     """
     if type(policy) is not ActorCriticPolicy or policy.device.type != "cpu":
         return False
-    layers, seen = (*policy.mlp_extractor.policy_net, *policy.mlp_extractor.value_net), policy.observation_space
+    layers = (*policy.mlp_extractor.policy_net, *policy.mlp_extractor.value_net)
+    seen = policy.observation_space
     return (
         (isinstance(seen, Box) and seen.dtype == np.float32 and len(seen.shape) == 1)
         and isinstance(policy.action_space, Box)
@@ -135,7 +136,9 @@ class _Completing:
     """
 
     def __init__(self, callback: BaseCallback, model: FusedPPO, ahead: ExpectedValues | None) -> None:
-        self._callback, self._model, self._ahead = callback, model, ahead
+        self._callback = callback
+        self._model = model
+        self._ahead = ahead
         self._names: dict[str, Any] = {}
         self._cut: list[tuple[int, int]] = []
         self._last: list[NDArray[Any]] = []
@@ -148,7 +151,8 @@ class _Completing:
         self._callback.update_locals(names)
 
     def on_step(self) -> bool:
-        goes_on, infos = self._callback.on_step(), self._names["infos"]
+        goes_on = self._callback.on_step()
+        infos = self._names["infos"]
         for row in np.flatnonzero(self._names["dones"]):
             last = infos[row].get("terminal_observation")
             if isinstance(last, np.ndarray) and infos[row].get("TimeLimit.truncated"):
@@ -159,7 +163,8 @@ class _Completing:
         return goes_on
 
     def on_rollout_end(self) -> None:
-        model, buffer = self._model, cast(Any, self._model.rollout_buffer)
+        model = self._model
+        buffer = cast(Any, self._model.rollout_buffer)
         if self._ahead is not None:
             buffer.rewards -= self._ahead.take_noise()
         if self._cut:

@@ -77,9 +77,13 @@ def update(network, rollout, order, batch_size, settings):
     """
     rows, columns = rollout.actions.shape
     size = min(batch_size, rows)
-    actor_work, critic_work = scratch_for(network.actor, size), scratch_for(network.critic, size)
-    gradient, totals, batches = np.empty_like(network.weights), np.zeros(len(FACTS)), 0
-    actor_at, critic_at = columns, columns + count_weights(network.actor)
+    actor_work = scratch_for(network.actor, size)
+    critic_work = scratch_for(network.critic, size)
+    gradient = np.empty_like(network.weights)
+    totals = np.zeros(len(FACTS))
+    batches = 0
+    actor_at = columns
+    critic_at = columns + count_weights(network.actor)
     for epoch in range(order.shape[0]):
         for start in range(0, rows, size):
             chosen = order[epoch, start : start + size]
@@ -87,7 +91,8 @@ def update(network, rollout, order, batch_size, settings):
             out = forward(b.observations, network.weights, actor_at, network.actor, actor_work)
             value = forward(b.observations, network.weights, critic_at, network.critic, critic_work)
             gradient[:columns] = 0
-            log_std, d_log_std = network.weights[:columns], gradient[:columns]
+            log_std = network.weights[:columns]
+            d_log_std = gradient[:columns]
             facts, d_out, d_value = _objective(b, out, value, log_std, d_log_std, settings)
             totals += facts
             batches += 1
@@ -105,13 +110,15 @@ def _batch(rollout, chosen, normalize):
     """The chosen rows of the rollout, their advantages normalised if `normalize` is set."""
     advantages = rollout.advantages[chosen]
     if normalize and chosen.size > 1:
-        mean, squares = advantages.sum(dtype=np.float64) / chosen.size, 0.0
+        mean = advantages.sum(dtype=np.float64) / chosen.size
+        squares = 0.0
         for a in advantages:
             squares += (a - mean) ** 2
         deviation = np.sqrt(squares / (chosen.size - 1)) + 1e-8
         for i in range(chosen.size):
             advantages[i] = (advantages[i] - mean) / deviation
-    observations, actions = rollout.observations[chosen], rollout.actions[chosen]
+    observations = rollout.observations[chosen]
+    actions = rollout.actions[chosen]
     return Rollout(observations, actions, rollout.log_probs[chosen], advantages, rollout.returns[chosen])
 
 
@@ -122,11 +129,13 @@ def _objective(batch, out, value, log_std, d_log_std, settings):
     Adds the gradient in `log_std` to `d_log_std`.
     """
     size = out.shape[0]
-    d_out, d_value = np.empty_like(out), np.empty_like(value)
+    d_out = np.empty_like(out)
+    d_value = np.empty_like(value)
     gain = squares = divergence = clipped = entropy = 0.0
     for i in range(size):
         log_ratio = _gaussian(-batch.log_probs[i], out[i], batch.actions[i], log_std)
-        ratio, advantage = exponential(log_ratio), batch.advantages[i]
+        ratio = exponential(log_ratio)
+        advantage = batch.advantages[i]
         outside = abs(ratio - 1) > settings.clip
         bound = min(max(ratio, 1 - settings.clip), 1 + settings.clip)
         gain += min(ratio * advantage, bound * advantage)
@@ -142,7 +151,8 @@ def _objective(batch, out, value, log_std, d_log_std, settings):
     for j in range(log_std.size):
         entropy += 0.5 + HALF_LOG_2PI + log_std[j]
         d_log_std[j] -= np.float32(settings.ent_coef)
-    policy_loss, value_loss = -gain / size, squares / size
+    policy_loss = -gain / size
+    value_loss = squares / size
     loss = policy_loss - settings.ent_coef * entropy + settings.vf_coef * value_loss
     facts = np.array([-entropy, policy_loss, value_loss, divergence / size, clipped / size, loss])
     return facts, d_out, d_value
@@ -223,7 +233,8 @@ def scratch_for(widths, rows):
 @compiled
 def _layer(weights, at, widths, i):
     """Matrix (out, in) and bias of layer i, and the offset of the next layer."""
-    inside, outside = widths[i], widths[i + 1]
+    inside = widths[i]
+    outside = widths[i + 1]
     middle = at + inside * outside
     return weights[at:middle].reshape(outside, inside), weights[middle : middle + outside], middle + outside
 
@@ -231,7 +242,9 @@ def _layer(weights, at, widths, i):
 @compiled
 def forward(rows, weights, at, widths, work):
     """The network's outputs (B, out); the outputs of all layers stay in `work`."""
-    given, place, last = rows, 0, widths.size - 2
+    given = rows
+    place = 0
+    last = widths.size - 2
     for i in range(last + 1):
         matrix, bias, at = _layer(weights, at, widths, i)
         count = rows.shape[0] * widths[i + 1]
@@ -241,7 +254,8 @@ def forward(rows, weights, at, widths, work):
             for c in range(out.shape[1]):
                 x = out[r, c] + bias[c]
                 out[r, c] = x if i == last else max(x, np.float32(0))
-        given, place = out, place + count
+        given = out
+        place = place + count
     return given
 
 
@@ -249,7 +263,8 @@ def forward(rows, weights, at, widths, work):
 def backward(rows, weights, gradient, at, widths, work, slope):
     """Write the gradient of a network, given the loss gradient `slope` (B, out) in its outputs."""
     size = rows.shape[0]
-    places, ats = np.zeros(widths.size, np.int64), np.zeros(widths.size, np.int64)
+    places = np.zeros(widths.size, np.int64)
+    ats = np.zeros(widths.size, np.int64)
     ats[0] = at
     for i in range(widths.size - 1):
         places[i + 1] = places[i] + size * widths[i + 1]
@@ -287,11 +302,16 @@ def adam_step(network, gradient, rate, adam):
     """One step of Adam."""
     network.updates[0] += 1
     t = network.updates[0]
-    beta1, beta2 = np.float32(adam.beta1), np.float32(adam.beta2)
+    beta1 = np.float32(adam.beta1)
+    beta2 = np.float32(adam.beta2)
     step = np.float32(rate / (1 - adam.beta1**t))
-    scale, eps = np.float32(1 / np.sqrt(1 - adam.beta2**t)), np.float32(adam.eps)
-    decay, one = np.float32(adam.weight_decay), np.float32(1)
-    weights, first, second = network.weights, network.first, network.second
+    scale = np.float32(1 / np.sqrt(1 - adam.beta2**t))
+    eps = np.float32(adam.eps)
+    decay = np.float32(adam.weight_decay)
+    one = np.float32(1)
+    weights = network.weights
+    first = network.first
+    second = network.second
     for i in range(weights.size):
         g = gradient[i] + decay * weights[i]
         first[i] = beta1 * first[i] + (one - beta1) * g

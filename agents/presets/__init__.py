@@ -25,7 +25,8 @@ Blocks = dict[str, dict[str, Any]]
 
 def has_separate_periods(spec: MarketSpec) -> bool:
     """Whether a price leaves nothing behind but stock that is replenished."""
-    stock, lasting = spec.stock, any(getattr(spec, name) is not None for name in _LASTING)
+    stock = spec.stock
+    lasting = any(getattr(spec, name) is not None for name in _LASTING)
     runs_out = stock.replenishment != "order-up-to" and np.isfinite(stock.initial_units).any()
     return not (lasting or runs_out or stock.replenishment == "action")
 
@@ -113,7 +114,8 @@ def read_preset(path: Path, spec: MarketSpec) -> Blocks:
         raise ValueError(f"preset must be a TOML file; got {path}, which does not exist; check the path") from None
     except ValueError as error:
         raise ValueError(f"preset {path} must be a TOML file in UTF-8; got: {error}; fix that line") from error
-    old, known = spec.name.partition("@")[0], ("default", MANY_PRODUCTS, *_BY_PRODUCT, *_BY_MARKET)
+    old = spec.name.partition("@")[0]
+    known = ("default", MANY_PRODUCTS, *_BY_PRODUCT, *_BY_MARKET)
     if old in blocks and old not in known:
         warnings.warn(
             f"preset {path}: rename the block {old} to default; the next version will not read it", stacklevel=2

@@ -13,9 +13,13 @@ from ...pricing import Action, MarketView
 from ...pricing.rival_policies import bounded
 from ...scenarios import MarketSpec
 
-BEST_RULE, _FIXED = "best-rule", "best-fixed"
+BEST_RULE = "best-rule"
+_FIXED = "best-fixed"
 # Markets of each candidate, periods that they are tried in, bounds of a grid, and how often it is refined.
-_RULE_MARKETS, _PERIODS, _RULE_GRID, _REFINEMENTS = 8, 400, 9, 3
+_RULE_MARKETS = 8
+_PERIODS = 400
+_RULE_GRID = 9
+_REFINEMENTS = 3
 # Steps down from the shop's own last price, in steps of the price ladder.
 _DOWN = (1, 2, 3, 4, 6, 8)
 Rows = NDArray[np.float32]
@@ -59,7 +63,8 @@ def best_rule(spec: MarketSpec, seed: int = 0) -> str:
         'two-bound'
     """
     assert spec.competitors is not None, "called for a market with a rival"
-    floor, ceiling = float(spec.guardrails.low[0]), float(spec.guardrails.high[0])
+    floor = float(spec.guardrails.low[0])
+    ceiling = float(spec.guardrails.high[0])
     steps = spec.guardrails.allowed_prices()
     step = float(np.diff(steps).min()) if steps is not None and steps.size > 1 else (ceiling - floor) / 100
     bounds = np.linspace(floor, ceiling, _RULE_GRID)
@@ -70,7 +75,8 @@ def best_rule(spec: MarketSpec, seed: int = 0) -> str:
         + _two_bounds(bounds, bounds, step, 0)
         + [row for times in down for row in _two_bounds(bounds, bounds, times * step, 1)]
     )
-    best, width = rows[_earned(spec, rows, seed).argmax()], (ceiling - floor) / (_RULE_GRID - 1)
+    best = rows[_earned(spec, rows, seed).argmax()]
+    width = (ceiling - floor) / (_RULE_GRID - 1)
     for _ in range(_REFINEMENTS):
         if not np.isfinite(best[:2]).all():
             break
@@ -103,7 +109,8 @@ def _earned(spec: MarketSpec, rows: NDArray, seed: int) -> NDArray:
     # All candidates meet the same customers.
     numbers = np.tile(np.arange(_RULE_MARKETS), len(rows))
     market = Market(spec, num_markets=numbers.size, numbers=numbers, seed=seed_for("tuning", seed))
-    policy, total = _Rules(low, high, step, own), np.zeros(numbers.size)
+    policy = _Rules(low, high, step, own)
+    total = np.zeros(numbers.size)
     for period in range(min(spec.market.horizon_periods, _PERIODS)):
         money = market.money(market.step(policy.act(market.view)), expected=True).sum(axis=1)
         total += spec.market.discount_factor**period * money

@@ -29,7 +29,8 @@ def times(factor: float) -> SearchRange:
     """Log-uniform between `value / factor` and `value * factor`; integers stay integers."""
 
     def draw(trial: Trial, name: str, value: Any) -> Any:
-        low, high = value / factor, value * factor
+        low = value / factor
+        high = value * factor
         if isinstance(value, int):
             return trial.suggest_int(name, max(1, round(low)), round(high), log=True)
         return _short(trial.suggest_float(name, low, high, log=True), value)

@@ -31,10 +31,15 @@ from ..training import train
 from ..validation import TrainingProgress
 from .search_space import SearchSpace
 
-STUDY_FILE, BEST_FILE, TRIALS_FILE, PLOT_FILE = ("study.db", "best.toml", "trials.csv", "trials.svg")
+STUDY_FILE = "study.db"
+BEST_FILE = "best.toml"
+TRIALS_FILE = "trials.csv"
+PLOT_FILE = "trials.svg"
 _TRIAL_STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
-HEARTBEAT_SECONDS, GRACE_SECONDS = 5, 30
-"""How often a worker reports that it lives, and after which silence its trial is given to another."""
+HEARTBEAT_SECONDS = 5
+"""How often a worker reports that it lives."""
+GRACE_SECONDS = 30
+"""After so long a silence a worker's trial is given to another."""
 _RETRIES = 3
 _WAIT_SECONDS = 1.0
 _FILE_OF_0_1_0 = "study.journal"
@@ -219,9 +224,13 @@ def _open_study(job: _StudyPlan) -> Study:
             f"{job.folder} must hold a study of this version; got {_FILE_OF_0_1_0}, which version 0.1.0 wrote; choose "
             f"another --out, and keep {BEST_FILE} for `repricer train --preset`"
         )
-    url, name, where = f"sqlite:///{job.folder / STUDY_FILE}", "tune", str(job.folder)
+    url = f"sqlite:///{job.folder / STUDY_FILE}"
+    name = "tune"
+    where = str(job.folder)
     if job.storage is not None:
-        url, name, where = job.storage, f"{job.plan.spec.name}-{job.plan.algo}", "the database"
+        url = job.storage
+        name = f"{job.plan.spec.name}-{job.plan.algo}"
+        where = "the database"
     study = open_database(url, name, job.plan.settings.evaluations)
     held = study.user_attrs.get("identity")
     if held is None:
@@ -280,7 +289,9 @@ def _objective(trial: Trial, job: _StudyPlan, progress: TrainingProgress) -> flo
 
 def _learn(trial: Trial, settings: Mapping[str, Any], job: _StudyPlan, progress: TrainingProgress) -> dict[str, float]:
     """Mean gain, mean best fixed objective and total seconds of a trial's runs."""
-    plan, kept, home = job.plan, [], job.home(_stored(trial))
+    plan = job.plan
+    kept = []
+    home = job.home(_stored(trial))
     for index in range(job.seeds):
         run = train(
             plan.spec,
@@ -373,7 +384,8 @@ def _rows(study: Study) -> list[dict[str, Any]]:
     """One row per trial that is over, those included whose worker died; a pruned one has the gain of its last validation."""
     rows = []
     for trial in study.get_trials(deepcopy=False, states=tuple(_TRIAL_STATES)):
-        facts, head = trial.user_attrs, {"trial": trial.number, "state": _TRIAL_STATES[trial.state]}
+        facts = trial.user_attrs
+        head = {"trial": trial.number, "state": _TRIAL_STATES[trial.state]}
         figures = facts.get("figures", {"gain": trial.value, "best_fixed": None, "seconds": None})
         reason = "its worker died or was interrupted" if died(trial) else facts.get("reason", "")
         rows.append(head | figures | {"reason": reason} | facts.get("settings", {}))
@@ -390,7 +402,8 @@ def _importances(study: Study) -> dict[str, float]:
 
 def _preset_text(found: Tuning, job: _StudyPlan) -> str:
     """A block for a preset file, with the command that found it."""
-    plan, preset = job.plan, "failed" if found.preset_gain is None else f"{found.preset_gain:.6g}"
+    plan = job.plan
+    preset = "failed" if found.preset_gain is None else f"{found.preset_gain:.6g}"
     more = f" --seeds-per-trial {job.seeds}" if job.seeds > 1 else ""
     lines = [
         f"# repricer tune {plan.spec.name} --algo {plan.algo} --trials {len(found.trials)} --steps {plan.steps} "

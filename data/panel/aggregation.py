@@ -21,7 +21,8 @@ from .regular_prices import regular_prices
 _LINE_COLUMNS = ["date", "store", "product", "units", "price_paid", "regular_price", "unit_cost", "basket"]
 _AXES = ["store", "week", "product"]
 # A week is thin below this share of the usual traffic, which must be so many visits.
-_THIN, _LINES_IN_PARTS = 0.3, 20
+_THIN = 0.3
+_LINES_IN_PARTS = 20
 _ENOUGH_WEEKS = 4
 # The products that sell most stand for all.
 _BEST = 50
@@ -69,10 +70,12 @@ def sales_panel(
         12.0
     """
     lines = tables.sale_lines(_LINE_COLUMNS)
-    weeks, columns = whole_weeks(lines, days, first), lines.collect_schema()
+    weeks = whole_weeks(lines, days, first)
+    columns = lines.collect_schema()
     store = pl.col("store").cast(pl.String).fill_null(WHOLE_SHOP) if "store" in columns else pl.lit(WHOLE_SHOP)
     shop = pl.col("store") if by_store else pl.lit(WHOLE_SHOP).alias("store")
-    traffic, totals = [], []
+    traffic = []
+    totals = []
     for rows in weeks.split(lines.with_columns(store=store), stored=isinstance(tables, StoredTables)):
         traffic.append(_visits(rows).with_columns(shop))
         wanted = rows if products is None else rows.filter(pl.col("product").is_in(list(products)))
@@ -84,8 +87,10 @@ def sales_panel(
     panel = open_weeks(panel)
     priced = with_prices(panel)
     upper = (panel["upper_revenue"] / panel["units"].where(panel["units"] > 0)).fillna(priced["price"])
-    listed, panel = priced["regular_price"].to_numpy(), panel.drop_vars("upper_revenue")
-    price, tested = priced["price"], None
+    listed = priced["regular_price"].to_numpy()
+    panel = panel.drop_vars("upper_revenue")
+    price = priced["price"]
+    tested = None
     if tables.experiments is not None and by_store:
         panel = with_experiments(panel, price, tables.experiments)
         # The price of an experiment is the regular one there, however short it lasts, and nowhere else.
@@ -140,7 +145,8 @@ def open_weeks(panel: xr.Dataset) -> xr.Dataset:
         >>> south = open_weeks(panel.sel(store=["lyon", "nice"]))  # doctest: +SKIP
     """
     traffic = panel["traffic"].sum("store").to_series()
-    panel, thin = panel.sel(week=slice(traffic.index[traffic > 0][0], None)), thin_weeks(traffic)
+    panel = panel.sel(week=slice(traffic.index[traffic > 0][0], None))
+    thin = thin_weeks(traffic)
     return panel.where(~panel["week"].isin(thin), 0.0) if len(thin) else panel
 
 
@@ -253,10 +259,12 @@ def with_regular_prices(sales: pd.DataFrame, panel: xr.Dataset) -> pd.DataFrame:
         [2.0]
     """
     here = sales["product"].isin(panel["product"].to_numpy()).to_numpy()
-    own, regular = sales[here], sales["regular_price"].to_numpy(dtype=np.float64, copy=True)
+    own = sales[here]
+    regular = sales["regular_price"].to_numpy(dtype=np.float64, copy=True)
     if (own["regular_price"] > own["price_paid"] * (1 + 1e-6)).any():
         return sales
-    week, first = period_of(panel["week"]), pd.Timestamp(panel["week"].to_numpy()[0])
+    week = period_of(panel["week"])
+    first = pd.Timestamp(panel["week"].to_numpy()[0])
     store = own["store"].astype(object).fillna(WHOLE_SHOP).astype(str) if "store" in own else WHOLE_SHOP
     places = own[["product"]].assign(store=store, week=first + (own["date"] - first) // week * week)
     known = with_prices(panel)["regular_price"].to_series().dropna()

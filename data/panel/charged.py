@@ -14,8 +14,12 @@ from ..tables import Tables
 from ..weeks import WEEK, YEAR_WEEKS, Weeks, to_polars
 from .aggregation import carried_forward, with_prices
 
-CHARGED, CHARGED_SHARE, REGULAR_LEVEL = "charged", "charged_share", "regular_level"
-"""The columns of a panel that hold what `charged_prices` and `regular_levels` find."""
+CHARGED = "charged"
+"""Column of a panel: the price that most stores charged."""
+CHARGED_SHARE = "charged_share"
+"""Column: the share of the stores that charged it."""
+REGULAR_LEVEL = "regular_level"
+"""Column: the regular price by `regular_levels`."""
 _CHARGED_CLOSE = 0.05
 """A price this close to one that was charged is that one."""
 _IN_COMMON = 0.5
@@ -60,7 +64,8 @@ def charged_prices(tables: Tables, weeks: Weeks, products: Sequence[str], stores
         & pl.col("week").is_between(0, weeks.count - 1)
         & (pl.col("price_paid") > 0)
     )
-    price, regular = pl.col("price_paid"), pl.col("regular_price")
+    price = pl.col("price_paid")
+    regular = pl.col("regular_price")
     own = rows.group_by(*_KEYS, "store", "price_paid").agg(pl.col("units").sum())
     by_store = own.sort("units", price, descending=True).unique([*_KEYS, "store"], keep="first", maintain_order=True)
     by_store = by_store.join(_regular_prices(stores, weeks).lazy(), on=[*_KEYS, "store"], how="left")

@@ -125,9 +125,11 @@ def context_by_store(tables: Tables, panel: xr.Dataset, stores: Mapping[str, Seq
     given = {name: table for name in ("promotions", "stock") if (table := getattr(tables, name)) is not None}
     if not any("store" in table and table["store"].notna().any() for table in given.values()):
         return xr.Dataset()
-    weeks, keys = Weeks.over(panel["week"]), panel[PRODUCT_WEEK].to_dataframe(dim_order=PRODUCT_WEEK).index
+    weeks = Weeks.over(panel["week"])
+    keys = panel[PRODUCT_WEEK].to_dataframe(dim_order=PRODUCT_WEEK).index
     grid = to_polars(keys.to_frame(index=False), PRODUCT_WEEK).with_columns(week=weeks.number(pl.col("week")))
-    found, days = {}, tables.sale_lines(["store", "date"]).unique().collect(engine="streaming").to_pandas()
+    found = {}
+    days = tables.sale_lines(["store", "date"]).unique().collect(engine="streaming").to_pandas()
     kinds = shown_kinds(tables.promotions)
     for group, names in stores.items():
         own = {
@@ -211,7 +213,8 @@ def _open_stores(tables: Tables, rows: pl.DataFrame, weeks: Weeks, end: int) -> 
     stays = pl.col("last") >= end - _STAYS * WEEK.days // weeks.days
     until = pl.when(stays).then(weeks.count - 1).otherwise(pl.col("last"))
     open_ = open_.with_columns(week=pl.int_ranges(pl.col("first").clip(lower_bound=0), until + 1, dtype=pl.Int32))
-    store, stores = pl.col("store").cast(pl.String), pl.len().over("week")
+    store = pl.col("store").cast(pl.String)
+    stores = pl.len().over("week")
     return open_.explode("week").drop_nulls("week").select(store, "week", stores=stores)
 
 

@@ -11,12 +11,15 @@ from ..weeks import WEEK
 
 Array = NDArray[np.float64]
 # Weeks before and after that a price is compared with, and the weeks that a lower price must last to be the regular one.
-_AROUND, _SETTLED = 13, 8
+_AROUND = 13
+_SETTLED = 8
 # A week's mean price this close below the envelope is hardly reduced; where fewer than this share are not, no price is
 # regular (the third of Kehoe and Midrigan 2015, Journal of Monetary Economics 75).
-_HARDLY_REDUCED, _LEAST_REGULAR = 0.05, 1 / 3
+_HARDLY_REDUCED = 0.05
+_LEAST_REGULAR = 1 / 3
 # What only rounding tells apart; and regular prices so close are the same.
-_ROUNDING, _SAME = 1e-6, 0.02
+_ROUNDING = 1e-6
+_SAME = 0.02
 
 
 def regular_prices(price: Array, listed: Array, days: int = WEEK.days, upper: Array | None = None) -> Array:
@@ -42,12 +45,14 @@ def regular_prices(price: Array, listed: Array, days: int = WEEK.days, upper: Ar
     """
     if (listed > (1 + _ROUNDING) * price).any():
         return listed
-    found, known = upper_envelope(price, WEEK.days // days), np.isfinite(price)
+    found = upper_envelope(price, WEEK.days // days)
+    known = np.isfinite(price)
     upper = price if upper is None else upper
     with np.errstate(invalid="ignore"):
         near = (known & (price >= (1 - _HARDLY_REDUCED) * found)).sum(axis=-2, keepdims=True)
         # In a week in which the regular price itself moves, neither part is a reduction.
-        before, after = found[..., :-2, :], found[..., 2:, :]
+        before = found[..., :-2, :]
+        after = found[..., 2:, :]
         moves = np.zeros(found.shape, dtype=bool)
         moves[..., 1:-1, :] = np.abs(after / before - 1) > _ROUNDING
     free = near < _LEAST_REGULAR * known.sum(axis=-2, keepdims=True)
@@ -105,7 +110,9 @@ def upper_envelope(price: Array, per_week: int = 1) -> Array:
         >>> upper_envelope(np.array([[3.0], [3.0], [2.0], [3.0]])).ravel().tolist()
         [3.0, 3.0, 3.0, 3.0]
     """
-    around, settled, periods = _AROUND * per_week, _SETTLED * per_week, price.shape[-2]
+    around = _AROUND * per_week
+    settled = _SETTLED * per_week
+    periods = price.shape[-2]
     known = np.where(np.isfinite(price), price, -np.inf)
     found = np.empty(price.shape)
     for t in range(periods):

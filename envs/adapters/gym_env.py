@@ -27,7 +27,8 @@ def check_render_mode(mode: str | None) -> None:
 
 def lines(market: Market, last: Outcome | None) -> str:
     """Text: the period, and the price, stock and last sales of each product, in the first market."""
-    state, spec = market.state, market.spec
+    state = market.state
+    spec = market.spec
     head = f"{spec.name}, {spec.market.period} {state.period[0]} of {market.catalogue.horizon}"
     if market.catalogue.regimes:
         head += f", {market.catalogue.regimes[int(state.regime[0])]}"
@@ -76,7 +77,8 @@ class MarketEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         self, scenario: MarketSpec | str, *, render_mode: str | None = None, **options: Unpack[ViewOptions]
     ) -> None:
         self.learner_view = view = LearnerView(Market(scenario), **options)
-        self.observation_space, self.action_space = view.observation_space, view.action_space
+        self.observation_space = view.observation_space
+        self.action_space = view.action_space
         check_render_mode(render_mode)
         self.render_mode = render_mode
         self._last: Outcome | None = None

@@ -57,7 +57,9 @@ def check_options(**given: Any) -> None:
         if given[name] not in get_args(kind):
             allowed = ", ".join(get_args(kind))
             raise ValueError(f"{name} must be one of {allowed}; got {given[name]!r}; choose one of them")
-    reach, scale, layout = given["price_reach"], given["reward_scale"], given["layout"]
+    reach = given["price_reach"]
+    scale = given["reward_scale"]
+    layout = given["layout"]
     if not _is_number(reach) or (reach and not reach > 1):
         raise ValueError(f"price_reach must be 0 or above 1; got {reach!r}; fix it")
     if scale != "auto" and not (_is_number(scale) and 0 < scale < np.inf):
@@ -180,13 +182,16 @@ class LearnerView:
         choices = {"reward": reward, "actions": actions, "levels_around": levels_around, "layout": layout}
         numbers = {"reward_scale": reward_scale, "price_levels": price_levels, "price_reach": price_reach}
         check_options(history=history, **choices, **numbers)
-        regular, base = market.catalogue.regular_price, None if base is None else checked_policy(base, "base")
+        regular = market.catalogue.regular_price
+        base = None if base is None else checked_policy(base, "base")
         if reward == "expected-gain" and not product_wise:
             raise ValueError("reward expected-gain needs product_wise; got rows of markets; set reward to expected")
-        self.market, self.product_wise = market, product_wise
+        self.market = market
+        self.product_wise = product_wise
         self.reward: Reward | RewardFunction = reward
         self.base_price = price_per_product(regular if base_price is None else base_price, regular.shape)
-        self.base, self.price_reach = base, price_reach
+        self.base = base
+        self.price_reach = price_reach
         apart = levels_around == "regular"
         if apart and (base is None or actions != "discrete"):
             rule = "no rule" if base is None else "a rule"
@@ -217,12 +222,14 @@ class LearnerView:
         The base prices alone may earn almost nothing, for example if a rival undercuts them or no
         orders are placed. For the conversion reward, it is also per customer.
         """
-        spec, generator = self.market.scenario, np.random.default_rng(seed_for("training"))
+        spec = self.market.scenario
+        generator = np.random.default_rng(seed_for("training"))
         market = Market(spec, num_markets=64, seed=seed_for("training"))
         trial = LearnerView(market, base_price=self.base_price, base=self.base)
         own = self.on(market) if callable(self.reward) else None
         periods = min(spec.market.horizon_periods, _TRIAL_PERIODS)
-        columns, earned = (trial.num_rows, trial.layout.size * trial.base_price.size), []
+        columns = (trial.num_rows, trial.layout.size * trial.base_price.size)
+        earned = []
         for deviation in (0.0, 0.5):
             trial.reset()
             raws = deviation * generator.standard_normal((periods, *columns), dtype=np.float32)
@@ -352,7 +359,8 @@ class LearnerView:
         """
         raw = self.raw(checked_actions(actions, self.num_rows, self.action_space))
         if self.products.size < self.base_price.size:
-            decided, size = raw, (self.market.num_markets, self.base_price.size, self.layout.size)
+            decided = raw
+            size = (self.market.num_markets, self.base_price.size, self.layout.size)
             raw = np.zeros(size, np.float32)
             raw[:, self.products] = decided.reshape(len(raw), -1, self.layout.size)
         return self.step_raw(raw.reshape(self.market.num_markets, -1))
@@ -434,7 +442,8 @@ class LearnerView:
     def _own_rewards(self, outcome: Outcome) -> NDArray[np.float64]:
         """(E, 1) or (E, N) rewards by the caller's function."""
         assert callable(self.reward), "called for such a function"
-        own, markets = np.asarray(self.reward(self.info(outcome)), np.float64), self.market.num_markets
+        own = np.asarray(self.reward(self.info(outcome)), np.float64)
+        markets = self.market.num_markets
         shapes = [(markets, self.base_price.size)] + ([] if self.product_wise else [(markets,)])
         if own.shape not in shapes or not np.isfinite(own).all():
             raise ValueError(
@@ -451,7 +460,8 @@ class LearnerView:
         """
         if self.levels is None:
             raise ValueError('action masks need discrete actions; got continuous ones; set actions="discrete"')
-        market, level = self.market, self.levels[0]
+        market = self.market
+        level = self.levels[0]
         base = np.broadcast_to(self.base_now, market.state.list_price.shape)[:, None]
         if self.layout.rule_at_zero:
             base = self.layout.around(base, self.base_price, level[:, None] == 0)
@@ -475,7 +485,8 @@ class LearnerView:
         is set where the i-th price rule changed the price; and with discrete actions `action_mask`, (E, choices) int8,
         those allowed next.
         """
-        stated, money = outcome.propensity, outcome.expected_money
+        stated = outcome.propensity
+        money = outcome.expected_money
         expected = money[int(self.market.spec.market.objective == "profit")]
         return {name: getattr(outcome, name) for name in _OF_OUTCOME} | {
             "trail": outcome.trail.astype(np.int32),
@@ -488,8 +499,10 @@ class LearnerView:
 
     def initial_info(self) -> dict[str, NDArray]:
         """The keys and shapes of `info` before the first period: the present prices, and zeros."""
-        spec, markets = self.market.spec, self.market.num_markets
-        products, slots = spec.sizes["N"], 0 if spec.recommendation is None else spec.sizes["K"]
+        spec = self.market.spec
+        markets = self.market.num_markets
+        products = spec.sizes["N"]
+        slots = 0 if spec.recommendation is None else spec.sizes["K"]
         facts = {name: np.zeros((markets, products), np.float32) for name in _INFO}
         facts |= {
             "list_price": self.market.state.list_price.copy(),
@@ -529,7 +542,8 @@ def checked_actions(actions: ArrayLike, rows: int, space: Space, what: str = "ac
         >>> checked_actions([[0.5]], 1, Box(-1, 1, (1,))).tolist()
         [[0.5]]
     """
-    continuous, shape = isinstance(space, Box), space.shape or ()
+    continuous = isinstance(space, Box)
+    shape = space.shape or ()
     try:
         array = np.ascontiguousarray(actions, np.float32 if continuous else None)
     except (TypeError, ValueError):
@@ -580,7 +594,8 @@ def action_levels(
         One rising array of raw numbers in [-1, 1] per column.
     """
     levels = [_prices(spec, layout, base_price, price_levels)]
-    shares, scores = np.linspace(0, 1, _OTHER_LEVELS), np.linspace(-1, 1, _OTHER_LEVELS)
+    shares = np.linspace(0, 1, _OTHER_LEVELS)
+    scores = np.linspace(-1, 1, _OTHER_LEVELS)
     if layout.discounts:
         levels += [shares] * layout.num_segments
     if layout.recommend:

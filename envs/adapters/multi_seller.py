@@ -166,7 +166,8 @@ class MultiSellerMarket:
             raise ScenarioError(
                 f"several sellers need a section [competitors]; got {market.spec.name} without one; add it"
             )
-        self.learner_view, self.market = LearnerView(market, **options), market
+        self.learner_view = LearnerView(market, **options)
+        self.market = market
         names = rivals.seller or rivals.names
         self.offers = {name: np.flatnonzero(np.array(names) == name) for name in dict.fromkeys(names)}
         self.names = (OWN, *self.offers)
@@ -190,7 +191,8 @@ class MultiSellerMarket:
         """(E, F) observations of this seller."""
         if seller == OWN:
             return self.learner_view.observe()
-        state, offers = self.market.state, self.offers[seller]
+        state = self.market.state
+        offers = self.offers[seller]
         ours = state.lanes[LIST_PRICE][self.market.spec.competitor_product[offers]].T
         view = offer_view(self._catalogues[seller], state, offers, ours, memory=False)
         return feature_rows(view, product_wise=False)
@@ -265,7 +267,8 @@ class MarketParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float32
         self, scenario: MarketSpec | str, *, render_mode: str | None = None, **options: Unpack[ViewOptions]
     ) -> None:
         check_render_mode(render_mode)
-        self.multi_seller, self.render_mode = MultiSellerMarket(scenario, **options), render_mode
+        self.multi_seller = MultiSellerMarket(scenario, **options)
+        self.render_mode = render_mode
         self.learner_view = self.multi_seller.learner_view
         self.possible_agents = list(self.multi_seller.names)
         self.agents = list(self.possible_agents)
@@ -300,7 +303,9 @@ class MarketParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float32
             self.learner_view.reset(seed=int(np.random.default_rng().integers(DRAWN_SEEDS)) if seed is None else seed)
         else:
             self.learner_view.restart(np.ones(1, dtype=bool))
-        self.agents, self._last, self._seeded = list(self.possible_agents), None, True
+        self.agents = list(self.possible_agents)
+        self._last = None
+        self._seeded = True
         prices = self.learner_view.market.state.rival_price[0]
         return self._observe(), self._infos(self.learner_view.initial_info(), prices)
 
@@ -309,7 +314,8 @@ class MarketParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float32
         market = self.learner_view.market
         outcome = self._last = self.multi_seller.step({name: self._raw(name, one) for name, one in actions.items()})
         rewards = {name: float(earned[0]) for name, earned in self.multi_seller.rewards(outcome).items()}
-        over, agents = bool(market.done[0]), list(self.agents)
+        over = bool(market.done[0])
+        agents = list(self.agents)
         observations = self._observe()
         if over:
             self.agents = []

@@ -142,9 +142,11 @@ class MarketVecEnv(BatchVecEnv):
     """
 
     def __init__(self, view: LearnerView, variants: Sequence[LearnerView] = (), *, staggered: bool = False) -> None:
-        self.learner_view, self.learner_views = view, (view, *variants)
+        self.learner_view = view
+        self.learner_views = (view, *variants)
         self.ends = [int(end) for end in np.cumsum([each.num_rows for each in self.learner_views])]
-        self._staggered, self._begun = staggered, False
+        self._staggered = staggered
+        self._begun = False
         self.shaping: Shaping | None = None
         self._potential = np.empty(0, np.float32)
         # Infos are empty but at ends; a fresh dict for each row of each step takes as long as a
@@ -184,12 +186,16 @@ class MarketVecEnv(BatchVecEnv):
     def _shaped(self, rewards: NDArray[Any], observed: NDArray, infos: list[dict], dones: NDArray[np.bool_]) -> NDArray:
         if self.shaping is None:
             return rewards
-        before, self._potential = self._potential, self.shaping.potential(observed)
-        after, ended = self._potential, dones
+        before = self._potential
+        self._potential = self.shaping.potential(observed)
+        after = self._potential
+        ended = dones
         cut = [row for row in np.flatnonzero(dones) if infos[row]["TimeLimit.truncated"]]
         if cut:
-            last, ended = np.stack([infos[row]["terminal_observation"] for row in cut]), dones.copy()
-            after, ended[cut] = after.copy(), False
+            last = np.stack([infos[row]["terminal_observation"] for row in cut])
+            ended = dones.copy()
+            after = after.copy()
+            ended[cut] = False
             after[cut] = self.shaping.potential(last)
         return self.shaping(rewards, before, after, ended)
 
@@ -200,9 +206,12 @@ class MarketVecEnv(BatchVecEnv):
         if len(self.learner_views) > 1:
             actions = checked_actions(actions, self.num_envs, self.action_space)
         infos = self._no_infos.copy()
-        rewards, dones, start = [], np.zeros(self.num_envs, np.bool_), 0
+        rewards = []
+        dones = np.zeros(self.num_envs, np.bool_)
+        start = 0
         for view, end in zip(self.learner_views, self.ends, strict=True):
-            rows, start = slice(start, end), end
+            rows = slice(start, end)
+            start = end
             market = view.market
             rewards.append(view.rewards(view.step(actions[rows] if len(self.learner_views) > 1 else actions)))
             if market.over:
@@ -211,7 +220,8 @@ class MarketVecEnv(BatchVecEnv):
                 for row, fact in endings(dones[rows], view.observe(), not market.ends).items():
                     infos[rows.start + row] = fact
                 view.restart(done)
-        observed, earned = self._observe(), rewards[0] if len(rewards) == 1 else np.concatenate(rewards)
+        observed = self._observe()
+        earned = rewards[0] if len(rewards) == 1 else np.concatenate(rewards)
         return observed, self._shaped(earned, observed, infos, dones), dones, infos
 
     def scale_costs(self, factor: float) -> None:
@@ -285,7 +295,8 @@ def make_sb3_env(
     def market(spec: MarketSpec | str, numbers: NDArray[np.int64], **kind: Any) -> Market:
         return Market(spec, num_markets=len(numbers), seed=seed, numbers=numbers, **kind)
 
-    numbers, pool = np.arange(num_envs), tuple(draw_pool)
+    numbers = np.arange(num_envs)
+    pool = tuple(draw_pool)
     if draws:
         batches = enumerate(np.array_split(numbers, draws))
         turns = ({"assumed": assumed, "draws": DrawSchedule(i, draws, pool)} | {"numbers": own} for i, own in batches)
@@ -333,7 +344,9 @@ class SellerVecEnv(BatchVecEnv):
     ) -> None:
         if seller not in multi_seller.names:
             raise ValueError(f"seller must be one of {', '.join(multi_seller.names)}; got '{seller}'; choose one")
-        self.multi_seller, self.seller, self.reward_scale = multi_seller, seller, reward_scale
+        self.multi_seller = multi_seller
+        self.seller = seller
+        self.reward_scale = reward_scale
         self.learner_view = multi_seller.learner_view
         by_rule = {name: multi_seller.by_rule(name) for name in multi_seller.names if name != seller}
         self.others = by_rule | dict(others or {})

@@ -80,13 +80,17 @@ class MarketVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArra
             for i, own in enumerate(batches)
         ]
         self._views = learner_views(markets, **options)
-        self.learner_view, self.num_envs = self._views[0], num_envs
-        self.render_mode, self._staggered, self._seeded = render_mode, staggered, False
+        self.learner_view = self._views[0]
+        self.num_envs = num_envs
+        self.render_mode = render_mode
+        self._staggered = staggered
+        self._seeded = False
         self.autoreset_mode = self._mode = AutoresetMode(autoreset_mode)
         self._rows = [slice(each[0], each[-1] + 1) for each in batches]
         self.metadata = {"render_modes": [], "autoreset_mode": self._mode}
         view = self.learner_view
-        self.single_observation_space, self.single_action_space = view.observation_space, view.action_space
+        self.single_observation_space = view.observation_space
+        self.single_action_space = view.action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
 
@@ -105,7 +109,8 @@ class MarketVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArra
         Raises:
             ValueError: There are not as many seeds or marks as markets, or an option is unknown.
         """
-        mask, seed = self._mask(options or {}), self._checked(seed)
+        mask = self._mask(options or {})
+        seed = self._checked(seed)
         if seed is not None and not mask.all():
             raise ValueError(f"seed must be None with a reset_mask; got {seed}; reset all markets to seed them")
         self._reset(seed, mask)
@@ -134,9 +139,11 @@ class MarketVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArra
         return None if seed is None else checked_seed(seed)
 
     def _reset(self, seed: int | list[int | None] | None, mask: NDArray[np.bool_]) -> None:
-        unseeded, self._seeded = seed is None and not self._seeded, True
+        unseeded = seed is None and not self._seeded
+        self._seeded = True
         super().reset(seed=None if isinstance(seed, list) else seed)
-        numbers, seeds = np.arange(self.num_envs), []
+        numbers = np.arange(self.num_envs)
+        seeds = []
         if isinstance(seed, list):
             seeds = [self._drawn_seed() if each is None else each for each in seed]
             numbers = numbers_for(seeds)
@@ -147,7 +154,8 @@ class MarketVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArra
                 if mask[rows].any():
                     view.restart(mask[rows])
                 continue
-            own, market = seeds[rows.start] if self._apart and seeds else None, view.market
+            own = seeds[rows.start] if self._apart and seeds else None
+            market = view.market
             market.numbers = numbers[rows] if own is None else np.zeros(1, np.int64)
             if self._apart:
                 market.draws = DrawSchedule(rows.start, self.num_envs) if own is None else DrawSchedule()
@@ -180,7 +188,8 @@ class MarketVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArra
         if market.over and self._mode is AutoresetMode.NEXT_STEP:
             return _restarting(view, actions, market.done)
         outcome = view.step(actions)
-        rewards, info = view.rewards(outcome).astype(np.float64), view.info(outcome)
+        rewards = view.rewards(outcome).astype(np.float64)
+        info = view.info(outcome)
         if not market.over:
             return view.observe(), rewards, np.zeros(market.num_markets, np.bool_), info
         over = market.done
@@ -214,6 +223,7 @@ def _joined(parts: list[Any]) -> NDArray[Any]:
 
 def _joined_infos(infos: list[Any], rows: list[slice]) -> dict[str, Any]:
     """The infos of all batches; what one does not have is zero there."""
-    like, pairs = {name: value for info in infos for name, value in info.items()}, list(zip(infos, rows, strict=True))
+    like = {name: value for info in infos for name, value in info.items()}
+    pairs = list(zip(infos, rows, strict=True))
     nothing = {name: np.zeros((rows[-1].stop, *value.shape[1:]), value.dtype) for name, value in like.items()}
     return {name: _joined([info.get(name, nothing[name][own]) for info, own in pairs]) for name in like}

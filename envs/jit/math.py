@@ -21,18 +21,33 @@ from .compiling import callable_formulas, inlined, merged
 
 BLOCK = 64
 _LOG2E = np.float32(1.44269504)
-_LN2_HIGH, _LN2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)
-_LOW, _HIGH = np.float32(-87.0), np.float32(88.0)
-_ZERO, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1.0)
+_LN2_HIGH = np.float32(0.693359375)
+_LN2_LOW = np.float32(-2.12194440e-4)
+_LOW = np.float32(-87.0)
+_HIGH = np.float32(88.0)
+_ZERO = np.float32(0)
+_HALF = np.float32(0.5)
+_ONE = np.float32(1.0)
 # Adding 1.5 * 2**23 to a small number rounds it to an integer, held in the last bits.
-_ROUNDING, _MANTISSA = np.float32(12582912.0), np.int32(23)
+_ROUNDING = np.float32(12582912.0)
+_MANTISSA = np.int32(23)
 _SQRT_HALF_BITS = np.float32(0.707106781186547524).view(np.int32)
 # Minimax coefficients of expf and logf in Moshier's Cephes library.
-_C0, _C1, _C2 = np.float32(1.9875691500e-4), np.float32(1.3981999507e-3), np.float32(8.3334519073e-3)
-_C3, _C4, _C5 = np.float32(4.1665795894e-2), np.float32(1.6666665459e-1), np.float32(5.0000001201e-1)
-_L0, _L1, _L2 = np.float32(7.0376836292e-2), np.float32(-1.1514610310e-1), np.float32(1.1676998740e-1)
-_L3, _L4, _L5 = np.float32(-1.2420140846e-1), np.float32(1.4249322787e-1), np.float32(-1.6668057665e-1)
-_L6, _L7, _L8 = np.float32(2.0000714765e-1), np.float32(-2.4999993993e-1), np.float32(3.3333331174e-1)
+_C0 = np.float32(1.9875691500e-4)
+_C1 = np.float32(1.3981999507e-3)
+_C2 = np.float32(8.3334519073e-3)
+_C3 = np.float32(4.1665795894e-2)
+_C4 = np.float32(1.6666665459e-1)
+_C5 = np.float32(5.0000001201e-1)
+_L0 = np.float32(7.0376836292e-2)
+_L1 = np.float32(-1.1514610310e-1)
+_L2 = np.float32(1.1676998740e-1)
+_L3 = np.float32(-1.2420140846e-1)
+_L4 = np.float32(1.4249322787e-1)
+_L5 = np.float32(-1.6668057665e-1)
+_L6 = np.float32(2.0000714765e-1)
+_L7 = np.float32(-2.4999993993e-1)
+_L8 = np.float32(3.3333331174e-1)
 
 
 @intrinsic
@@ -77,7 +92,8 @@ def _log32(x: np.float32) -> np.float32:
     bits = np.float32(x).view(np.int32)
     exponent = np.int32(np.int32(bits - _SQRT_HALF_BITS) >> _MANTISSA)
     m = np.int32(bits - np.int32(exponent << _MANTISSA)).view(np.float32) - _ONE
-    e, z = np.float32(exponent), m * m
+    e = np.float32(exponent)
+    z = m * m
     y = multiply_add(multiply_add(multiply_add(_L0, m, _L1), m, _L2), m, _L3)
     y = multiply_add(multiply_add(multiply_add(y, m, _L4), m, _L5), m, _L6)
     y = multiply_add(multiply_add(y, m, _L7), m, _L8) * m

@@ -23,7 +23,10 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_A = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_B = np.uint64(0x94D049BB133111EB)
 _ONE = np.uint64(1)
-_S30, _S27, _S31, _S11 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(11)
+_S30 = np.uint64(30)
+_S27 = np.uint64(27)
+_S31 = np.uint64(31)
+_S11 = np.uint64(11)
 _TO_UNIT = 2.0**-53
 # Inversion counts up from zero; above this mean rejection is cheaper.
 _INVERSION_LIMIT = 64.0
@@ -31,19 +34,42 @@ _RECIPROCAL = 1.0 / np.maximum(np.arange(256.0), 1.0)
 _RECIPROCAL32 = _RECIPROCAL.astype(np.float32)
 # Lanes beyond these limits are drawn one by one: single precision is not enough for the far tail of
 # a sum.
-_BLOCK_LIMIT, _BLOCK_TAIL = np.float32(48.0), np.float32(0.999)
-_S41, _HALF32, _TO_UNIT32 = np.uint64(41), np.float32(0.5), np.float32(2.0**-23)
-_ZERO32, _ONE32, _DONE32 = np.float32(0), np.float32(1), np.float32(-1)
-_TWO32, _FIVE32, _ROOT2, _TINY32 = np.float32(2), np.float32(5), np.float32(math.sqrt(2)), np.float32(1e-30)
+_BLOCK_LIMIT = np.float32(48.0)
+_BLOCK_TAIL = np.float32(0.999)
+_S41 = np.uint64(41)
+_HALF32 = np.float32(0.5)
+_TO_UNIT32 = np.float32(2.0**-23)
+_ZERO32 = np.float32(0)
+_ONE32 = np.float32(1)
+_DONE32 = np.float32(-1)
+_TWO32 = np.float32(2)
+_FIVE32 = np.float32(5)
+_ROOT2 = np.float32(math.sqrt(2))
+_TINY32 = np.float32(1e-30)
 _LARGEST_PART = 64.0
-_S23, _LEAST_VARIANCE = np.uint64(23), 1e-3
+_S23 = np.uint64(23)
+_LEAST_VARIANCE = 1e-3
 # Coefficients of Giles' single-precision inverse error function, in the centre and in the tails.
-_M0, _M1, _M2 = np.float32(2.81022636e-08), np.float32(3.43273939e-07), np.float32(-3.5233877e-06)
-_M3, _M4, _M5 = np.float32(-4.39150654e-06), np.float32(0.00021858087), np.float32(-0.00125372503)
-_M6, _M7, _M8, _M9 = np.float32(-0.00417768164), np.float32(0.246640727), np.float32(1.50140941), np.float32(2.5)
-_T0, _T1, _T2 = np.float32(-0.000200214257), np.float32(0.000100950558), np.float32(0.00134934322)
-_T3, _T4, _T5 = np.float32(-0.00367342844), np.float32(0.00573950773), np.float32(-0.0076224613)
-_T6, _T7, _T8, _T9 = np.float32(0.00943887047), np.float32(1.00167406), np.float32(2.83297682), np.float32(3.0)
+_M0 = np.float32(2.81022636e-08)
+_M1 = np.float32(3.43273939e-07)
+_M2 = np.float32(-3.5233877e-06)
+_M3 = np.float32(-4.39150654e-06)
+_M4 = np.float32(0.00021858087)
+_M5 = np.float32(-0.00125372503)
+_M6 = np.float32(-0.00417768164)
+_M7 = np.float32(0.246640727)
+_M8 = np.float32(1.50140941)
+_M9 = np.float32(2.5)
+_T0 = np.float32(-0.000200214257)
+_T1 = np.float32(0.000100950558)
+_T2 = np.float32(0.00134934322)
+_T3 = np.float32(-0.00367342844)
+_T4 = np.float32(0.00573950773)
+_T5 = np.float32(-0.0076224613)
+_T6 = np.float32(0.00943887047)
+_T7 = np.float32(1.00167406)
+_T8 = np.float32(2.83297682)
+_T9 = np.float32(3.0)
 
 
 @inlined
@@ -99,7 +125,8 @@ def poisson(mean: float, key: np.uint64) -> float:
 @compiled
 def _poisson_inversion(mean: float, u: float) -> float:
     mass = math.exp(-mean)
-    total, k = mass, 0
+    total = mass
+    k = 0
     # Past 255 units the tail of the largest mean here is far below the resolution of u.
     while u > total and k < 255:
         k += 1
@@ -112,7 +139,11 @@ def _poisson_inversion(mean: float, u: float) -> float:
 def poisson_rows(mean, keys, counter, step, out):
     """Poisson draws of rows of lanes, (N, E) float32: lane e of row n has child counter + n * step of keys[e] as key."""
     rows = np.empty((5, BLOCK), np.float32)
-    rate, u, drawn, mass, total = rows[0], rows[1], rows[2], rows[3], rows[4]
+    rate = rows[0]
+    u = rows[1]
+    drawn = rows[2]
+    mass = rows[3]
+    total = rows[4]
     for n in range(out.shape[0]):
         offset = child(counter + n * step)
         for first in range(0, out.shape[1], BLOCK):
@@ -152,7 +183,8 @@ def walk_poisson(rate, u, mass, total, drawn):
         total[j] = mass[j]
         drawn[j] = _ZERO32
     for k in range(1, 256):
-        ratio, going = _RECIPROCAL32[k], np.int32(0)
+        ratio = _RECIPROCAL32[k]
+        going = np.int32(0)
         for j in range(BLOCK):
             more = u[j] > total[j]
             drawn[j] += _ONE32 if more else _ZERO32
@@ -168,11 +200,14 @@ def walk_poisson(rate, u, mass, total, drawn):
 @compiled
 def _binomial(count: float, rare: float, key: np.uint64) -> float:
     """A binomial draw with count >= 1 and rare <= 0.5: by inversion, 64 trials at a time."""
-    happened, part, left = 0.0, 0, count
+    happened = 0.0
+    part = 0
+    left = count
     odds = rare / (1.0 - rare)
     while left >= 1.0:
         size = min(left, _LARGEST_PART)
-        u, k = uniform(derive(key, part) if part else key), 0.0
+        u = uniform(derive(key, part) if part else key)
+        k = 0.0
         mass = (1.0 - rare) ** size
         total = mass
         while u > total and k < size:
@@ -192,11 +227,17 @@ def binomial_lanes(count, probability, keys, counter, out):
     count, out: float32, (lanes,); a count below 1 gives 0.
     """
     rare = min(float(probability), 1.0 - float(probability))
-    counts, drawn_row = count.reshape(1, -1), out.reshape(1, -1)
+    counts = count.reshape(1, -1)
+    drawn_row = out.reshape(1, -1)
     rows = np.empty((5, BLOCK), np.float32)
-    size, u, drawn, mass, total = rows[0], rows[1], rows[2], rows[3], rows[4]
+    size = rows[0]
+    u = rows[1]
+    drawn = rows[2]
+    mass = rows[3]
+    total = rows[4]
     offset = child(counter)
-    none, odds = np.float32(math.log1p(-rare)), np.float32(rare / (1.0 - rare))
+    none = np.float32(math.log1p(-rare))
+    odds = np.float32(rare / (1.0 - rare))
     for first in range(0, out.size, BLOCK):
         load_block(counts, 0, first, size)
         stragglers = start_lanes(size, keys, first, offset, np.float32(_LARGEST_PART), u)
@@ -220,7 +261,9 @@ def walk_binomial(size, log_none, odds, u, mass, total, drawn):
         total[j] = mass[j]
         drawn[j] = _ZERO32
     for k in range(1, int(_LARGEST_PART) + 1):
-        factor, before, going = odds * _RECIPROCAL32[k], np.float32(k - 1), np.int32(0)
+        factor = odds * _RECIPROCAL32[k]
+        before = np.float32(k - 1)
+        going = np.int32(0)
         for j in range(BLOCK):
             more = np.int32(u[j] > total[j])
             drawn[j] += np.float32(more)
@@ -308,7 +351,8 @@ def gamma_lanes(variance, keys, counter, out):
     All lanes make a first proposal together, in single precision; the few that reject it continue
     one by one, as do all lanes with an extreme variance.
     """
-    offset, shape = child(counter), 1.0 / float(variance)
+    offset = child(counter)
+    shape = 1.0 / float(variance)
     out[:] = _DONE32
     if _LEAST_VARIANCE <= float(variance) <= 1.0:
         d = shape - 1.0 / 3.0
@@ -323,7 +367,8 @@ def _propose_gamma(d, c, scale, keys, offset, out):
     """Marsaglia and Tsang's proposal, or -1 where it is rejected."""
     for e in range(out.size):
         key = mix(keys[e] + offset)
-        x, u = normal(key), uniform32(key << _S23)
+        x = normal(key)
+        u = uniform32(key << _S23)
         t = _ONE32 + c * x
         v = t * t * t
         bound = _HALF32 * x * x + d * (_ONE32 - v + logarithm(max(v, _TINY32)))

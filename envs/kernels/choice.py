@@ -18,7 +18,8 @@ from ..jit.compiling import compiled, inlined
 from ..jit.math import exponential, logarithm, multiply_add
 from .choice_parameters import CHEAPEST, CONSTANT_ELASTICITY, EXTENSION, JOINT, LINEAR, MNL, NESTED, NEVER, replace_by
 
-_ZERO, _ONE = np.float32(0), np.float32(1)
+_ZERO = np.float32(0)
+_ONE = np.float32(1)
 
 
 @inlined
@@ -56,7 +57,8 @@ def choose(p, now, out, units, work):
 @inlined
 def choose_by_segment(p, now, out, units, work):
     """The part of `choose` that handles one segment after another."""
-    felt, waits = work.felt, out.waiting.shape[0] > 0
+    felt = work.felt
+    waits = out.waiting.shape[0] > 0
     feel(p, now.price, out.path, felt)
     scale_by_category(p.rival_category, now.rival_price, out.path, work.rival_felt)
     if waits:
@@ -64,7 +66,9 @@ def choose_by_segment(p, now, out, units, work):
         product_season(p, now.period, out.season, work.expected_effect)
     for k in range(p.quality.shape[0]):
         w = k if out.weight.shape[0] > 1 else 0
-        weight, lifted, total = out.weight[w], out.lifted[w], out.total[w]
+        weight = out.weight[w]
+        lifted = out.lifted[w]
+        total = out.total[w]
         total[:] = _ZERO if p.family == NESTED else _ONE
         if now.paid.shape[0]:
             feel(p, now.paid[k], out.path, felt)
@@ -99,11 +103,15 @@ def choose_by_segment(p, now, out, units, work):
 @compiled
 def read_calendar(p, period, regime, scale, arrivals, season, path):
     """Fill arrivals, utility of the season and multiplier of the sensitivity, (C, E) each."""
-    rate, seasons, paths = p.rate, p.season, p.path
+    rate = p.rate
+    seasons = p.season
+    paths = p.path
     for c in range(arrivals.shape[0]):
         for e in range(period.size):
             t = period[e]
-            arrivals[c, e], season[c, e], path[c, e] = rate[c, t], seasons[c, t], paths[c, t]
+            arrivals[c, e] = rate[c, t]
+            season[c, e] = seasons[c, t]
+            path[c, e] = paths[c, t]
         if p.regime_utility.size:
             for e in range(period.size):
                 arrivals[c, e] *= p.regime_arrivals[regime[e]]
@@ -116,7 +124,8 @@ def read_calendar(p, period, regime, scale, arrivals, season, path):
 @compiled
 def product_season(p, period, season, effect):
     """Fill (N, E) with the utility of the season and of the product's own path."""
-    category, path = p.category, p.quality_path
+    category = p.category
+    path = p.quality_path
     for n in range(effect.shape[0]):
         c = category[n]
         for e in range(effect.shape[1]):
@@ -132,7 +141,9 @@ def feel(p, price, path, out):
     scale_by_category(p.category, price, path, out)
     for n in range(p.curvature.size):
         if p.curvature[n] > _ZERO:
-            c, regular, curvature = p.category[n], p.regular[n], p.curvature[n]
+            c = p.category[n]
+            regular = p.regular[n]
+            curvature = p.curvature[n]
             for e in range(out.shape[1]):
                 out[n, e] = felt_price(price[n, e], regular, curvature) * path[c, e]
 
@@ -149,9 +160,11 @@ def scale_by_category(category, values, factor, out):
 @compiled
 def add_reference_effect(p, price, reference, effect):
     """Add the reference-price effect to the utility, (N, E)."""
-    gain, loss = p.gain, p.loss
+    gain = p.gain
+    loss = p.loss
     for n in range(price.shape[0]):
-        up, down = gain[n], loss[n]
+        up = gain[n]
+        down = loss[n]
         if p.linear_reference:
             for e in range(price.shape[1]):
                 gap = reference[n, e] - price[n, e]
@@ -165,11 +178,15 @@ def add_reference_effect(p, price, reference, effect):
 @compiled
 def units_factor(p, price, reference, out):
     """Fill (N, E) with the factor on the units of those who buy a product at a price below or above the reference."""
-    gain, loss, regular = p.units_gain, p.units_loss, p.regular
+    gain = p.units_gain
+    loss = p.units_loss
+    regular = p.regular
     for n in range(out.shape[0]):
-        up, down = gain[n], loss[n]
+        up = gain[n]
+        down = loss[n]
         for e in range(out.shape[1]):
-            met, remembered = stocking_price(price[n, e], reference[n, e], regular[n]), reference[n, e]
+            met = stocking_price(price[n, e], reference[n, e], regular[n])
+            remembered = reference[n, e]
             gap = remembered - met if p.linear_reference else logarithm(remembered / met)
             out[n, e] = exponential(up * gap if gap > _ZERO else down * gap)
 
@@ -190,9 +207,14 @@ def logit_weights(p, k, felt, effect, promoted, available, out):
         available: (N, E) positive for products in stock.
         out: (N, E), filled.
     """
-    quality, sensitivity, steepness, promotion = p.quality[k], p.sensitivity[k], p.steepness, p.promotion[k]
+    quality = p.quality[k]
+    sensitivity = p.sensitivity[k]
+    steepness = p.steepness
+    promotion = p.promotion[k]
     for n in range(out.shape[0]):
-        q, b, steep = quality[n], -sensitivity[n], steepness[n]
+        q = quality[n]
+        b = -sensitivity[n]
+        steep = steepness[n]
         if promoted.shape[0]:
             more = promotion[n]
             for e in range(out.shape[1]):
@@ -208,9 +230,13 @@ def logit_weights(p, k, felt, effect, promoted, available, out):
 @compiled
 def rival_weights(p, k, felt, season, out, total):
     """Fill exp(utility) of the rival offers, (R, E), and add it to the totals."""
-    category, quality, sensitivity = p.rival_category, p.rival_quality[k], p.rival_sensitivity[k]
+    category = p.rival_category
+    quality = p.rival_quality[k]
+    sensitivity = p.rival_sensitivity[k]
     for r in range(out.shape[0]):
-        c, q, b = category[r], quality[r], sensitivity[r]
+        c = category[r]
+        q = quality[r]
+        b = sensitivity[r]
         for e in range(out.shape[1]):
             out[r, e] = exponential(multiply_add(-b, felt[r, e], q + season[c, e]))
     add_by_category(category, out, total)
@@ -272,7 +298,8 @@ def nest_total(inside, nesting, rest):
 def segment_customers(share, k, arrivals, multiplier, out):
     """Fill (C, E) with the customers of segment k; multiplier: (C * K, E) or (0, E)."""
     for c in range(out.shape[0]):
-        part, g = share[c, k], c * share.shape[1] + k
+        part = share[c, k]
+        g = c * share.shape[1] + k
         for e in range(out.shape[1]):
             out[c, e] = arrivals[c, e] * part
         for e in range(out.shape[1] if multiplier.shape[0] else 0):
@@ -303,7 +330,9 @@ def share_waiting(p, k, customers, pool, total, later, out, waiting):
         waiting: (C * K, E), those of the segment filled with who waits on.
     """
     for c in range(out.shape[0]):
-        g, part, patience = c * p.quality.shape[0] + k, p.strategic_share[k], p.patience[k]
+        g = c * p.quality.shape[0] + k
+        part = p.strategic_share[k]
+        patience = p.patience[k]
         for e in range(out.shape[1]):
             patient = (part * customers[c, e] + pool[g, e]) / (total[c, e] + patience * later[c, e])
             out[c, e] = (_ONE - part) * customers[c, e] / total[c, e] + patient
@@ -329,7 +358,9 @@ def purchase_probabilities(p, k, paid, effect, path, promoted, available, out):
     models of other packages.
     """
     for n in range(out.shape[0]):
-        c, quality, sensitivity = p.category[n], p.quality[k, n], p.sensitivity[k, n]
+        c = p.category[n]
+        quality = p.quality[k, n]
+        sensitivity = p.sensitivity[k, n]
         for e in range(out.shape[1]):
             price = logarithm(paid[n, e]) if p.family == CONSTANT_ELASTICITY else paid[n, e]
             more = p.promotion[k, n] * promoted[n, e] if promoted.shape[0] else _ZERO
@@ -357,7 +388,8 @@ def call_extension(number, values):
 @compiled
 def choose_cheapest(p, now, out, units):
     """The lowest price in stock wins all customers of a category who accept it; ties share."""
-    segments, markets = p.quality.shape[0], now.price.shape[1]
+    segments = p.quality.shape[0]
+    markets = now.price.shape[1]
     for k in range(segments):
         prices = now.paid[k] if now.paid.shape[0] else now.price
         for c in range(out.arrivals.shape[0]):
@@ -389,13 +421,15 @@ def choose_cheapest(p, now, out, units):
 @compiled
 def cheapest_offer(p, c, e, prices, available, rival_price):
     """The lowest price of a category in one market, and the number of offers at that price."""
-    lowest, sellers = np.inf, 0
+    lowest = np.inf
+    sellers = 0
     for i in range(prices.shape[0] + rival_price.shape[0]):
         r = i - prices.shape[0]
         offered = p.category[i] == c and available[i, e] > 0 if r < 0 else p.rival_category[r] == c
         price = float(prices[i, e]) if r < 0 else float(rival_price[r, e])
         if offered and price < lowest:
-            lowest, sellers = price, 1
+            lowest = price
+            sellers = 1
         elif offered and price == lowest:
             sellers += 1
     return lowest, sellers

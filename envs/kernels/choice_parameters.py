@@ -62,8 +62,10 @@ def choice_parameters(spec: MarketSpec, dtype: DTypeLike = np.float32) -> Choice
     Raises:
         ScenarioError: Utilities of a logit are too high for the type: demand would be 0, or no number.
     """
-    model, family = choice_model(spec), spec.demand.family
-    highest, most = _highest_utility(spec), _HIGHEST[np.dtype(dtype).name]
+    model = choice_model(spec)
+    family = spec.demand.family
+    highest = _highest_utility(spec)
+    most = _HIGHEST[np.dtype(dtype).name]
     if family in ("mnl", "nested-logit") and highest > most:
         raise ScenarioError(
             f"utility at the lowest price (over 1 - demand.nesting) must be at most {most:g} to be simulated or solved; "
@@ -87,8 +89,11 @@ def choice_parameters(spec: MarketSpec, dtype: DTypeLike = np.float32) -> Choice
 
 def _highest_utility(spec: MarketSpec) -> float:
     """The highest utility of an offer at its lowest price, as its exponential is taken; without lifts and regimes."""
-    demand, c, rivals = spec.demand, spec.category_index, spec.competitors
-    calm, steep = demand.sensitivity_path.min(axis=0), demand.price_sensitivity
+    demand = spec.demand
+    c = spec.category_index
+    rivals = spec.competitors
+    calm = demand.sensitivity_path.min(axis=0)
+    steep = demand.price_sensitivity
     utility = demand.quality + (demand.season[:, c] + demand.quality_path).max(axis=0)
     # A price that follows the plan keeps no bound.
     lowest = np.min([spec.guardrails.paid_low, *spec.guardrails.frozen_rows], axis=0)
@@ -139,7 +144,8 @@ def replace_by(number: int, values: Array) -> None:
             )
         values[:] = found.reshape(values.shape)
         return
-    index, utility = np.array(category), values.T
+    index = np.array(category)
+    utility = values.T
     found = np.asarray(model(np.where(utility > NEVER, utility, -np.inf), index))  # pyright: ignore[reportCallIssue]
     if found.shape != utility.shape or not (
         (found >= 0).all() and (found @ np.eye(index.max() + 1)[index] <= _ALL).all()
@@ -227,7 +233,8 @@ def empty_choice(
         detail: Whether to keep the weights and totals of every segment.
     """
     segments, (products, markets) = len(p.quality), price.shape
-    kept, categories = segments if detail else 1, len(p.rate)
+    kept = segments if detail else 1
+    categories = len(p.rate)
 
     def empty(*shape: int) -> Array:
         return np.empty((*shape, markets), price.dtype)
@@ -250,7 +257,8 @@ def empty_choice(
 
 def choice_scratch(p: ChoiceParameters, price: Array, rivals: int, waits: int) -> ChoiceScratch:
     """Allocate the `ChoiceScratch`; the arguments are as for `empty_choice`."""
-    products, categories = len(price), len(p.rate)
+    products = len(price)
+    categories = len(p.rate)
     patient = products if waits else 0
     rows = (products, products, patient, patient, rivals, rivals, len(p.nest_category), categories, categories)
     return ChoiceScratch(*(np.empty((count, price.shape[1]), price.dtype) for count in rows))

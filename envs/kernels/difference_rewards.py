@@ -53,14 +53,21 @@ def charge_products(
         charge: (N, E), added to.
         baseline: (N, E), added to.
     """
-    p, costs, profit = constants.choice, constants.money, constants.sections.profit
+    p = constants.choice
+    costs = constants.money
+    profit = constants.sections.profit
     # In other families a category has one product and so no others; `cheapest` has no closed form and no charges.
     if p.family != MNL and p.family != NESTED:
         return
-    price, felt, effect = np.empty_like(now.price), np.empty_like(now.price), np.empty_like(now.price)
-    base, plain = np.empty_like(now.price), np.empty_like(now.price)
-    margin, credit_margin = np.empty_like(now.price), np.empty_like(now.price)
-    more, credit_more = np.ones_like(now.price), np.ones_like(now.price)
+    price = np.empty_like(now.price)
+    felt = np.empty_like(now.price)
+    effect = np.empty_like(now.price)
+    base = np.empty_like(now.price)
+    plain = np.empty_like(now.price)
+    margin = np.empty_like(now.price)
+    credit_margin = np.empty_like(now.price)
+    more = np.ones_like(now.price)
+    credit_more = np.ones_like(now.price)
     customers = np.empty_like(choice.arrivals)
     for n in range(price.shape[0]):
         price[n] = credit_price[n]
@@ -77,7 +84,8 @@ def charge_products(
         plain[:] = base
         for n in range(price.shape[0]):
             # Costs count only if profit is the objective; the money of a purchase is that of all its units.
-            cost, net = costs.unit_cost[n] if profit else _ZERO, costs.net[n]
+            cost = costs.unit_cost[n] if profit else _ZERO
+            net = costs.net[n]
             for e in range(price.shape[1]):
                 credit_margin[n, e] = (credit_price[n] * net - cost) * credit_more[n, e]
                 paid = now.paid[k, n, e] if now.paid.shape[0] else now.price[n, e]
@@ -102,12 +110,10 @@ def sum_nests(p, weight, margin, total):
     """Of each nest (in the plain logit, category) and market, (J, E): the sums of the weights and of weight times margin,
     the weight of the rest of the category, and the money that a customer brings to the category's other nests.
     """
-    inside, value, rest, elsewhere = (
-        np.zeros_like(total),
-        np.zeros_like(total),
-        np.empty_like(total),
-        np.zeros_like(total),
-    )
+    inside = np.zeros_like(total)
+    value = np.zeros_like(total)
+    rest = np.empty_like(total)
+    elsewhere = np.zeros_like(total)
     money = np.empty_like(weight)
     np.multiply(weight, margin, money)
     add_by_category(p.nest, weight, inside)
@@ -134,9 +140,11 @@ def charge_prices(p, nests, weight, base, plain, margin, credit_margin, customer
     inside, value, rest, elsewhere = nests
     for n in range(p.nest.size):
         j = p.nest[n]
-        c, nesting = p.nest_category[j], p.nesting[j]
+        c = p.nest_category[j]
+        nesting = p.nesting[j]
         for e in range(value.shape[1]):
-            others, without = value[j, e] - weight[n, e] * margin[n, e], inside[j, e] - weight[n, e]
+            others = value[j, e] - weight[n, e] * margin[n, e]
+            without = inside[j, e] - weight[n, e]
             then = nest_total(without + base[n, e], nesting, rest[j, e])
             present = nest_total(inside[j, e], nesting, rest[j, e])
             charge[n, e] += customers[c, e] * others * (1 / then - 1 / present)
@@ -158,10 +166,12 @@ def charge_promotions(p, nests, promotions, weight, base, margin, credit_margin,
         if other < 0:
             continue
         j = p.nest[other]
-        c, nesting = p.nest_category[j], p.nesting[j]
+        c = p.nest_category[j]
+        nesting = p.nesting[j]
         more = (np.exp(lift[other] / (1 - nesting)) - 1) * weight[other, e]
         for n in range(promoted.shape[0]):
-            usual, worth = inside[j, e], value[j, e]
+            usual = inside[j, e]
+            worth = value[j, e]
             if p.nest[n] == j:
                 usual += base[n, e] - weight[n, e]
                 worth += base[n, e] * credit_margin[n, e] - weight[n, e] * margin[n, e]
@@ -195,12 +205,14 @@ def slot_gain(p, k, n, e, weight, margin, customers):
     stock limits.
     """
     c = p.category[n]
-    base, value = 1.0, 0.0
+    base = 1.0
+    value = 0.0
     for j in range(weight.shape[0]):
         if p.category[j] == c:
             base += weight[j, e]
             value += weight[j, e] * margin[j, e]
-    own, more = weight[n, e] * margin[n, e], p.lift[k] - 1.0
+    own = weight[n, e] * margin[n, e]
+    more = p.lift[k] - 1.0
     lifted = base + more * weight[n, e]
     own_gain = customers[c, e] * (p.lift[k] * own / lifted - own / base)
     whole_gain = customers[c, e] * ((value + more * own) / lifted - value / base)

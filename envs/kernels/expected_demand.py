@@ -22,7 +22,8 @@ from .choice_parameters import Choice, ChoiceInputs, ChoiceParameters, choice_pa
 
 Array = NDArray[np.float64]
 # Draws that the standard error of the level is computed from, and the smallest number whose logarithm is taken.
-_DRAWS, _FEW = 64, 1e-6
+_DRAWS = 64
+_FEW = 1e-6
 
 
 def expected_units(spec: MarketSpec, period: int | NDArray[np.int64], price: ArrayLike, **given: Any) -> Array:
@@ -253,8 +254,10 @@ def _posterior_errors(spec: MarketSpec) -> dict[str, Any]:
     """The standard errors of a catalogue, (N,) each; none without a posterior."""
     if spec.posterior is None:
         return {}
-    periods, regular = np.arange(spec.market.horizon_periods), spec.products.regular_price
-    rows, units = np.broadcast_to(regular, (len(periods), regular.size)), []
+    periods = np.arange(spec.market.horizon_periods)
+    regular = spec.products.regular_price
+    rows = np.broadcast_to(regular, (len(periods), regular.size))
+    units = []
     for m in np.unique(np.linspace(0, spec.num_draws - 1, _DRAWS).astype(np.intp)):
         truth = spec.draw(int(m))
         expected = _over_regimes(truth, functools.partial(_units_in_regime, truth, periods, rows))

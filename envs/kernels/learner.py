@@ -21,7 +21,10 @@ from ..jit.math import BLOCK, load_block, logarithm, store_block
 from .price_rules import changes
 from .state import LAST_UNITS, LIST_PRICE, ON_HAND, PERIOD, PIPELINE, REFERENCE_PRICE, REGIME, shared_rows
 
-_ZERO, _HALF, _ONE, _LIMIT = np.float32(0), np.float32(0.5), np.float32(1), np.float32(FEATURE_LIMIT)
+_ZERO = np.float32(0)
+_HALF = np.float32(0.5)
+_ONE = np.float32(1)
+_LIMIT = np.float32(FEATURE_LIMIT)
 _filled: set[str] = set()
 
 
@@ -79,10 +82,12 @@ def decode(raw, base_price, decoding, max_order, out):
             in units.
     """
     columns, products, markets = out.shape
-    row, decoded = np.empty(BLOCK, np.float32), out.reshape(-1, markets)
+    row = np.empty(BLOCK, np.float32)
+    decoded = out.reshape(-1, markets)
     for first in range(0, markets, BLOCK):
         for i in range(columns * products):
-            n, column = i // columns, i % columns
+            n = i // columns
+            column = i % columns
             load_block(raw.T, i, first, row)
             _decode_row(column, base_price[n], decoding, max_order[:, n], row)
             store_block(row, column * products + n, first, decoded)
@@ -92,8 +97,12 @@ def decode(raw, base_price, decoding, max_order, out):
 def _decode_row(column, base_price, decoding, max_order, row):
     """Decode one column of raw numbers, (BLOCK,), in place."""
     high, low, more_high, more_low = decoding.slopes
-    high, low, more_high, more_low = np.float32(high), np.float32(low), np.float32(more_high), np.float32(more_low)
-    max_discount, scores = np.float32(decoding.max_discount), 1 + decoding.discounts
+    high = np.float32(high)
+    low = np.float32(low)
+    more_high = np.float32(more_high)
+    more_low = np.float32(more_low)
+    max_discount = np.float32(decoding.max_discount)
+    scores = 1 + decoding.discounts
     for j in range(BLOCK):
         row[j] = min(max(row[j], -_ONE), _ONE) if row[j] == row[j] else _ZERO
     if column == 0:
@@ -125,8 +134,12 @@ def observe(constants, clock, lanes, context, fixed):
     Returns:
         (E, N, F) float32.
     """
-    features, shared, period = constants.features, shared_rows(constants.sections.ends, context), clock[PERIOD]
-    first, columns, price = features.first, features.columns, lanes[LIST_PRICE]
+    features = constants.features
+    shared = shared_rows(constants.sections.ends, context)
+    period = clock[PERIOD]
+    first = features.first
+    columns = features.columns
+    price = lanes[LIST_PRICE]
     products, markets = price.shape
     rows = np.empty((features.moving + (features.fixed.shape[1] if fixed else 0), markets), np.float32)
     out = np.empty((markets, products, rows.shape[0]), np.float32)
@@ -177,9 +190,11 @@ def look_up(table, column, period, same, row):
 @compiled
 def compare_to_regular(price, features):
     """The log of price over regular price, (N, E), and its means by category, (C, E)."""
-    log_price, mean = np.empty_like(price), np.zeros((features.share.size, price.shape[1]), price.dtype)
+    log_price = np.empty_like(price)
+    mean = np.zeros((features.share.size, price.shape[1]), price.dtype)
     for n in range(price.shape[0]):
-        c, log_regular = features.category[n], features.log_regular[n]
+        c = features.category[n]
+        log_regular = features.log_regular[n]
         for e in range(price.shape[1]):
             log_price[n, e] = logarithm(price[n, e]) - log_regular
             mean[c, e] += log_price[n, e]
@@ -218,7 +233,9 @@ def observe_market(features, regime, loyalty, rows):
 @compiled
 def observe_prices(first, price, reference, log_price, mean, rows):
     """Fill the features of prices."""
-    own, remembered, category = first.log_price, first.log_reference, first.log_category_price
+    own = first.log_price
+    remembered = first.log_reference
+    category = first.log_category_price
     for e in range(price.size):
         rows[own, e] = within_limit(log_price[e])
         rows[remembered, e] = within_limit(logarithm(reference[e] / price[e]))
@@ -230,7 +247,9 @@ def observe_prices(first, price, reference, log_price, mean, rows):
 def observe_stock(features, n, period, same, on_hand, on_order, last_units, started, rows):
     """Fill the features of stock, season and sales."""
     first = features.first
-    stock, position, surprise = first.log_stock_cover, first.log_position_cover, first.log_surprise
+    stock = first.log_stock_cover
+    position = first.log_position_cover
+    surprise = first.log_surprise
     look_up(features.log_ahead, n, period, same, rows[stock])
     look_up(features.log_now, n, period, same, rows[position])
     look_up(features.log_season, n, period, same, rows[first.log_season])
@@ -254,7 +273,8 @@ def observe_rivals(price, lowest, row):
 @compiled
 def observe_due(features, n, period, lanes, rows):
     """Fill the cover by the units that arrive within one period, two, ..."""
-    slots, row = lanes.shape[0] - PIPELINE, features.first.log_cover
+    slots = lanes.shape[0] - PIPELINE
+    row = features.first.log_cover
     units = lanes[ON_HAND, n].copy()
     for ahead in range(1, features.columns.log_cover + 1):
         for e in range(period.size):

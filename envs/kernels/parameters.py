@@ -63,7 +63,8 @@ class MoneyParameters(namedtuple("MoneyParameters", _MONEY_PARAMETERS)):
     @classmethod
     def of(cls, spec: MarketSpec) -> MoneyParameters:
         """The parameters of a scenario."""
-        stock, zeros = spec.stock, np.zeros(spec.sizes["N"])
+        stock = spec.stock
+        zeros = np.zeros(spec.sizes["N"])
         cost = spec.products.unit_cost
         due = cost if stock.cost_due == "ordered" else zeros
         values = {
@@ -113,13 +114,16 @@ class StockRules(namedtuple("StockRules", "level most orders immediate lead dela
     @classmethod
     def of(cls, spec: MarketSpec) -> StockRules:
         """The replenishment of a scenario."""
-        stock, market = spec.stock, spec.market
+        stock = spec.stock
+        market = spec.market
         orders = stock.replenishment != "none"
         ends = bool(stock.salvage_value.any()) and market.ending == "terminated" and stock.season_periods is None
         level = stock.order_up_to_units if stock.replenishment == "order-up-to" else _OFF
-        use, added = np.empty((0, spec.sizes["N"])), np.empty((0, 0))
+        use = np.empty((0, spec.sizes["N"]))
+        added = np.empty((0, 0))
         if spec.capacity is not None:
-            use, added = spec.capacity.use, np.pad(spec.capacity.added, ((0, 1), (0, 0)))
+            use = spec.capacity.use
+            added = np.pad(spec.capacity.added, ((0, 1), (0, 0)))
         most = by_supplier(spec, stock.max_order_units, lambda express: express.max_order_units)
         return cls(
             level=np.round(level).astype(np.float32),
@@ -167,10 +171,12 @@ class Sections(namedtuple("Sections", _SECTIONS)):
     @classmethod
     def of(cls, spec: MarketSpec, stock: StockRules) -> Sections:
         """The sections of a scenario with this replenishment."""
-        slots, promotion = spec.recommendation, spec.promotion
+        slots = spec.recommendation
+        promotion = spec.promotion
         personal = spec.sizes["K"] if spec.prices.max_discount > 0 else 0
         single = spec.arrivals.process == "single"
-        candidates, score = np.empty((0, 0), np.bool_), np.empty((0, 0), np.float32)
+        candidates = np.empty((0, 0), np.bool_)
+        score = np.empty((0, 0), np.float32)
         if slots is not None:
             candidates = slots.candidates > 0
             # Positive scores in the order of the recommender's affinities, whatever their sign.
@@ -219,7 +225,8 @@ class FeatureParameters(namedtuple("FeatureParameters", f"{_TABLES} share first 
     @classmethod
     def of(cls, catalogue: Catalogue) -> FeatureParameters:
         """From the catalogue that policies see."""
-        constants, named = feature_constants(catalogue), moving_columns(catalogue)
+        constants = feature_constants(catalogue)
+        named = moving_columns(catalogue)
         columns = FeaturePlaces._make(len(named.get(name, ())) for name in MOVING)
         ends = np.cumsum(columns).tolist()
         first = FeaturePlaces._make(end - count for end, count in zip(ends, columns, strict=True))

@@ -32,7 +32,9 @@ from .state import (
     shared_rows,
 )
 
-_ZERO, _ONE, _HALF = np.float32(0), np.float32(1), np.float32(0.5)
+_ZERO = np.float32(0)
+_ONE = np.float32(1)
+_HALF = np.float32(0.5)
 
 
 class Parts(namedtuple("Parts", "price discount score promotion order")):
@@ -75,12 +77,15 @@ def period_scratch(constants: Constants, markets: int, decoding: Decoding, *, de
         decoding: Form of the actions.
         detail: Whether charges are computed, which need the choice of every segment.
     """
-    p, sections, stock = constants.choice, constants.sections, constants.stock
+    p = constants.choice
+    sections = constants.sections
+    stock = constants.stock
     segments, products = p.quality.shape
     price = np.empty((products, markets), np.float32)
     sizes = (price, len(p.rival_category), len(p.strategic_share) * len(p.rate))
     kept = {"slots": sections.slots, "by_segment": sections.by_segment, "detail": detail}
-    within, first = constants.rivals.within, empty_choice(p, *sizes, **kept)
+    within = constants.rivals.within
+    first = empty_choice(p, *sizes, **kept)
     default = np.empty((segments if sections.slots and not decoding.scores else 0, products, markets), np.float32)
     if len(default):
         default[:] = sections.default_score[:, :, None]
@@ -123,7 +128,9 @@ def run_period(constants, scratch, seed, old_clock, old_lanes, old_context, prop
     Returns:
         Clock, lanes and context of the next state, and `Results`.
     """
-    clock, lanes, context = old_clock.copy(), np.empty_like(old_lanes), old_context.copy()
+    clock = old_clock.copy()
+    lanes = np.empty_like(old_lanes)
+    context = old_context.copy()
     period_keys(seed, clock, scratch.keys)
     parts = parts_of(proposed, scratch.decoding)
     out = empty_results(
@@ -134,7 +141,8 @@ def run_period(constants, scratch, seed, old_clock, old_lanes, old_context, prop
     choose_halves(constants, now, shared.rival_price, out, scratch)
     draw(constants, scratch, out)
     ends = sales.season_ends(constants.stock, now.period)
-    demand, segments = scratch.work.felt, constants.choice.quality.shape[0]
+    demand = scratch.work.felt
+    segments = constants.choice.quality.shape[0]
     offered = (now.price, now.paid, out.stock, out.ordered, now.promoted, ends)
     wanted = (scratch.whole.mean, out.wanted, out.by_segment, demand)
     settling = (out.paid, out.money, out.returned, lanes[ON_HAND])
@@ -164,11 +172,10 @@ def rows(count, like):
 @compiled
 def empty_results(sections, deals, charged, rivals, price):
     """`Results` to be filled; price: (N, E), for its shape."""
-    markets, charges = price.shape[1], rows(2, price if charged else price[:0])
-    slots, offers = (
-        np.empty((2, sections.candidates.shape[0], markets), np.int64),
-        np.empty((2, rivals, markets), np.float32),
-    )
+    markets = price.shape[1]
+    charges = rows(2, price if charged else price[:0])
+    slots = np.empty((2, sections.candidates.shape[0], markets), np.int64)
+    offers = np.empty((2, rivals, markets), np.float32)
     return Results(
         rows(1, price)[0],
         rows(4, price),
@@ -213,9 +220,14 @@ def open_period(constants, before, lanes, clock, shared, parts, announced, given
     Returns:
         `ChoiceInputs`, what the customers meet.
     """
-    sections, rivals, transition, period = constants.sections, constants.rivals, constants.transition, clock[PERIOD]
-    current, segments = before[LIST_PRICE], constants.choice.quality.shape[0]
-    past, rival = shared.past, shared.rival_price
+    sections = constants.sections
+    rivals = constants.rivals
+    transition = constants.transition
+    period = clock[PERIOD]
+    current = before[LIST_PRICE]
+    segments = constants.choice.quality.shape[0]
+    past = shared.past
+    rival = shared.rival_price
     guard_prices(parts.price, announced, current, past, rival, period, constants.rules, out.price, out.trail)
     if scratch.by_price.shape[0] or parts.discount.shape[0]:
         pay(constants.rules, parts.discount, out.price, scratch.by_price, out.trail)
@@ -231,7 +243,8 @@ def open_period(constants, before, lanes, clock, shared, parts, announced, given
     if sections.promotions and parts.promotion.shape[0]:
         choose_promoted(parts.promotion[0], sections.most, out.promoted)
     transitions.arrival_multiplier(transition, segments, shared.loyalty, shared.shock, scratch.multiplier)
-    reference, promoted = before[REFERENCE_PRICE], out.promoted
+    reference = before[REFERENCE_PRICE]
+    promoted = out.promoted
     if scratch.reference.shape[0]:
         reference = scratch.reference
         reference[:] = before[REFERENCE_PRICE]
@@ -278,16 +291,19 @@ def choose_halves(constants, now, rival_price, out, scratch):
 
     Customers who wait in either half return in the next period. The mean units of the whole period are `out.wanted`.
     """
-    within, short = constants.rivals.within, constants.stock.limited and now.available.min() <= _ZERO
+    within = constants.rivals.within
+    short = constants.stock.limited and now.available.min() <= _ZERO
     # Where at most one customer comes, one comes in each half.
     scale = _HALF if within and not constants.sections.single else _ONE
     for g in range(now.waiting.shape[0]):
         for e in range(now.waiting.shape[1]):
             now.waiting[g, e] *= scale
-    prices, halves = (rival_price, out.rival_price), (scratch.first, scratch.second)
+    prices = (rival_price, out.rival_price)
+    halves = (scratch.first, scratch.second)
     units = (scratch.first.units if within else out.wanted, scratch.second.units)
     for i in range(2 if within else 1):
-        stocks, targets = (now.available, scratch.ready), (halves[i], scratch.full)
+        stocks = (now.available, scratch.ready)
+        targets = (halves[i], scratch.full)
         filled = (units[i], scratch.full.units)
         for j in range(2 if short else 1):
             goods = (now.price, now.reference, stocks[j], now.paid, now.shown, now.promoted)
@@ -299,7 +315,9 @@ def choose_halves(constants, now, rival_price, out, scratch):
         if out.chances.shape[0]:
             out.chances[i][:] = units[i]
     if within:
-        first, second, whole = scratch.first, scratch.second, scratch.whole
+        first = scratch.first
+        second = scratch.second
+        whole = scratch.whole
         for k in range(whole.mean.shape[0]):
             np.add(first.mean[k], second.mean[k], whole.mean[k])
         np.add(first.units, second.units, out.wanted)
@@ -310,16 +328,22 @@ def choose_halves(constants, now, rival_price, out, scratch):
 @compiled
 def draw(constants, scratch, out):
     """Draw demand, by segment with personal prices, and on request the rivals' units."""
-    p, keys, whole, demand = constants.choice, scratch.keys, scratch.whole, scratch.work.felt
-    segments, categories = p.quality.shape[0], p.rate.shape[0]
+    p = constants.choice
+    keys = scratch.keys
+    whole = scratch.whole
+    demand = scratch.work.felt
+    segments = p.quality.shape[0]
+    categories = p.rate.shape[0]
     customers = transitions.first_common(*p.quality.shape) + transitions.CUSTOMERS
     if constants.sections.single:
         out.by_segment[:] = _ZERO
         out.rival_units[:] = _ZERO
         demand[:] = _ZERO
         for i in range(out.chances.shape[0]):
-            half, first = scratch.second if i else scratch.first, customers + i * categories
-            means, drawn = (half.mean, half.rival_units), (out.by_segment, demand, out.rival_units)
+            half = scratch.second if i else scratch.first
+            first = customers + i * categories
+            means = (half.mean, half.rival_units)
+            drawn = (out.by_segment, demand, out.rival_units)
             sales.draw_single(categories, p.category, p.rival_category, keys, first, *means, *drawn)
         return
     sales.draw_poisson(constants.money, keys, segments, whole.mean, out.wanted, out.by_segment, demand)
@@ -358,7 +382,9 @@ def advance(constants, keys, clock, before, lanes, shared, now, ends, scratch, o
         scratch: `Scratch`.
         out: `Results`.
     """
-    stock, transition, segments = constants.stock, constants.transition, constants.choice.quality.shape[0]
+    stock = constants.stock
+    transition = constants.transition
+    segments = constants.choice.quality.shape[0]
     for e in range(clock.shape[1]):
         clock[PERIOD, e] += 1
     if shared.past.shape[0]:
@@ -373,10 +399,12 @@ def advance(constants, keys, clock, before, lanes, shared, now, ends, scratch, o
         planned_deals.move_remembered(transition.memory, out.price, shared.level, now.reference, remembered)
     else:
         transitions.move_reference(transition.memory, out.price, now.reference, remembered)
-    delivers, restart = stock.orders and not stock.immediate, ends if stock.season else ends[:0]
+    delivers = stock.orders and not stock.immediate
+    restart = ends if stock.season else ends[:0]
     transitions.close_period(constants.money, keys, segments, delivers, restart, out, lanes, scratch.place)
     if stock.use.shape[0]:
-        sold, capacity = out.money[UNITS], shared.capacity
+        sold = out.money[UNITS]
+        capacity = shared.capacity
         transitions.use_capacity(stock.use, stock.added, clock[PERIOD], sold, capacity, lanes[ON_HAND])
     shared.waiting[:] = scratch.whole.waiting
     shared.rival_price[:] = out.rival_price
@@ -386,7 +414,8 @@ def advance(constants, keys, clock, before, lanes, shared, now, ends, scratch, o
         paid = (now.paid, now.price, scratch.whole.mean, scratch.work.felt, out.money[LOST])
         transitions.move_loyalty(transition, *paid, shared.loyalty)
     if transition.shocked:
-        deviation, counter = transition.deviation, first + transitions.SHOCK
+        deviation = transition.deviation
+        counter = first + transitions.SHOCK
         transitions.draw_shocks(transition.persistence, deviation, keys, counter, shared.shock)
     if transition.regime_matrix.size:
         transitions.draw_regimes(transition.regime_matrix, keys, first + transitions.MARKOV, clock[REGIME])
@@ -407,20 +436,26 @@ def choose_shown(score, candidates, available, shown, runner_up):
         runner_up: (K, E) product with the second highest score, -1 for none; filled.
     """
     segments, products, markets = score.shape
-    best, second = np.empty(markets, score.dtype), np.empty(markets, score.dtype)
+    best = np.empty(markets, score.dtype)
+    second = np.empty(markets, score.dtype)
     for k in range(segments):
-        best[:], second[:] = _ZERO, _ZERO
-        shown[k], runner_up[k] = -1, -1
+        best[:] = _ZERO
+        second[:] = _ZERO
+        shown[k] = -1
+        runner_up[k] = -1
         for n in range(products):
             if not candidates[k, n]:
                 continue
             for e in range(markets):
                 value = score[k, n, e] if available[n, e] > _ZERO else _ZERO
                 if value > best[e]:
-                    second[e], runner_up[k, e] = best[e], shown[k, e]
-                    best[e], shown[k, e] = value, n
+                    second[e] = best[e]
+                    runner_up[k, e] = shown[k, e]
+                    best[e] = value
+                    shown[k, e] = n
                 elif value > second[e]:
-                    second[e], runner_up[k, e] = value, n
+                    second[e] = value
+                    runner_up[k, e] = n
 
 
 @compiled
@@ -450,7 +485,8 @@ def choose_promoted(score, most, promoted):
 @compiled
 def lowest_promoted(score, most):
     """(E,) the `most`-th highest score, or 0: the highest ones of all markets together, by insertion."""
-    best, here = np.zeros((most, score.shape[1]), score.dtype), np.empty(score.shape[1], score.dtype)
+    best = np.zeros((most, score.shape[1]), score.dtype)
+    here = np.empty(score.shape[1], score.dtype)
     for n in range(score.shape[0]):
         for e in range(here.size):
             here[e] = score[n, e] if score[n, e] > _ZERO else _ZERO
@@ -469,4 +505,5 @@ def next_to_promote(score, promoted, found):
     for n in range(products):
         for e in range(markets):
             if promoted[n, e] == _ZERO and score[n, e] > best[e]:
-                best[e], found[e] = score[n, e], n
+                best[e] = score[n, e]
+                found[e] = n

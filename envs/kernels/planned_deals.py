@@ -15,7 +15,8 @@ from ...scenarios import MarketSpec
 from ...scenarios.planned_deals import planned_deals
 from ..jit.compiling import compiled
 
-_ZERO, _ONE = np.float32(0), np.float32(1)
+_ZERO = np.float32(0)
+_ONE = np.float32(1)
 _BY_PERIOD = ("on_deal", "usual", "feature", "depth", "always", "funding", "funded_price")
 
 

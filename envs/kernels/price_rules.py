@@ -34,10 +34,12 @@ from ...pricing.price_rules.rule_formulas import (
 from ...scenarios import MarketSpec
 from ..jit.compiling import compiled, merged
 
-_NONE, _ONE = np.int32(0), np.int32(1)
+_NONE = np.int32(0)
+_ONE = np.int32(1)
 _ZERO = np.float32(0)
 _DISCOUNTS = tuple(np.int32(BITS[rule]) for rule in DISCOUNT_RULES)
-_NUMBER, _GRID = np.int32(BITS["not_a_number"]), np.int32(BITS["price_ladder"])
+_NUMBER = np.int32(BITS["not_a_number"])
+_GRID = np.int32(BITS["price_ladder"])
 _FROZEN, _USED_UP, _DIRECTION, _CHANGE, _STEP, _RIVAL, _LINKS, _INDEX = (
     int(CODES[rule])
     for rule in (
@@ -116,8 +118,10 @@ class PriceRules(namedtuple("PriceRules", _PRICE_RULES)):
     def of(cls, spec: MarketSpec, rules: Guardrails | None = None) -> PriceRules:
         """The price rules of a scenario, or others in their place."""
         rules = spec.guardrails if rules is None else rules
-        sizes, bounds = rules.floor.shape, [rules.bounds[rule] for rule in BOUNDS]
-        groups, links = [group for group, _ in rules.groups], [links for _, links in rules.groups]
+        sizes = rules.floor.shape
+        bounds = [rules.bounds[rule] for rule in BOUNDS]
+        groups = [group for group, _ in rules.groups]
+        links = [links for _, links in rules.groups]
 
         def together(parts: list[NDArray[Any]], kind: type) -> NDArray[Any]:
             return np.concatenate([np.empty(0), *parts]).astype(kind)
@@ -184,7 +188,8 @@ def guard_prices(proposed, announced, current, past, rival, period, rules, price
     near = lowest_rivals(rival, rules, markets) if rules.rival_at_most.size else np.empty((0, 0), price.dtype)
     grouped = rules.members.size > 0
     # With rules between products, the bounds of all of them are needed at once, else of one product at a time.
-    lows, highs = np.empty((products if grouped else 1, markets)), np.empty((products if grouped else 1, markets))
+    lows = np.empty((products if grouped else 1, markets))
+    highs = np.empty((products if grouped else 1, markets))
     rows = (proposed, announced, current, past, near, period, rules, lows, highs, price, trail)
     # Constants, not a variable: each loop is compiled for its grid.
     if rules.grid == LADDER:
@@ -284,18 +289,23 @@ def _guard_row(kind, fixed, seen, n, low, high, price, trail):
     """Product n's prices and bounds, (E,), without the other products."""
     grid, lowest, highest, leading, order = fixed
     proposed, announced, current, past, near, period, rules = seen
-    least, most = np.float32(lowest[n]), np.float32(highest[n])
+    least = np.float32(lowest[n])
+    most = np.float32(highest[n])
     outside = _NONE
     for e in range(price.size):
-        asked, proper = proposed[n, e], (proposed[n, e] > 0) & (proposed[n, e] < LARGEST)
+        asked = proposed[n, e]
+        proper = (proposed[n, e] > 0) & (proposed[n, e] < LARGEST)
         asked = asked if proper else clip(current[n, e], least, most)
         outside += np.int32((asked < least) | (asked > most))
-        price[e], trail[e] = asked, _NONE if proper else _NUMBER
+        price[e] = asked
+        trail[e] = _NONE if proper else _NUMBER
     if kind != NO_GRID or order.size:
-        low[:], high[:] = lowest[n], highest[n]
+        low[:] = lowest[n]
+        high[:] = highest[n]
     for i in range(leading.size if outside else 0):
         code = leading[i]
-        bit, ends = _ONE << np.int32(code + _BOUND), (rules.bound_low[code, n], rules.bound_high[code, n])
+        bit = _ONE << np.int32(code + _BOUND)
+        ends = (rules.bound_low[code, n], rules.bound_high[code, n])
         for e in range(price.size):
             after = clip(price[e], np.float32(ends[0]), np.float32(ends[1]))
             trail[e] |= bit if after != price[e] else _NONE
@@ -321,7 +331,8 @@ def _guard_row(kind, fixed, seen, n, low, high, price, trail):
 @compiled
 def changes(current, past, window, n, e):
     """Number of price changes in the window before the current period, for product n in market e."""
-    count, later = 0, current[n, e]
+    count = 0
+    later = current[n, e]
     for i in range(window - 1):
         earlier = past[i * current.shape[0] + n, e]
         count += int(earlier != later)
@@ -350,7 +361,8 @@ def strongest_broken(members, links, e, price):
     by = _INDEX
     small, large, share, rule = links
     for i in range(small.size):
-        a, b = np.float64(price[members[small[i]], e]), np.float64(price[members[large[i]], e])
+        a = np.float64(price[members[small[i]], e])
+        b = np.float64(price[members[large[i]], e])
         if a - share[i] * b > (0.0 if share[i] == 1 else MISSED * a):
             by = min(by, rule[i])
     return by
@@ -360,18 +372,29 @@ def strongest_broken(members, links, e, price):
 def settle_group(seen, members, links, e, lows, highs, price, trail, by):
     """The prices of one group in one market, by `projection.settle`."""
     proposed, announced, current, past, near, period, rules = seen
-    size, grid = members.size, (rules.grid, rules.steps, rules.tick)
-    least, most = np.zeros((rules.order.size, size)), np.zeros((rules.order.size, size))
-    low, high, first_low, first_high = np.empty(size), np.empty(size), np.empty(size), np.empty(size)
-    asked, weights = np.empty(size), np.empty((rules.limit.size, size))
+    size = members.size
+    grid = (rules.grid, rules.steps, rules.tick)
+    least = np.zeros((rules.order.size, size))
+    most = np.zeros((rules.order.size, size))
+    low = np.empty(size)
+    high = np.empty(size)
+    first_low = np.empty(size)
+    first_high = np.empty(size)
+    asked = np.empty(size)
+    weights = np.empty((rules.limit.size, size))
     for m in range(size):
         n = members[m]
-        low[m], high[m], first_low[m], first_high[m] = lows[n, e], highs[n, e], rules.low[n], rules.high[n]
+        low[m] = lows[n, e]
+        high[m] = highs[n, e]
+        first_low[m] = rules.low[n]
+        first_high[m] = rules.high[n]
         asked[m] = proposed[n, e]
         if not (asked[m] > 0 and asked[m] < LARGEST):
             asked[m] = clip(np.float64(current[n, e]), first_low[m], first_high[m])
         weights[:, m] = rules.weights[:, n]
-        lower, upper, running = first_low[m], first_high[m], asked[m]
+        lower = first_low[m]
+        upper = first_high[m]
+        running = asked[m]
         for code in rules.leading:
             running = clip(running, rules.bound_low[code, n], rules.bound_high[code, n])
         for r in range(rules.order.size):
@@ -383,8 +406,11 @@ def settle_group(seen, members, links, e, lows, highs, price, trail, by):
                 least[r, m], most[r, m] = asks
                 lower, upper = narrowed(lower, upper, asks[0], asks[1], grid)
                 running = clip(running, lower, upper)
-    slack, first, alone = np.zeros(links[0].size), (first_low, first_high), (low, high)
-    baskets, codes = (weights, rules.limit), (_LINKS, _INDEX)
+    slack = np.zeros(links[0].size)
+    first = (first_low, first_high)
+    alone = (low, high)
+    baskets = (weights, rules.limit)
+    codes = (_LINKS, _INDEX)
     settle(rules.order, least, most, first, alone, slack, links, baskets, codes, grid, asked)
     for m in range(size):
         after = np.float32(asked[m])
@@ -398,7 +424,9 @@ def settle_group(seen, members, links, e, lows, highs, price, trail, by):
 def guard_discounts(proposed, price, rules, allowed, trail):
     """Fill allowed discounts, (K, N, E), and add the rules that changed them to the trail, (N, E)."""
     segments, products, markets = proposed.shape
-    low, spread, least = rules.paid_low, rules.spread, np.empty(markets, proposed.dtype)
+    low = rules.paid_low
+    spread = rules.spread
+    least = np.empty(markets, proposed.dtype)
     for n in range(products):
         cap = rules.cap[n]
         least[:] = cap
@@ -422,9 +450,12 @@ def guard_discounts(proposed, price, rules, allowed, trail):
 @compiled
 def _draw_together(discount, rules, trail):
     """Keep the cap on the difference of protected groups' average discounts, of one product, in place; (K, E)."""
-    segments, pairs, cap = discount.shape[0], rules.contrasts.shape[0], rules.group_spread
+    segments = discount.shape[0]
+    pairs = rules.contrasts.shape[0]
+    cap = rules.group_spread
     for e in range(discount.shape[1]):
-        least, apart = discount[0, e], _ZERO
+        least = discount[0, e]
+        apart = _ZERO
         for k in range(1, segments):
             least = min(least, discount[k, e])
         for p in range(pairs):

@@ -69,9 +69,11 @@ class RivalRules(namedtuple("RivalRules", "kind parameters product floor ceiling
     @classmethod
     def of(cls, spec: MarketSpec, drawn: bool) -> RivalRules:
         """The rival rules of a scenario."""
-        rivals, single = spec.competitors, np.float32
+        rivals = spec.competitors
+        single = np.float32
         if rivals is None:
-            none, off = np.empty(0, np.int64), np.empty(0, single)
+            none = np.empty(0, np.int64)
+            off = np.empty(0, single)
             return cls(none, np.empty((0, 3), single), none, off, off, off, off, False, drawn)
         rule = np.broadcast_to(np.array(rivals.rule, dtype=object), len(rivals.names))
         rules = [offer_rule(competitor(text)) for text in rule]
@@ -100,8 +102,12 @@ def price_offers(p, given, ours, memory, price):
         price: (R, E) current prices, replaced by the new ones.
     """
     for r in range(price.shape[0]):
-        other, own, direction = ours[p.product[r]], price[r], memory[2 * r]
-        a, b, c = p.parameters[r, 0], p.parameters[r, 1], p.parameters[r, 2]
+        other = ours[p.product[r]]
+        own = price[r]
+        direction = memory[2 * r]
+        a = p.parameters[r, 0]
+        b = p.parameters[r, 1]
+        c = p.parameters[r, 2]
         if p.kind[r] == REDUCE:
             for e in range(own.size):
                 own[e] = reduced(other[e], a, b)
@@ -115,7 +121,8 @@ def price_offers(p, given, ours, memory, price):
             for e in range(own.size):
                 own[e] += direction[e] * a
         if p.kind[r] != STAY:
-            low, high = p.floor[r], p.ceiling[r]
+            low = p.floor[r]
+            high = p.ceiling[r]
             for e in range(own.size):
                 own[e] = min(max(own[e], low), high)
         if given.shape[0]:

@@ -16,8 +16,15 @@ from .state import LOST, PROFIT, REVENUE, UNITS
 
 # Random streams of a product in a period; demand uses one per segment.
 GAMMA, RATION, RETURN, SPOIL, DEMAND = range(5)
-_ZERO, _ONE, _FOUR, _FIVE, _TWELVE = np.float32(0), np.float32(1), np.float32(4), np.float32(5), np.float32(12)
-_BLOCK_LIMIT, _NEGLIGIBLE, _TINY, _MOST_TERMS = np.float32(64.0), np.float32(1e-7), np.float32(1e-30), 2000
+_ZERO = np.float32(0)
+_ONE = np.float32(1)
+_FOUR = np.float32(4)
+_FIVE = np.float32(5)
+_TWELVE = np.float32(12)
+_BLOCK_LIMIT = np.float32(64.0)
+_NEGLIGIBLE = np.float32(1e-7)
+_TINY = np.float32(1e-30)
+_MOST_TERMS = 2000
 
 
 @inlined
@@ -110,7 +117,10 @@ def settle(m, keys, segments, offered, wanted, paid, money, returned, closing):
     """
     price, by_price, stock, ordered, promoted, season_ends = offered
     mean, units, by_segment, demand = wanted
-    sold, lost, revenue, profit = money[UNITS], money[LOST], money[REVENUE], money[PROFIT]
+    sold = money[UNITS]
+    lost = money[LOST]
+    revenue = money[REVENUE]
+    profit = money[PROFIT]
     cut_to_stock(m.backlog, demand, stock, sold, lost, closing)
     charged = price
     if by_price.shape[0]:
@@ -150,7 +160,8 @@ def charge_rows(cost, units, profit):
 @compiled
 def earn(m, sold, lost, paid, revenue, profit):
     """Fill revenue without VAT, and profit after unit costs and lost-sale costs, from drawn or expected units."""
-    cost, net = m.sold_cost, m.net
+    cost = m.sold_cost
+    net = m.net
     for n in range(sold.shape[0]):
         for e in range(sold.shape[1]):
             earned = sold[n, e] * paid[n, e] * net[n]
@@ -170,7 +181,10 @@ def draw_returns(probability, keys, segments, sold, returned):
 @compiled
 def take_back(m, returned, paid, closing, revenue, profit):
     """Refund the units returned and add them to the stock."""
-    probability, cost, handling, net = m.return_probability, m.sold_cost, m.handling_cost, m.net
+    probability = m.return_probability
+    cost = m.sold_cost
+    handling = m.handling_cost
+    net = m.net
     for n in range(returned.shape[0]):
         if probability[n] > _ZERO:
             saved = cost[n] - handling[n]
@@ -185,7 +199,9 @@ def take_back(m, returned, paid, closing, revenue, profit):
 @compiled
 def keep(m, closing, season_ends, revenue, profit):
     """Book holding costs, backlog costs and the salvage value at the end of a season."""
-    holding, owed, worth = m.holding_cost, m.backlog_cost, m.salvage_value
+    holding = m.holding_cost
+    owed = m.backlog_cost
+    worth = m.salvage_value
     for n in range(closing.shape[0]):
         if holding[n] > _ZERO:
             for e in range(closing.shape[1]):
@@ -245,7 +261,8 @@ def ration(keys, segments, demand, sold, by_segment):
             without = demand[n, e] - sold[n, e]
             if without <= _ZERO:
                 continue
-            key, total = derive(keys[e], counter(n, RATION, segments)), _ZERO
+            key = derive(keys[e], counter(n, RATION, segments))
+            total = _ZERO
             for k in range(left.size):
                 total += by_segment[k, n, e]
                 left[k] = total  # cumulative units of the segments
@@ -296,8 +313,12 @@ def expected_money(constants, period, price, stock, units, chances, ordered, pro
         (2, N, E) revenue and profit, currency.
     """
     m = constants.money
-    out, scratch = np.empty((2, *units.shape), np.float32), np.empty((4, *units.shape), np.float32)
-    covered, closing, spare, kept = scratch[0], scratch[1], scratch[2], scratch[3]
+    out = np.empty((2, *units.shape), np.float32)
+    scratch = np.empty((4, *units.shape), np.float32)
+    covered = scratch[0]
+    closing = scratch[1]
+    spare = scratch[2]
+    kept = scratch[3]
     ends = season_ends(constants.stock, period)
     # Units returned serve the backlog: only the units that customers keep reduce the stock.
     share = _ONE - m.return_probability * np.float32(m.backlog)
@@ -352,7 +373,8 @@ def few_sales(chances, share, stock, out):
     """
     for n in range(out.shape[0]):
         for e in range(out.shape[1]):
-            no_purchase, mean = _ONE, _ZERO
+            no_purchase = _ONE
+            mean = _ZERO
             for i in range(chances.shape[0]):
                 no_purchase *= _ONE - share[n] * chances[i, n, e]
                 mean += share[n] * chances[i, n, e]
@@ -371,7 +393,9 @@ def expected_sales(mean, overdispersion, stock, out):
         out: (N, E), filled.
     """
     rows = np.empty((6, BLOCK), mean.dtype)
-    rate, limit, covered = rows[0], rows[1], rows[2]
+    rate = rows[0]
+    limit = rows[1]
+    covered = rows[2]
     scratch = (rate, limit, covered, rows[3], rows[4], rows[5])
     for n in range(mean.shape[0]):
         variance = overdispersion[n]
@@ -386,7 +410,8 @@ def expected_sales(mean, overdispersion, stock, out):
 def _expected_block(variance, scratch):
     """As `expected_sales` for a block; large means are computed lane by lane."""
     rate, limit, covered = scratch[:3]
-    scarce, hard = np.int32(0), np.int32(0)
+    scarce = np.int32(0)
+    hard = np.int32(0)
     for j in range(BLOCK):
         short = np.int32(limit[j] <= ample(rate[j], variance))
         alone = short & np.int32(rate[j] > _BLOCK_LIMIT)
@@ -429,7 +454,9 @@ def _cover_block(variance, scratch):
         covered[j] = min(stock[j], _ZERO) if short else rate[j]
         ratio[j] = rate[j] / (_ONE + variance * rate[j])
     for k in range(_MOST_TERMS):
-        now, step, going = np.float32(k), (_ONE + np.float32(k) * variance) / np.float32(k + 1), np.int32(0)
+        now = np.float32(k)
+        step = (_ONE + np.float32(k) * variance) / np.float32(k + 1)
+        going = np.int32(0)
         for j in range(BLOCK):
             more = (stock[j] > now) & (beyond[j] > _NEGLIGIBLE)
             covered[j] += beyond[j] if more else _ZERO
@@ -460,7 +487,8 @@ def _partial_moment(rate, variance, stock, side):
     """E[(demand - stock)+] for side 1, E[(stock - demand)+] for side -1, summed from the stock
     outwards.
     """
-    shape, ratio = 0.0, 0.0
+    shape = 0.0
+    ratio = 0.0
     if variance > 0:
         shape = 1.0 / variance
         ratio = rate / (shape + rate)
@@ -468,7 +496,9 @@ def _partial_moment(rate, variance, stock, side):
         mass = math.exp(mass + shape * math.log(shape / (shape + rate)) + stock * math.log(ratio))
     else:
         mass = math.exp(stock * math.log(rate) - rate - math.lgamma(stock + 1.0))
-    moment, k, negligible = 0.0, stock, 1e-10 * (rate + 1.0)
+    moment = 0.0
+    k = stock
+    negligible = 1e-10 * (rate + 1.0)
     while True:
         # The ratio of neighbouring masses is ratio * (k + shape) / (k + 1), and rate / (k + 1) for
         # the Poisson.

@@ -16,10 +16,13 @@ from ..jit.rng import binomial_lanes, derive, normal, uniform
 from .sales import DEMAND, SPOIL, counter
 from .state import ON_HAND, PIPELINE
 
-_ZERO, _ONE, _TINY = np.float32(0), np.float32(1), np.float32(1e-30)
+_ZERO = np.float32(0)
+_ONE = np.float32(1)
+_TINY = np.float32(1e-30)
 # Random streams of a market as a whole, counted from `first_common`; shocks use one per category, late
 # deliveries one per product.
-MARKOV, SHOCK = 0, 1
+MARKOV = 0
+SHOCK = 1
 CUSTOMERS = 1 << 20
 LATE = 1 << 21
 
@@ -51,7 +54,9 @@ class TransitionRules(namedtuple("TransitionRules", _TRANSITION_RULES)):
     @classmethod
     def of(cls, spec: MarketSpec) -> TransitionRules:
         """The transitions of a scenario."""
-        single, loyalty, shocks = np.float32, spec.loyalty, spec.shocks
+        single = np.float32
+        loyalty = spec.loyalty
+        shocks = spec.shocks
         persistence = 0.0 if shocks is None else shocks.persistence
         volatility = 0.0 if shocks is None else shocks.volatility
         return cls(
@@ -80,7 +85,8 @@ def first_common(segments, products):
 def draw_regimes(cumulative, keys, counter, regime):
     """Draw each market's next regime, (E,), in place; cumulative: (Z, Z) probabilities."""
     for e in range(regime.size):
-        u, z = uniform(derive(keys[e], counter)), 0
+        u = uniform(derive(keys[e], counter))
+        z = 0
         row = regime[e] if cumulative.shape[0] > 1 else 0
         while z < cumulative.shape[1] - 1 and u >= cumulative[row, z]:
             z += 1
@@ -109,9 +115,13 @@ def move_loyalty(p, paid, price, mean, demand, lost, loyalty):
         loyalty: (K, E), updated in place.
     """
     segments, products, markets = mean.shape
-    memory, price_effect, stockout_effect, bounds = p.loyalty_memory, p.price_effect, p.stockout_effect, p.bounds
+    memory = p.loyalty_memory
+    price_effect = p.price_effect
+    stockout_effect = p.stockout_effect
+    bounds = p.bounds
     regular = p.regular
-    wanted, target = np.empty(markets, mean.dtype), np.empty(markets, mean.dtype)
+    wanted = np.empty(markets, mean.dtype)
+    target = np.empty(markets, mean.dtype)
     missed = np.empty_like(lost)
     for n in range(products):
         for e in range(markets):
@@ -149,7 +159,8 @@ def arrival_multiplier(p, segments, loyalty, shock, multiplier):
 @compiled
 def draw_initial_context(constants, initial, keys, regime, shock):
     """Draw the initial regimes, (E,), and the initial log shocks, (C, E), of an episode."""
-    p, first = constants.transition, first_common(*constants.choice.quality.shape)
+    p = constants.transition
+    first = first_common(*constants.choice.quality.shape)
     if p.regime_matrix.size:
         draw_regimes(initial, keys, first + MARKOV, regime)
     if p.shocked:
@@ -178,7 +189,8 @@ def order(stock, supplier, proposed, before, lanes, place, quantity):
         whole_orders(proposed[supplier], stock.most[supplier], quantity)
     else:
         quantity[:] = _ZERO
-    slots, lead = lanes.shape[0] - PIPELINE, stock.lead[supplier]
+    slots = lanes.shape[0] - PIPELINE
+    lead = stock.lead[supplier]
     for i in range(slots):
         for n in range(quantity.shape[0]):
             # No market has slot -1: orders that arrive at once do not enter the pipeline.

@@ -86,9 +86,14 @@ SECTIONS: dict[str, tuple[str, Callable[[dict[str, Any]], Any]]] = {
     "made": ("How this report was made", lambda _: True),
 }
 """The sections below the verdict in order, with their titles and what each is left out without."""
-_PATHS, _MAPS, _ROWS_SHOWN, _PAIRS, FOREST = 6, 3, 5, 12, 40
+_PATHS = 6
+_MAPS = 3
+_ROWS_SHOWN = 5
+_PAIRS = 12
+FOREST = 40
 # A price that moves by less in a map makes it one colour.
-_FLAT, _LEAST_STEP_SHARE = 0.005, 1e-4
+_FLAT = 0.005
+_LEAST_STEP_SHARE = 1e-4
 # The price cut that cross-elasticities are explained by.
 _LOWER = 0.1
 _KIND_WORDS = {
@@ -156,9 +161,12 @@ def _any(parts: Mapping[str, Any], *names: str) -> bool:
 
 def _context(data: ReportData) -> dict[str, Any]:
     """Everything that the template uses: the report's data, the verdict on it, and what the sections show."""
-    comparison, spec, fit = data.comparison, data.comparison.spec, data.fit or {}
+    comparison = data.comparison
+    spec = data.comparison.spec
+    fit = data.fit or {}
     learned = None if data.learned is None else row_of(comparison, data.learned)
-    uncertain, products = comparison.uncertainty, fit.get("price_response") or []
+    uncertain = comparison.uncertainty
+    products = fit.get("price_response") or []
     facts = data.run.facts if data.run else {}
     map_pictures, maps = map_plots(data)
     context = vars(data) | {
@@ -223,12 +231,15 @@ def _meanings(comparison: Comparison) -> dict[str, str]:
 
 def single_plots(data: ReportData, fit: Mapping[str, Any]) -> dict[str, Plot | None]:
     """The plots that occur once, None where there is nothing to draw."""
-    market, history = data.comparison.spec.market, data.run.history if data.run else []
+    market = data.comparison.spec.market
+    history = data.run.history if data.run else []
     best = data.run.facts["best"] if data.run and history else {}
     scaled = bool(history) and all(row["best_fixed"] > 0 for row in history)
     unit = "%" if scaled else unit_of(data) or "units of money"
-    proof, trend = fit.get("proof") or {}, fit.get("trend") or {}
-    fidelity, changes = proof.get("fidelity") or {}, (proof.get("price_changes") or {}).get("changes")
+    proof = fit.get("proof") or {}
+    trend = fit.get("trend") or {}
+    fidelity = proof.get("fidelity") or {}
+    changes = (proof.get("price_changes") or {}).get("changes")
     drawable = all(trend.get(name) for name in ("weeks", "history", "forecast_weeks", "traffic", "low", "high"))
     return {
         "gaps": _gap_plot(data),
@@ -248,7 +259,8 @@ def single_plots(data: ReportData, fit: Mapping[str, Any]) -> dict[str, Plot | N
 
 def _gap_plot(data: ReportData) -> Plot | None:
     """The paired difference of every other policy to the best fixed prices."""
-    comparison, label = data.comparison, labeller(data)
+    comparison = data.comparison
+    label = labeller(data)
     rows = [row for row in comparison.rows if row.policy != BASELINE]
     if not rows or comparison.count < 2:
         return None
@@ -260,10 +272,12 @@ def _gap_plot(data: ReportData) -> Plot | None:
 
 def _uncertainty_plot(data: ReportData) -> Plot | None:
     """The distribution of each candidate's gain over the posterior draws."""
-    found, label = data.comparison.uncertainty, labeller(data)
+    found = data.comparison.uncertainty
+    label = labeller(data)
     if found is None:
         return None
-    chosen, names = found.recommendation, [standing.policy for standing in found.recommendation.standings]
+    chosen = found.recommendation
+    names = [standing.policy for standing in found.recommendation.standings]
     gains = [found.gain(name) for name in names]
     shares = [100 * gain.relative_draws for gain in gains if gain.relative_draws is not None]
     draws, unit = (shares, "%") if len(shares) == len(gains) else ([gain.draws for gain in gains], unit_of(data))
@@ -294,16 +308,20 @@ def unit_of(data: ReportData) -> str:
 
 def _bridge_plot(data: ReportData) -> Plot | None:
     """From what current prices are expected to earn to what the recommended ones are."""
-    found, now = data.comparison.uncertainty, data.current
+    found = data.comparison.uncertainty
+    now = data.current
     if found is None or now is None or not data.price_list or not found.recommendation.change:
         return None
 
     def column(name: str) -> NDArray[np.float64]:
         return np.array([row[name] for row in data.price_list])
 
-    before, after = getattr(now, found.metric).mean.T.ravel(), column(f"expected_{found.metric}")
-    units, sold = now.units.mean.T.ravel(), column("expected_units")
-    old, new = column("current_price"), column("new_price")
+    before = getattr(now, found.metric).mean.T.ravel()
+    after = column(f"expected_{found.metric}")
+    units = now.units.mean.T.ravel()
+    sold = column("expected_units")
+    old = column("current_price")
+    new = column("new_price")
     # What the units that are sold bring more or less, and the rest: what other units bring.
     margin = (new - old) * sold
     steps = [("current prices", before.sum())]
@@ -323,7 +341,8 @@ def _bridge_plot(data: ReportData) -> Plot | None:
 
 def demand_plots(data: ReportData, fit: Mapping[str, Any]) -> list[tuple[str, Plot]]:
     """Units against price of the best sellers, as (product, plot), with the market's curve at the level of these weeks."""
-    spec, drawn = data.comparison.spec, []
+    spec = data.comparison.spec
+    drawn = []
     if not fit.get("charged") or spec.plan is None:
         return []
     policy = current_prices(spec)
@@ -345,12 +364,14 @@ def stress_sentences(data: ReportData) -> list[str]:
     known_losses = [row for row in rows if known(row.loss.mean)]
     if not known_losses:
         return []
-    objective, worst = data.comparison.spec.market.objective, max(known_losses, key=lambda row: row.loss.mean)
+    objective = data.comparison.spec.market.objective
+    worst = max(known_losses, key=lambda row: row.loss.mean)
     cost = f"costs them {percent(worst.loss.mean)} of" if worst.loss.mean > 0 else "costs them none of"
     first = f"The worst stress for the learned prices is {worst.stress}, which {cost} their {objective}."
     if all(row.vs_fixed.low == row.vs_fixed.high == 0 for row in rows):
         return [f"{first} They are the best fixed prices, so that no stress tells the two apart."]
-    ahead, behind = sum(row.vs_fixed.low > 0 for row in rows), sum(row.vs_fixed.high < 0 for row in rows)
+    ahead = sum(row.vs_fixed.low > 0 for row in rows)
+    behind = sum(row.vs_fixed.high < 0 for row in rows)
     counts = {"more": ahead, "less": behind, "about as much": len(rows) - ahead - behind}
     found = ", ".join(f"{what} under {count}" for what, count in counts.items() if count)
     then = f"Compared with the prices that were the best fixed ones without stress, they earn {found} of {len(rows)} stresses."
@@ -364,7 +385,8 @@ def _response_plot(products: list[dict[str, Any]]) -> Plot | None:
         return None
     rows = [rows[i] for i in np.unique(np.linspace(0, len(rows) - 1, min(len(rows), FOREST)).round().astype(int))]
     low, high = zip(*(row["elasticity_interval90"] for row in rows), strict=True)
-    names, values = [row.get("name") or row["product"] for row in rows], [row["elasticity"] for row in rows]
+    names = [row.get("name") or row["product"] for row in rows]
+    values = [row["elasticity"] for row in rows]
     marks = {"hollow": [row["raw"] for row in rows], "crossed": [bool(row["implausible"]) for row in rows]}
     known_ones = [row.get("identified", True) for row in rows]
     label = "own-price elasticity"
@@ -389,7 +411,8 @@ def strongest_pairs(pairs: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _main_products(data: ReportData) -> list[int]:
     """Index of every product, those that earn most under the learned prices first."""
-    spec, first = data.comparison.spec, next(iter(drawn_runs(data).values()))
+    spec = data.comparison.spec
+    first = next(iter(drawn_runs(data).values()))
     cost = spec.products.unit_cost if spec.market.objective == "profit" else 0.0
     earned = (first.units_path * (spec.products.net(first.paid_path) - cost)).sum(axis=0)
     return np.argsort(-earned, kind="stable").tolist()
@@ -403,7 +426,8 @@ def map_plots(data: ReportData) -> tuple[list[tuple[str, Plot]], list[PriceMap]]
     """
     if data.run is None or data.learned is None:
         return [], []
-    spec, unit = data.comparison.spec, unit_of(data)
+    spec = data.comparison.spec
+    unit = unit_of(data)
     maps = price_maps(spec, data.run.policy, _main_products(data)[:_PATHS], seed=data.comparison.seed)
     moved = {found.product: np.nanmin(found.price) / np.nanmax(found.price) for found in maps}
     maps = sorted(maps, key=lambda found: moved[found.product])[:_MAPS]
@@ -414,9 +438,12 @@ def map_plots(data: ReportData) -> tuple[list[tuple[str, Plot]], list[PriceMap]]
 
 def path_plots(data: ReportData) -> list[tuple[str, Plot]]:
     """Plots of the price paths, as (product, plot), of the products that earn most under the learned prices."""
-    spec, episodes = data.comparison.spec, drawn_runs(data)
-    first, drawn = next(iter(episodes.values())), []
-    period, price_label = spec.market.period, _with_unit("list price", unit_of(data))
+    spec = data.comparison.spec
+    episodes = drawn_runs(data)
+    first = next(iter(episodes.values()))
+    drawn = []
+    period = spec.market.period
+    price_label = _with_unit("list price", unit_of(data))
     for n in _main_products(data)[:_PATHS]:
         limited = bool(np.isfinite(first.stock_path[:, n]).all())
         units = {kind: (run.stock_path if limited else run.units_path)[:, n] for kind, run in episodes.items()}

@@ -21,7 +21,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from .price_map import PriceMap
 
-ACCENT, INK, GREY, PALE = "#0b5fa5", "#1f2933", "#667080", "#d5dae1"
+ACCENT = "#0b5fa5"
+INK = "#1f2933"
+GREY = "#667080"
+PALE = "#d5dae1"
 LINES = {
     "learned": {"color": ACCENT, "linestyle": "-", "linewidth": 2.0},
     "paid": {"color": ACCENT, "linestyle": "-", "linewidth": 0.8},
@@ -54,7 +57,9 @@ _STYLE: dict[Any, Any] = {
     "grid.color": PALE,
     "grid.linewidth": 0.6,
 }
-WIDTH, NARROW = 4.0, 3.3  # inches; a phone shows them at about their own size
+# inches; a phone shows them at about their own size
+WIDTH = 4.0
+NARROW = 3.3
 _PIXELS_PER_INCH = 96
 
 P = ParamSpec("P")
@@ -64,7 +69,8 @@ Names = Sequence[str]
 # Marks of an axis of relative changes.
 _TIMES = (0.05, 0.1, 0.25, 0.5, 1, 2, 4, 10, 20)
 LOSS = "#b3541e"
-_PAST, _AHEAD = {"color": GREY, "linewidth": 1.2}, {"color": ACCENT, "linewidth": 1.8}
+_PAST = {"color": GREY, "linewidth": 1.2}
+_AHEAD = {"color": ACCENT, "linewidth": 1.8}
 
 
 @dataclass(frozen=True)
@@ -110,7 +116,8 @@ def _axis(figure: Figure, height: float = 2.6, width: float = WIDTH) -> Axes:
 
 def _rows(figure: Figure, names: Names, label: str) -> tuple[Axes, NDArray[np.intp]]:
     """An axis with one row per name and a line at zero, and the places of the rows."""
-    axis, y = _axis(figure, 0.75 + 0.21 * len(names)), np.arange(len(names))[::-1]
+    axis = _axis(figure, 0.75 + 0.21 * len(names))
+    y = np.arange(len(names))[::-1]
     axis.axvline(0, color=INK, linewidth=0.8, zorder=0)
     axis.set_ylim(-0.7, len(names) - 0.3)
     axis.set_yticks(y, [_short(name) for name in names])
@@ -151,7 +158,9 @@ def interval_plot(
         room: Added on either side of the axis, as a share of it.
         interval: Coverage of the intervals, for the description.
     """
-    middle, ends, strong = np.asarray(centre, float), np.array([low, high], float), np.asarray(strong, bool)
+    middle = np.asarray(centre, float)
+    ends = np.array([low, high], float)
+    strong = np.asarray(strong, bool)
     axis, y = _rows(figure, names, label)
     for rows, colour in ((strong, ACCENT), (~strong, GREY)):
         axis.hlines(y[rows], ends[0, rows], ends[1, rows], color=colour, linewidth=2)
@@ -159,9 +168,11 @@ def interval_plot(
     reach = np.concatenate([ends[:, strong].ravel(), middle[strong], [0.0]])
     reach = reach[np.isfinite(reach)]
     spare = room * (float(np.ptp(reach)) or 1.0)
-    left, right = reach.min() - spare, reach.max() + spare
+    left = reach.min() - spare
+    right = reach.max() + spare
     if hollow is not None:
-        second, cross = np.asarray(hollow, float), np.asarray(crossed, bool)
+        second = np.asarray(hollow, float)
+        cross = np.asarray(crossed, bool)
         for marker, rows, colour, size in (("o", ~cross, GREY, 4.5), ("x", cross, INK, 5)):
             axis.plot(second[rows], y[rows], marker, markerfacecolor="white", color=colour, markersize=size)
         _arrows(axis, second, y, left, right)
@@ -251,7 +262,8 @@ def map_plot(figure: Figure, found: PriceMap, *, period: str, unit: str, dates: 
     axis = _axis(figure, 2.5, NARROW)
     money = f" ({unit})" if unit else ""
     levels = "units on hand" if found.axis == "on_hand" else f"reference price{money}"
-    across, up = found.periods + 1.0, found.levels
+    across = found.periods + 1.0
+    up = found.levels
     extent = (*_edges(across), *_edges(up))
     axis.set_facecolor(PALE)
     given: dict[str, Any] = {"cmap": "cividis", "origin": "lower", "aspect": "auto", "interpolation": "none"}
@@ -297,8 +309,10 @@ def index_plot(figure: Figure, path: Any) -> str:
     Args:
         path: A `serving.price_list.image.IndexPath`.
     """
-    axis, days = _axis(figure, 2.3, NARROW), [day.isoformat() for day in path.weeks]
-    value, week = np.array(path.index, float), np.arange(1, len(path.index) + 1)
+    axis = _axis(figure, 2.3, NARROW)
+    days = [day.isoformat() for day in path.weeks]
+    value = np.array(path.index, float)
+    week = np.arange(1, len(path.index) + 1)
     for part, style in ((slice(path.past + 1), _PAST), (slice(path.past, None), _AHEAD)):
         axis.plot(week[part], value[part], marker="." if len(week[part]) == 1 else None, **style)
     axis.axhline(1, color=INK, linewidth=0.8, linestyle="--")
@@ -321,7 +335,8 @@ def learning_plot(
     """Draw the gain over the best fixed prices by training step; the kept policy, whose validation is `best`, is ringed."""
     steps, gain, error, scale = (_column([*history, best], name) for name in ("steps", "gain", "gain_se", "best_fixed"))
     if unit == "%":
-        gain, error = 100 * gain / scale, 100 * error / scale
+        gain = 100 * gain / scale
+        error = 100 * error / scale
     (steps, kept), (gain, earned), (error, doubt) = ((each[:-1], each[-1]) for each in (steps, gain, error))
     axis = figure.add_subplot()
     axis.fill_between(steps, gain - 2 * error, gain + 2 * error, color=ACCENT, alpha=0.2, linewidth=0)
@@ -346,11 +361,13 @@ def learning_plot(
 @plot
 def fidelity_plot(figure: Figure, products: Sequence[Mapping[str, Any]]) -> str:
     """Draw units sold in the fitted market against actual units, one dot per product, with the line of equality."""
-    actual, simulated = _column(products, "actual_units"), _column(products, "simulated_units")
+    actual = _column(products, "actual_units")
+    simulated = _column(products, "simulated_units")
     axis = _axis(figure, 3.4)
     axis.plot(actual, simulated, "o", color=ACCENT, alpha=0.7, markersize=5)
     both = np.concatenate([actual, simulated])
-    low, high = float(np.nanmin(both)), float(np.nanmax(both))
+    low = float(np.nanmin(both))
+    high = float(np.nanmax(both))
     spare = 0.06 * (high - low) or 1.0
     ends = [low - spare, high + spare]
     if low > 0 and high > 30 * low:
@@ -373,7 +390,8 @@ def fidelity_plot(figure: Figure, products: Sequence[Mapping[str, Any]]) -> str:
 @plot
 def changes_plot(figure: Figure, changes: Sequence[Mapping[str, Any]]) -> str:
     """Draw the realised change in units against the predicted one, in logs, one dot per price change."""
-    predicted, realised = _column(changes, "predicted"), _column(changes, "realised")
+    predicted = _column(changes, "predicted")
+    realised = _column(changes, "realised")
     axis = _axis(figure, 3.4)
     axis.plot(predicted, realised, "o", color=ACCENT, alpha=0.5, markersize=4)
     reach = 1.05 * float(np.abs(np.concatenate([predicted, realised])).max()) or 1.0
@@ -441,7 +459,10 @@ def _short(name: str, limit: int = 24) -> str:
 @plot
 def sales_plot(figure: Figure, sales: Mapping[str, Any]) -> str:
     """Draw units sold by week, and the forecast of the held-out weeks."""
-    weeks, ahead, units, forecast = sales["weeks"], sales["forecast_weeks"], _floats(sales["units"]), sales["forecast"]
+    weeks = sales["weeks"]
+    ahead = sales["forecast_weeks"]
+    units = _floats(sales["units"])
+    forecast = sales["forecast"]
     axis = figure.add_subplot()
     axis.axvspan(*_days([ahead[0], ahead[-1]]), color=PALE, alpha=0.4, linewidth=0)
     _by_date(axis, (weeks, units, _PAST), (ahead, forecast, _AHEAD))
@@ -458,7 +479,8 @@ def sales_plot(figure: Figure, sales: Mapping[str, Any]) -> str:
 def planned_plot(figure: Figure, prices: Mapping[str, Any], *, unit: str) -> str:
     """Draw the average price planned, that of the same weeks a year ago, and that of the last weeks."""
     lines = {name: _floats(prices[name]) for name in ("recent", "planned", "year_ago")}
-    ahead, axis = prices["weeks"], figure.add_subplot()
+    ahead = prices["weeks"]
+    axis = figure.add_subplot()
     _by_date(axis, (prices["recent_weeks"], lines["recent"], _PAST), (ahead, lines["planned"], _AHEAD))
     axis.plot(_days(ahead), lines["year_ago"], color=INK, linewidth=1.2, linestyle="--")
     axis.set_title(f"average price{f' ({unit})' if unit else ''}: charged (grey), planned (blue)")
@@ -489,15 +511,18 @@ def demand_plot(
 @plot
 def bridge_plot(figure: Figure, steps: Sequence[tuple[str, float]], *, label: str) -> str:
     """Draw how the first amount becomes the last by the steps between them, all of one currency."""
-    names, amounts = [name for name, _ in steps], np.array([amount for _, amount in steps])
+    names = [name for name, _ in steps]
+    amounts = np.array([amount for _, amount in steps])
     ends = np.concatenate([np.cumsum(amounts[:-1]), amounts[-1:]])
     starts = np.concatenate([[0.0], ends[:-2], [0.0]])
-    axis, y = _axis(figure, 0.75 + 0.28 * len(names)), np.arange(len(names))[::-1]
+    axis = _axis(figure, 0.75 + 0.28 * len(names))
+    y = np.arange(len(names))[::-1]
     colours = [GREY, *(ACCENT if amount >= 0 else LOSS for amount in amounts[1:-1]), INK]
     bars = axis.barh(y, np.abs(ends - starts), left=np.minimum(starts, ends), color=colours, height=0.62)
     texts = [f"{amount:{'+' if 0 < n < len(names) - 1 else ''},.0f}" for n, amount in enumerate(amounts)]
     axis.bar_label(bars, [text.replace("-", "−") for text in texts], padding=3)
-    low, high = min(starts[1:-1].min(), ends.min()), max(starts.max(), ends.max())
+    low = min(starts[1:-1].min(), ends.min())
+    high = max(starts.max(), ends.max())
     room = 0.25 * (high - low or abs(high) or 1.0)
     # Bars that begin at 0 would hide steps of a few percent.
     left = 0.0 if low < 3 * (high - low) else low - room

@@ -16,7 +16,9 @@ Array = NDArray[np.float64]
 Axis = Literal["on_hand", "reference_price"]
 
 _MAPPED_MARKETS = 64
-_MAPPED_PERIODS, _ASKED, _WATCHED = 60, 24, 10
+_MAPPED_PERIODS = 60
+_ASKED = 24
+_WATCHED = 10
 _BAND = (0.05, 0.95)
 
 
@@ -63,7 +65,8 @@ class _Visits:
     """Records what a policy sees and charges, period by period, over all batches of markets."""
 
     def __init__(self, spec: MarketSpec, policy: Policy) -> None:
-        self.spec, self.policy = spec, policy
+        self.spec = spec
+        self.policy = policy
         self.views: list[list[MarketView]] = [[] for _ in range(spec.market.horizon_periods)]
         self.charged: list[list[NDArray[np.float32]]] = [[] for _ in self.views]
 
@@ -79,7 +82,8 @@ class _Visits:
         last = len(self.views) - 1
         periods = np.unique(np.linspace(0, last, min(_MAPPED_PERIODS, last + 1)).round().astype(np.intp))
         seen = np.stack([self._all(t, axis)[:, product] for t in periods]).astype(np.float64)  # (P, E)
-        low, high = 1.0 if axis == "on_hand" else seen.min(), seen.max()
+        low = 1.0 if axis == "on_hand" else seen.min()
+        high = seen.max()
         if not low < high * (1 - 1e-6):
             return None
         asked = is_deterministic(self.policy)

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 HISTORICAL = "historical"
 NORMAL95 = 1.96
-SAME, _CENT = 5e-4, 0.0101
+SAME = 5e-4
+_CENT = 0.0101
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,8 @@ def estimate(mean: Any, error: Any) -> Estimate:
 def explanations(comparison: Comparison, learned: str | None) -> list[str]:
     """What stands behind the headline: assumptions, chance, and prices hardly ever charged."""
     found = assessment_of(comparison)
-    chosen, currency = found.recommendation, currency_of(comparison.spec)
+    chosen = found.recommendation
+    currency = currency_of(comparison.spec)
     sentences = [_plan_breaks_rules(comparison), _not_identified(comparison), _follows_demand(comparison)]
     if chosen.change:
         sentences += [_noise(found), _outside(found)]
@@ -132,7 +134,8 @@ def assessment_of(comparison: Comparison) -> Assessment:
 
 
 def _noise(found: Assessment) -> str:
-    spec, gain = found.compared.spec, found.gain(found.recommendation.policy)
+    spec = found.compared.spec
+    gain = found.gain(found.recommendation.policy)
     if gain.parameter_share is None:
         return ""
     ends = gain.interval(currency_of(spec), realised=True).replace(" to ", " and ")
@@ -163,7 +166,8 @@ def _plan_breaks_rules(comparison: Comparison) -> str:
         return ""
     by_rule = {rule_words(rule): np.count_nonzero(trail & bit) for rule, bit in BITS.items()}
     rules = ", ".join(f"{rule} {hits}" for rule, hits in by_rule.items() if hits)
-    count, weeks = np.count_nonzero(trail), weeks_words(spec)
+    count = np.count_nonzero(trail)
+    weeks = weeks_words(spec)
     found = (
         f"{count} of the {trail.size} prices planned for {weeks} {'break' if count > 1 else 'breaks'} the price rules"
     )
@@ -172,7 +176,8 @@ def _plan_breaks_rules(comparison: Comparison) -> str:
 
 def _not_identified(comparison: Comparison) -> str:
     """Which products of a fitted market keep their prices because the sales say nothing of other ones, or by a rule."""
-    spec, frozen = comparison.spec, comparison.spec.prices.frozen
+    spec = comparison.spec
+    frozen = comparison.spec.prices.frozen
     if spec.plan is None:
         return ""
     because = spec.prices.frozen_because
@@ -216,7 +221,8 @@ def _outside(found: Assessment) -> str:
         return ""
     sentence = f"{percent(share, 0)} of the product-periods are priced outside what you mostly charged in the past"
     if joint:
-        period, together = found.compared.spec.market.period, f"{percent(joint, 0)} are priced as a whole"
+        period = found.compared.spec.market.period
+        together = f"{percent(joint, 0)} are priced as a whole"
         sentence += f"; by category and {period}, {together} lower, or higher, than they usually were"
     return f"{sentence}."
 
@@ -250,7 +256,8 @@ def verdict(comparison: Comparison, learned: str | None) -> str:
     if comparison.uncertainty is not None:
         sentences = [comparison.uncertainty.headline, *explanations(comparison, learned)]
         return " ".join(sentences).replace("−", "-")
-    market, base = comparison.spec.market, comparison.row(BASELINE)
+    market = comparison.spec.market
+    base = comparison.row(BASELINE)
     if learned is None:
         earned = f"{number(base.objective.mean)}{currency_of(comparison.spec)} {market.objective} per episode"
         sentences = [f"No learned policy was evaluated; the best fixed prices earn {earned}."]
@@ -273,7 +280,8 @@ def verdict(comparison: Comparison, learned: str | None) -> str:
 
 def _earn(comparison: Comparison, row: Row) -> str:
     """`earn 2.1% more profit than the best fixed prices (95% interval 1.6% to 2.6%)`, or no clear difference."""
-    objective, stands = comparison.spec.market.objective, standing(row)
+    objective = comparison.spec.market.objective
+    stands = standing(row)
     amount, interval = _gap(comparison, row.vs_best_fixed, -1 if stands == "less" else 1)
     if stands == "level":
         what = "do not clearly differ from the best fixed prices"

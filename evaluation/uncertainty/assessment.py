@@ -25,8 +25,12 @@ from .recommendation import MEAN, RULE, Candidate, Recommendation, candidates, c
 from .steps import AtBounds, at_bounds, planned_deals_left
 from .zones import SIGNIFICANCE, ZoneGain
 
-_NOISE, _MOST_EPISODES, _MOVED = 0.25, 32, 0.005
-_LARGE_GAIN, _FEW_MOVES, _PRIOR = 0.2, 20, 0.5
+_NOISE = 0.25
+_MOST_EPISODES = 32
+_MOVED = 0.005
+_LARGE_GAIN = 0.2
+_FEW_MOVES = 20
+_PRIOR = 0.5
 _VARY = "change regular prices in some stores for eight weeks"
 _TRIAL = "try the list in a few stores against others that keep their prices"
 # How far the plan may lie from what the past and its trend give: of units and money, of the mean price, of the share on
@@ -41,7 +45,8 @@ _APART_WORDS = {
 }
 Rows = list[dict[str, Any]]
 # A placebo's elasticity that is too small to matter, and how much worse than the yardstick forecasts may be.
-_PLACEBO, _WORSE = 0.1, 1.05
+_PLACEBO = 0.1
+_WORSE = 1.05
 
 
 @dataclass(frozen=True)
@@ -99,7 +104,8 @@ class Assessment:
     @property
     def halves(self) -> HalvesGain:
         """The gain of the recommended prices by the sales that they were found on, and by the others."""
-        halves, policy = self.compared.spec.halves, self.recommendation.policy
+        halves = self.compared.spec.halves
+        policy = self.recommendation.policy
         own = self.compared.gain(policy, self.recommendation.current, objective=self.metric, part="choose")
         return HalvesGain("draws" if halves is None else halves.of, own, self.gain(policy))
 
@@ -137,7 +143,9 @@ class Assessment:
         """One row per product: its current and recommended mean prices by period, each marked
         where hardly ever charged.
         """
-        spec, paths, charged = self.compared.spec, self.compared.prices, charged_range(self.compared.spec)
+        spec = self.compared.spec
+        paths = self.compared.prices
+        charged = charged_range(self.compared.spec)
         current, recommended = (paths[name] for name in (self.recommendation.current, self.recommendation.policy))
         if (frozen := spec.guardrails.frozen) is not None:
             # As in the price list; the simulation holds a product at one price, so that it makes no difference.
@@ -153,7 +161,8 @@ class Assessment:
     @property
     def doubt(self) -> str:
         """What makes the recommendation doubtful and what would settle it, in a sentence; empty where nothing does."""
-        spec, chosen = self.compared.spec, self.recommendation
+        spec = self.compared.spec
+        chosen = self.recommendation
         found = doubts(spec, self.gain(chosen.policy).share if chosen.change else None, regular=chosen.policy != DEALS)
         never = spec.evidence.doubt
         if not found:
@@ -173,11 +182,13 @@ class Assessment:
     @property
     def headline(self) -> str:
         """Which prices are recommended and what they are expected to earn, or why no change is recommended."""
-        spec, chosen = self.compared.spec, self.recommendation
+        spec = self.compared.spec
+        chosen = self.recommendation
         if not chosen.change:
             sentences = [self.doubt, "No change recommended: keep your current prices.", self._why_not()]
             return " ".join(filter(None, sentences))
-        currency, objective = currency_of(spec), spec.market.objective
+        currency = currency_of(spec)
+        objective = spec.market.objective
         bounds = self.at_bounds
         gain, own = (self.gain(chosen.policy, objective=name) for name in (self.metric, objective))
         sentences = [
@@ -227,7 +238,8 @@ class Assessment:
 
     def _ruled(self) -> list[str]:
         """Which regular prices the price rules do not allow."""
-        spec, regular = self.compared.spec, self.compared.spec.products.regular_price
+        spec = self.compared.spec
+        regular = self.compared.spec.products.regular_price
         if self.recommendation.policy != REGULAR:
             return []
         price = self.compared.prices[REGULAR].mean(axis=0)
@@ -237,7 +249,8 @@ class Assessment:
 
     def to_dict(self) -> dict[str, Any]:
         """The part `uncertainty` of `evaluate --json`."""
-        chosen, compared = self.recommendation, self.compared
+        chosen = self.recommendation
+        compared = self.compared
         prices, share = self.recommended.prices
         against = {"vs_own": chosen.current, "vs_regular": REGULAR}
 
@@ -272,7 +285,8 @@ class Assessment:
 
 def weeks_words(spec: MarketSpec, *, dates: bool = False) -> str:
     """The periods that a market simulates, `these 12 weeks`, or with their dates where it has a calendar."""
-    count, unit = spec.market.horizon_periods, spec.market.period + "s" * (spec.market.horizon_periods > 1)
+    count = spec.market.horizon_periods
+    unit = spec.market.period + "s" * (spec.market.horizon_periods > 1)
     if spec.calendar and dates:
         many = "" if count == 1 else f"{count} "
         return f"the {many}{unit} from {spec.calendar.first_day} to {spec.calendar.last_day}"
@@ -358,7 +372,8 @@ def doubts(spec: MarketSpec, gain: float | None, *, regular: bool = True) -> lis
         >>> doubts(load_scenario("stationary-logit"), 0.25)[0][0]
         'a gain above 20% is to be tested before it is relied on'
     """
-    found, evidence = [], spec.evidence
+    found = []
+    evidence = spec.evidence
     booked = spec.past.profit is not None and not costs_assumed(spec)
     unlike = unlike_past(plan_beside_past(spec), profit=booked)
     if unlike:
@@ -390,7 +405,8 @@ def _against_the_fit(evidence: EvidenceSection) -> list[tuple[str, str]]:
     if effect is not None and evidence.placebo_p < SIGNIFICANCE and abs(effect) > _PLACEBO:
         what = f"prices that were not yet charged seem to move sales (elasticity {effect:+.2f}, p = {evidence.placebo_p:.2f})"
         found.append((f"{what}, so that prices followed something that these tables do not show", _VARY))
-    ours, yardstick = evidence.proof_wape, evidence.yardstick_wape
+    ours = evidence.proof_wape
+    yardstick = evidence.yardstick_wape
     if ours is not None and yardstick is not None and ours > _WORSE * yardstick:
         what = f"forecasts of the held-out weeks were {ours:.0%} off, those of a pooled regression {yardstick:.0%}"
         found.append((what, "fit with `--forecaster log-log-regression`, or look for promotions that are missing"))
@@ -417,12 +433,16 @@ def plan_beside_past(spec: MarketSpec) -> Rows:
         >>> plan_beside_past(load_scenario("stationary-logit"))
         []
     """
-    plan, past, calendar = spec.plan, spec.past, spec.calendar
+    plan = spec.plan
+    past = spec.past
+    calendar = spec.calendar
     if plan is None or past.units is None or past.revenue is None or past.deals is None:
         return []
-    value, products = PlanValue(spec, recommended=False), spec.products
+    value = PlanValue(spec, recommended=False)
+    products = spec.products
     unit = calendar.unit if calendar else "weeks"
-    units, price = value.units(value.planned), value.planned.price
+    units = value.units(value.planned)
+    price = value.planned.price
     margin = products.net(price) - products.unit_cost + plan.funding
     planned = _row("the plan", products, units, units * products.net(price), units * margin, value.planned.deal)
     if products.vat.any():
@@ -457,7 +477,9 @@ def unlike_past(rows: Rows, *, profit: bool = True) -> str:
     """
     if len(rows) < 2:
         return ""
-    plan, past, far = rows[0], rows[-1], []
+    plan = rows[0]
+    past = rows[-1]
+    far = []
     for name, most in _MOST_APART.items():
         if name == "profit" and not profit:
             continue
@@ -492,7 +514,8 @@ def past_lines(rows: Rows, currency: str) -> list[str]:
 
 
 def _row(weeks: str, products: Products, units: Array, revenue: Array, profit: Array, deals: Array) -> dict[str, Any]:
-    sold, taken = float(np.sum(units)), float(np.sum(revenue))
+    sold = float(np.sum(units))
+    taken = float(np.sum(revenue))
     charged = float(np.sum(revenue * (1 + products.vat)))
     return {
         "weeks": weeks,

@@ -93,7 +93,8 @@ def simulated_products(
     """
     numbers = draw_numbers(spec, draws)
     parts = Drawn(spec, episodes, seed_for("test", seed), spec).each(_episodes, [policy], numbers)
-    seen, hit = np.concatenate([part[0] for part in parts], axis=1), np.sum([part[1] for part in parts], axis=0)
+    seen = np.concatenate([part[0] for part in parts], axis=1)
+    hit = np.sum([part[1] for part in parts], axis=0)
     most = hit > _MAJORITY * len(seen[0])
     bits = (most[..., :-1] << np.arange(len(RULES))).sum(axis=-1).astype(np.uint32)
     return seen.reshape(5, len(numbers), episodes, *seen.shape[2:]), bits, most[..., -1]
@@ -106,8 +107,10 @@ def _episodes(
     be expected given the prices; (T, N, rules + 1) how often each price rule bound, and the product was promoted.
     """
     (policy,), episodes = policies, sum(market.num_markets for market in markets)
-    horizon, products = spec.market.horizon_periods, len(spec.products.names)
-    seen, hit = np.zeros((5, episodes, horizon, products), np.float32), np.zeros((horizon, products, len(RULES) + 1))
+    horizon = spec.market.horizon_periods
+    products = len(spec.products.names)
+    seen = np.zeros((5, episodes, horizon, products), np.float32)
+    hit = np.zeros((horizon, products, len(RULES) + 1))
     for t, own, outcome in outcomes_of(policy, markets, horizon):
         expected, came = money_of(outcome)
         seen[:, own, t] = [outcome.units, *came, *expected]

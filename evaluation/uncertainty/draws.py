@@ -37,8 +37,10 @@ MODEL_ERROR = 2.0
 """How many times as far as the posterior says gains lie from their mean where customers answer to deals in their own way, as
 they do so in more ways than a model has: with it, intervals hold 21 of 24 drawn shops (docs/can_i_believe_it.md).
 """
-DRAWS, EPISODES = 200, 4
-"""Posterior draws and episodes per draw of a comparison, unless the caller says otherwise."""
+DRAWS = 200
+"""Posterior draws of a comparison, unless the caller says otherwise."""
+EPISODES = 4
+"""Episodes per draw, unless the caller says otherwise."""
 LEAST_TO_SPLIT = 40
 """With fewer draws, and no halves, the candidates are compared and reported on the same ones."""
 _LEAST_OF_HALVES = 4
@@ -112,7 +114,8 @@ class Gain:
         # sales.
         pairs = ((expected, other_expected), (realised, other_realised))
         one, other = min(pairs, key=lambda pair: (pair[0] - pair[1]).var(axis=1).mean())
-        difference, base = one - other, other.mean(axis=1)
+        difference = one - other
+        base = other.mean(axis=1)
         draws, parameter = without_noise(difference)
         relative = relative_draws = None
         if (base > 0).all():
@@ -150,10 +153,12 @@ class Gain:
         """
         if factor == 1:
             return self
-        draws, parameter = further(self.draws, factor), factor**2 * self.parameter_variance
+        draws = further(self.draws, factor)
+        parameter = factor**2 * self.parameter_variance
         before, after = (max(each, 0.0) + self.sampling_variance for each in (self.parameter_variance, parameter))
         of_total = float(np.sqrt(after / before)) if before > 0 else 1.0
-        relative, relative_draws = self.relative, self.relative_draws
+        relative = self.relative
+        relative_draws = self.relative_draws
         if relative is not None and relative_draws is not None:
             relative_draws = further(relative_draws, factor)
             came = np.array(relative["interval90_realised"])
@@ -267,7 +272,8 @@ def without_noise(episodes: Floats, centre: Floats | None = None) -> tuple[Float
     means = episodes.mean(axis=1) if centre is None else centre
     if means.size < 2:
         return means, 0.0
-    spread, noise = means.var(ddof=1), episodes.var(axis=1, ddof=1).mean() / episodes.shape[1]
+    spread = means.var(ddof=1)
+    noise = episodes.var(axis=1, ddof=1).mean() / episodes.shape[1]
     if spread == 0:
         return means, float(-noise)
     shrink = np.sqrt(max(0.0, 1 - noise / spread))
@@ -479,9 +485,13 @@ def compare_draws(
     check_draws(drawn, count)
     if episodes < 2:
         raise ValueError(f"episodes must be at least 2 per draw; got {episodes}; noise cannot be estimated from one")
-    chosen, numbers = policies_of(spec, policies, seed), draw_numbers(drawn, count)
+    chosen = policies_of(spec, policies, seed)
+    numbers = draw_numbers(drawn, count)
     parts = Drawn(drawn, episodes, seed_for("test", seed), assumed or spec).each(_simulated, chosen, numbers)
-    expected, realised, outside, prices = {}, {}, {}, {}
+    expected = {}
+    realised = {}
+    outside = {}
+    prices = {}
     for n, name in enumerate(policy.name for policy in chosen):
         sums, marks, paths = zip(*(part[n] for part in parts), strict=True)
         expected[name], realised[name] = np.concatenate(sums, axis=-1).reshape(2, 3, count, episodes)
@@ -563,9 +573,12 @@ def _episodes(spec: MarketSpec, policy: Policy, markets: list[Market]) -> tuple[
     """Of one episode of every market: (2, 3, E) expected and realised revenue, profit and units, (E,) share of prices
     outside what was mostly charged, and (T, N) sums of the prices.
     """
-    episodes, horizon = sum(market.num_markets for market in markets), spec.market.horizon_periods
-    sums, outside = np.zeros((2, 3, episodes)), np.zeros(episodes)
-    known, prices = charged_range(spec), np.zeros((horizon, len(spec.products.names)))
+    episodes = sum(market.num_markets for market in markets)
+    horizon = spec.market.horizon_periods
+    sums = np.zeros((2, 3, episodes))
+    outside = np.zeros(episodes)
+    known = charged_range(spec)
+    prices = np.zeros((horizon, len(spec.products.names)))
     for t, own, outcome in outcomes_of(policy, markets, horizon):
         weight = spec.market.discount_factor**t
         sums[:, :2, own] += weight * money_of(outcome).sum(axis=-1)
@@ -584,7 +597,8 @@ def outcomes_of(policy: Policy, markets: list[Market], horizon: int) -> Iterator
     for market in markets:
         market.reset()
     for t in range(horizon):
-        action, start = policy.act(views_together([market.view for market in markets])), 0
+        action = policy.act(views_together([market.view for market in markets]))
+        start = 0
         for market in markets:
             own = slice(start, start + market.num_markets)
             yield t, own, market.step(action_in(action, own))

@@ -58,7 +58,8 @@ class Candidate:
         """Whose prices these are (`learned`, `best-fixed`, `regular`, `current`, `plan` or a name of `plan_policies`), and the
         share by which they are moved towards the current ones.
         """
-        own, share = self.policy, 0.0
+        own = self.policy
+        share = 0.0
         if isinstance(own, BlendedPrice):
             own, share = own.policy, own.share
         return "current" if own.name == CURRENT else own.name if own.name in _POLICY_WORDS else "learned", share
@@ -178,7 +179,8 @@ class Standing:
 
     def to_dict(self) -> dict[str, Any]:
         """As `evaluate --json` prints it."""
-        gain, why = self.gain, {"floor_gain": self.floor_gain, "refused": self.refused or None}
+        gain = self.gain
+        why = {"floor_gain": self.floor_gain, "refused": self.refused or None}
         figures = {"mean": gain.mean, "quantile05": gain.quantile(0.05), "loss_probability": gain.loss_probability}
         return {"policy": self.policy} | figures | why
 
@@ -321,7 +323,8 @@ def _standing(compared: DrawComparison, candidate: Candidate, current: str, tail
 
 def _refusal(gain: Gain) -> str:
     """Why a gain does not pass the rule; empty where it does."""
-    lost, less = gain.loss_probability, "less than the current prices"
+    lost = gain.loss_probability
+    less = "less than the current prices"
     checks = (
         (gain.mean < 0, f"expected to earn {less}"),
         (gain.mean == 0, "earns as much as the current prices"),
@@ -348,7 +351,8 @@ def _above_floor(
 ) -> list[Standing]:
     """The standings, the best of them refused until one keeps the profit floor; those after it are not checked."""
     current, *others = candidates
-    policies, checked = {other.name: other for other in others}, []
+    policies = {other.name: other for other in others}
+    checked = []
     kept = False
     for standing in sorted(standings, key=_order):
         if not standing.refused and not kept:

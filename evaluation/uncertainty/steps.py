@@ -17,7 +17,8 @@ from ...scenarios.planned_deals import stated_deals
 from .draws import Floats, Interval, draw_numbers, further, model_error, quantiles
 
 # Prices this close are the same; a price that moved less did not change.
-_AT, _CHANGED = 0.002, 0.005
+_AT = 0.002
+_CHANGED = 0.005
 
 
 class AtBounds(NamedTuple):
@@ -68,9 +69,11 @@ def at_bounds(spec: MarketSpec, price: Floats) -> AtBounds:
         >>> at_bounds(spec, np.full((30, 1), spec.guardrails.high[0])).elsewhere
         30
     """
-    rules, plan = spec.guardrails, own_plan(spec)
+    rules = spec.guardrails
+    plan = own_plan(spec)
     moved = (np.abs(price / plan.price - 1) > _CHANGED) & ~rules.held
-    at_step, limited = np.zeros(price.shape, np.bool_), rules.near_plan.size > 0
+    at_step = np.zeros(price.shape, np.bool_)
+    limited = rules.near_plan.size > 0
     if limited:
         deal = np.array([rules.deals_of(t, row) for t, row in enumerate(price)])
         at_step = _at_an_end(price, *rules.step_range(np.arange(len(price)), deal)) & moved
@@ -124,12 +127,14 @@ def planned_deals_left(spec: MarketSpec, price: Floats) -> PlannedDealsLeft:
         >>> planned_deals_left(load_scenario("stationary-logit"), np.full((30, 1), 9.0)).dropped
         0
     """
-    rules, plan = spec.guardrails, own_plan(spec)
+    rules = spec.guardrails
+    plan = own_plan(spec)
     is_near = rules.near_plan.size > 0
     kept = price < DEAL * price.max(axis=0)
     if is_near:
         kept = np.array([rules.deals_of(t, row) for t, row in enumerate(price)])
-    gone, added = plan.deal & ~kept, kept & ~plan.deal
+    gone = plan.deal & ~kept
+    added = kept & ~plan.deal
     moved = int(np.minimum(gone.sum(axis=0), added.sum(axis=0)).sum()) if is_near else 0
     with_displays = bool((plan.feature * gone).any())
     return PlannedDealsLeft(int(plan.deal.sum()), moved, int(gone.sum()) - moved, with_displays)

@@ -101,7 +101,8 @@ def zone_lines(gains: Mapping[str, tuple[float, float, float] | None]) -> list[s
     known = {zone: gain for zone, gain in gains.items() if gain is not None}
     if len(known) < 2:
         return []
-    found, means = heterogeneity(known), [mean for mean, *_ in known.values()]
+    found = heterogeneity(known)
+    means = [mean for mean, *_ in known.values()]
     test = f"(Cochran Q {found.q:.1f}, p {'< 0.001' if found.p_value < 1e-3 else f'= {found.p_value:.2f}'})"
     span = f"gains from {min(means):+.1%} to {max(means):+.1%}"
     if found.p_value >= SIGNIFICANCE:

@@ -52,11 +52,14 @@ class RememberedPrice:
 
 MEMORIES = (0.4, 0.7, 0.9)
 """Weights of the old reference price after a week that are tried for deals."""
-SUSPECT, REDUCED = "regular price", "reduced weeks"
+SUSPECT = "regular price"
+REDUCED = "reduced weeks"
 # A regular price that moves by less, in proportion, stands still.
-_STILL, _REDUCED = 0.01, 0.02
+_STILL = 0.01
+_REDUCED = 0.02
 # A price this far below the remembered one, in logs, is a deal; effects of deals that all products share.
-_ON_DEAL, _DEAL_EFFECTS = 0.02, 4
+_ON_DEAL = 0.02
+_DEAL_EFFECTS = 4
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,8 @@ def candidate_models(
 
     found: list[CandidateModel] = []
     for curvature, likely in ((0.0, 1 - priors.logarithmic), (1.0, priors.logarithmic)):
-        bend, chance = ", logarithmic" if curvature else "", (1 - deals) * (1 - by_costs) * likely
+        bend = ", logarithmic" if curvature else ""
+        chance = (1 - deals) * (1 - by_costs) * likely
         own = data(curvature)
         found.append(CandidateModel(f"one response{bend}", chance * (1 - follow), own, curvature))
         for levels in (False, True) if follow else ():
@@ -134,18 +138,21 @@ def candidate_models(
             name = f"prices follow {whose}{bend}"
             found.append(CandidateModel(name, chance * follow / 2, suspect, curvature, suspects=len(suspects)))
     if costs:
-        name, chance = "prices follow what costs do not explain", (1 - deals) * by_costs
+        name = "prices follow what costs do not explain"
+        chance = (1 - deals) * by_costs
         found.append(CandidateModel(name, chance, data(0.0, by_cost=True)))
     if deals:
         given = _given(grids, here, lasting, priors, draws, seed)
-        own, moves = replace(data(1.0), years=np.empty(0), given=given), int(SUSPECT in suspects)
+        own = replace(data(1.0), years=np.empty(0), given=given)
+        moves = int(SUSPECT in suspects)
         if moves:
             # What goes with moves of regular prices beyond the response that stores tell of has an effect of its own,
             # which the market does not have: why the shop moved them is not known.
             moved = suspects[SUSPECT][..., here]
             own = own.with_week_features([_level(moved, own.on_sale)], priors.level_spread)
             own = own.with_effects(moved[None], 0.0, priors.suspect_spread, 0.0)
-        shown, met = len(grids.promotions), grids.met(regular)[..., here]
+        shown = len(grids.promotions)
+        met = grids.met(regular)[..., here]
         found += [_deal_model(own, met, memory, moves, priors, shown=shown) for memory in MEMORIES]
     return found
 
@@ -213,7 +220,8 @@ def _with_deals(data: CategoryData, gap: Array, priors: Priors, *, shown: int = 
     """
     if shown:
         data = data.with_effects(data.effects[:shown], 0.0, priors.promotion_spread, 1.0)
-    below, above = np.maximum(gap, 0.0), np.minimum(gap, 0.0)
+    below = np.maximum(gap, 0.0)
+    above = np.minimum(gap, 0.0)
     # A price below the reference already draws buyers as a lasting one would.
     lasting = float(np.exp(data.given["category"]).mean())
     mean = [priors.deal - lasting, priors.deal_units, priors.dip, 0.0]
@@ -233,7 +241,8 @@ def deal_draws(drawn: Array, depth: float, lasting: Array) -> Array:
         depth: Of a usual deal, over which what being a deal adds is spread.
         lasting: (M, J) utility lost per log point of a lasting price.
     """
-    common, single = drawn[:, :_DEAL_EFFECTS, None], drawn[:, _DEAL_EFFECTS:]
+    common = drawn[:, :_DEAL_EFFECTS, None]
+    single = drawn[:, _DEAL_EFFECTS:]
     found = np.repeat(common[:, :3], single.shape[1], axis=2)
     found[:, 0] += single
     found[:, 1] += common[:, 3] / depth

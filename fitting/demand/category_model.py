@@ -169,7 +169,8 @@ class Layout:
         for (name, (count, mean, spread)), end in zip(parts.items(), ends, strict=True):
             here = slice(int(end) - count, int(end))
             setattr(self, name, here)
-            self.mean[here], self.spread[here] = mean, spread
+            self.mean[here] = mean
+            self.spread[here] = spread
         indices = np.arange(self.size)
         self.given = np.concatenate([indices[getattr(self, name)] for name in data.given] or [indices[:0]])
 
@@ -213,14 +214,16 @@ class CategoryModel:
     """
 
     def __init__(self, data: CategoryData, priors: Priors) -> None:
-        self.data, self.layout = data, Layout(data, priors)
+        self.data = data
+        self.layout = Layout(data, priors)
         tensor = torch.as_tensor
         within = data.within
         if within is None:
             within = np.tile(np.exp(data.log_units), (len(data.segment_share), 1))
         self._within = tensor(np.log(within / within.sum(axis=1, keepdims=True)))
         self._origin = tensor(data.log_units)
-        self._share, self._response = tensor(data.segment_share), tensor(data.segment_response)[:, None]
+        self._share = tensor(data.segment_share)
+        self._response = tensor(data.segment_response)[:, None]
         self._change = tensor(np.where(data.on_sale, data.felt, 1.0) - 1.0)
         self._years = tensor(data.years)[:, None]
         self._features = tensor(data.week_features) if data.week_features.size else None
@@ -231,7 +234,8 @@ class CategoryModel:
     def at_regular(self, theta: torch.Tensor) -> AtRegular:
         """The choice model at regular prices under parameters (…, P)."""
         at = self.layout
-        level, odds = theta[..., at.level], theta[..., at.outside]
+        level = theta[..., at.level]
+        odds = theta[..., at.outside]
         within = torch.log_softmax(self._within + (level - self._origin)[..., None, :], dim=-1)
         share = within.exp() * torch.sigmoid(-odds)[..., None]
         bought = self._share[:, None] * share
@@ -248,7 +252,8 @@ class CategoryModel:
             theta: (P,) parameters.
             missing: (G, W, J) share of the week in which a product was sold out.
         """
-        at, now = self.layout, self.at_regular(theta)
+        at = self.layout
+        now = self.at_regular(theta)
         utility, there = self._utilities(theta, now, missing)
         total = torch.nn.functional.softplus(torch.logsumexp(there, dim=-1, keepdim=True))
         chosen = torch.logsumexp(self._share.log()[:, None] + utility - total, dim=-2)
@@ -268,7 +273,8 @@ class CategoryModel:
             theta: (P,) parameters.
             missing: As for `log_mean`.
         """
-        at, now = self.layout, self.at_regular(theta)
+        at = self.layout
+        now = self.at_regular(theta)
         utility, there = self._utilities(theta, now, missing)
         total = torch.nn.functional.softplus(torch.logsumexp(there, dim=-1, keepdim=True))
         # Who buys product j, and what segment k chooses: (G, W, K, J) each.
@@ -302,9 +308,12 @@ class CategoryModel:
 
     def _slopes(self, theta: torch.Tensor, now: AtRegular) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """(K, J, P), (J, P) and (P,) derivatives of the choice model at regular prices, in the order of `AtRegular`."""
-        at, odds, response = self.layout, theta[self.layout.outside], self._response
+        at = self.layout
+        odds = theta[self.layout.outside]
+        response = self._response
         within = now.utility + odds
-        leaves, share = torch.sigmoid(odds), within.exp() * torch.sigmoid(-odds)
+        leaves = torch.sigmoid(odds)
+        share = within.exp() * torch.sigmoid(-odds)
         bought = torch.softmax(self._share.log()[:, None] + within, dim=-2)
         # (K, J, J) derivatives of log `within` and of `bought` in the levels.
         relative = torch.eye(share.shape[1]).double() - within.exp()[:, None]
@@ -312,13 +321,16 @@ class CategoryModel:
         room = response[..., None] * (moved * (1 - share)[..., None] - (bought * share)[..., None] * relative)
         weight = (bought * response * (1 - share)).sum(dim=0)
         by_utility = theta.new_zeros(*share.shape, at.size)
-        by_utility[..., at.level], by_utility[..., at.outside] = relative, -1.0
+        by_utility[..., at.level] = relative
+        by_utility[..., at.outside] = -1.0
         by_log = theta.new_zeros(share.shape[1], at.size)
         by_log[:, at.level] = -room.sum(dim=0) / weight[:, None]
         by_log[:, at.outside] = -(leaves * (bought * response * share).sum(dim=0) / weight)[:, None]
-        by_log[:, at.category], by_log[:, at.product] = 1.0, torch.eye(share.shape[1]).double()
+        by_log[:, at.category] = 1.0
+        by_log[:, at.product] = torch.eye(share.shape[1]).double()
         by_arrivals = theta.new_zeros(at.size)
-        by_arrivals[at.level], by_arrivals[at.outside] = torch.softmax(theta[at.level], dim=-1), leaves
+        by_arrivals[at.level] = torch.softmax(theta[at.level], dim=-1)
+        by_arrivals[at.outside] = leaves
         return by_utility, now.steepness[:, None] * by_log, by_arrivals
 
     def _drifted(self, theta: torch.Tensor) -> torch.Tensor:
@@ -332,7 +344,8 @@ class CategoryModel:
         self, theta: torch.Tensor, now: AtRegular, missing: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """(G, W, K, J) utilities at the prices of each week, and those of products while they are in stock."""
-        at, moved = self.layout, self._weight
+        at = self.layout
+        moved = self._weight
         if self._effects is not None:
             effects = theta[at.effects] if self._own_units is None else theta[at.effects] * (1 - self._own_units)
             moved = moved + torch.tensordot(effects, self._effects, dims=1)

@@ -177,7 +177,8 @@ def costs_hold_deals(grids: SalesGrids) -> bool:
     for a regular price to move, and no instrument.
     """
     assert grids.unit_cost is not None
-    depth, cost = np.log(grids.price / grids.regular), np.broadcast_to(np.log(grids.unit_cost), grids.price.shape)
+    depth = np.log(grids.price / grids.regular)
+    cost = np.broadcast_to(np.log(grids.unit_cost), grids.price.shape)
     known = np.isfinite(depth) & np.isfinite(cost)
     x, y = (demeaned(values, known) for values in (depth, cost))
     size = np.sqrt((x**2).sum() * (y**2).sum())

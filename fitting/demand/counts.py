@@ -10,7 +10,8 @@ from scipy.special import betainc, betaln, gammaln
 
 Array = NDArray[np.float64]
 # Prior of alpha: between Poisson and a standard deviation of a third or more of the mean.
-_MEDIAN, _SPREAD = 0.1, 1.5
+_MEDIAN = 0.1
+_SPREAD = 1.5
 _CANDIDATES = np.geomspace(1e-4, 5.0, 41)
 _LEAST = 1e-290
 
@@ -45,7 +46,8 @@ def counts(units: Array, mean: Array, alpha: Array, censored: NDArray[np.bool_] 
     size = 1 / alpha
     log_likelihood = gammaln(units + size) - gammaln(size) - gammaln(units + 1)
     log_likelihood = log_likelihood - size * np.log1p(alpha * mean) + units * np.log(alpha * mean / (1 + alpha * mean))
-    score, information = (units - mean) / (1 + alpha * mean), mean / (1 + alpha * mean)
+    score = (units - mean) / (1 + alpha * mean)
+    information = mean / (1 + alpha * mean)
     if censored is None or not censored.any():
         return Counts(log_likelihood, score, information)
     cut = _censored(units, mean, np.broadcast_to(size, units.shape))

@@ -25,7 +25,8 @@ Array = NDArray[np.float64]
 _SHOCKS = ((0.0, 0.0), (0.03, 0.5), (0.06, 0.5), (0.1, 0.5), (0.16, 0.5), (0.25, 0.5), (0.4, 0.5))
 _PERSISTENCE = (0.0, 0.8, 0.95)
 _SHOCK_PRIOR = 0.15
-_MOST_STEPS, _CLOSE = 60, 1e-5
+_MOST_STEPS = 60
+_CLOSE = 1e-5
 # Log evidence below the best at which a size of the shocks has no share in the posterior.
 _HOPELESS = 5.0
 
@@ -113,7 +114,9 @@ def estimate(
     theta, shock, alpha = scoring.start()
     for spread, persistence in shocks or _SHOCKS:
         point = scoring.solve(theta, shock, alpha, spread, persistence)
-        theta, shock, alpha = point.theta, point.shock, point.alpha
+        theta = point.theta
+        shock = point.shock
+        alpha = point.alpha
         points.append(point)
         if not shocks and len(points) > 2 and point.log_evidence < max(p.log_evidence for p in points) - _HOPELESS:
             break
@@ -128,12 +131,15 @@ class _Scoring:
     """Fisher scoring for one category."""
 
     def __init__(self, model: CategoryModel) -> None:
-        self.model, self.data = model, model.data
+        self.model = model
+        self.data = model.data
         self.rows = np.flatnonzero(self.data.on_sale.ravel())
         groups, weeks, products = self.data.sizes
         where = np.unravel_index(self.rows, (groups, weeks, products))
         # A day shares the shock of its week with the others.
-        self.week, self.product, self.weeks = where[1] // self.data.per_week, where[2], -(-weeks // self.data.per_week)
+        self.week = where[1] // self.data.per_week
+        self.product = where[2]
+        self.weeks = -(-weeks // self.data.per_week)
         self.units, self.censored = self.data.units.ravel()[self.rows], self.data.censored.ravel()[self.rows]
         self.any_censored = bool(self.censored.any())
         self.precision = model.layout.spread**-2.0
@@ -166,7 +172,9 @@ class _Scoring:
         prior = None if spread == 0 else _precision(self.weeks, spread, persistence)
         if prior is None:
             shock = np.zeros(self.weeks)
-        value, damping, converged = -np.inf, 0.0, False
+        value = -np.inf
+        damping = 0.0
+        converged = False
         for step in range(_MOST_STEPS):
             self._cut(theta, shock)
             if step % 3 == 0 or converged:
@@ -244,7 +252,8 @@ def _precision(weeks: int, spread: float, persistence: float) -> Array:
 
 def _drawn(point: _Point, given: Array, layout: Layout, generator: np.random.Generator) -> Array:
     """(m, P) draws of a normal posterior in parameters and shocks, conditional on (m, ·) draws of those that are given."""
-    factor, size = np.tril(point.factor[0]), layout.size
+    factor = np.tril(point.factor[0])
+    size = layout.size
     if not layout.given.size:
         # With H = L L', L'^-1 z has covariance H^-1.
         noise = generator.standard_normal((len(factor), len(given)))

@@ -175,9 +175,11 @@ class FittedDemand:
         segments = self.segment_share.shape[1]
         count = self.num_draws if draws else 1
         utility, sensitivity = np.empty((2, count, segments, len(self.products)))
-        outside, arrivals = np.empty((count, len(self.names))), np.empty((count, len(weeks), len(self.names)))
+        outside = np.empty((count, len(self.names)))
+        arrivals = np.empty((count, len(weeks), len(self.names)))
         for c, found in enumerate(self.posteriors):
-            here, layout = self.members(c), found.model.layout
+            here = self.members(c)
+            layout = found.model.layout
             mean = found.draws.mean(axis=0)
             theta = found.draws if draws else mean[None]
             anchored = theta.copy()
@@ -198,7 +200,8 @@ class FittedDemand:
 
     def _anchored(self, c: int, units: Array) -> AtRegular:
         """A category of the mean market that sells these units at regular prices."""
-        found, here = self.posteriors[c], self.members(c)
+        found = self.posteriors[c]
+        here = self.members(c)
         theta = found.draws.mean(axis=0)
         theta[found.model.layout.level] = np.log(units[here])
         return found.model.at_regular(torch.as_tensor(theta))
@@ -226,10 +229,12 @@ class FittedDemand:
         """
         moved = np.empty((self.num_draws if draws else 1, *price.shape))
         for c, found in enumerate(self.posteriors):
-            here, layout = self.members(c), found.model.layout
+            here = self.members(c)
+            layout = found.model.layout
             theta = found.draws if draws else found.draws.mean(axis=0)[None]
             now = found.model.at_regular(torch.as_tensor(theta))
-            response, share = found.model.data.segment_response[:, None], found.model.data.segment_share[:, None]
+            response = found.model.data.segment_response[:, None]
+            share = found.model.data.segment_share[:, None]
             utility = now.utility.numpy()
             change = felt_price(price[:, None, here] / self.regular_price[here], 1.0, self.curvature) - 1
             added = -response * now.steepness.numpy()[:, None, None, :] * change

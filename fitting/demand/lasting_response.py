@@ -28,14 +28,17 @@ DEAL = (0.95, 0.97, 0.98, 0.99)
 """A price below this share of the regular one is a deal; each definition is tried."""
 BLOCK_WEEKS = 8
 # Weeks not on deal that a product needs in a block and store; a regular price that moves by less stands still.
-_LEAST_WEEKS, _STILL = 2, 0.01
+_LEAST_WEEKS = 2
+_STILL = 0.01
 # Standard deviation of what else may move with regular prices, by elasticity: between stores and over time.
-_BIAS_STORES, _BIAS_WEEKS = 0.3, 0.7
+_BIAS_STORES = 0.3
+_BIAS_WEEKS = 0.7
 # With fewer stores, clusters of them tell no standard error.
 _FEW = 8
 # Observations over time, beside the means that are removed, without which their response is not estimated.
 _LEAST_FREE = 2
-_ROUNDS, _CLOSE = 200, 1e-8
+_ROUNDS = 200
+_CLOSE = 1e-8
 _PRIOR_DRAWS = 2_000
 _GRID = np.geomspace(0.02, 12.0, 600)
 
@@ -182,7 +185,8 @@ def between_stores(
         -2.1
     """
     own, tested = _sales_of(panel, products)
-    values, length = _arrays(own.isel(week=~tested)), per_week * BLOCK_WEEKS
+    values = _arrays(own.isel(week=~tested))
+    length = per_week * BLOCK_WEEKS
     blocks = [_Blocks(*values, length, share, without_chain_deals=without_chain_deals) for share in DEAL]
     return tuple(each.relative(by_store=True) for each in blocks)
 
@@ -210,7 +214,8 @@ def _with_experiment(
     here = own.isel(week=np.sort(np.concatenate([when, before])))
     units, price, regular = _arrays(here)
     assigned, followed, broken = (here[name].to_numpy() for name in ("assigned", "followed", "broken"))
-    inside, sold = np.isfinite(assigned), np.isfinite(assigned) & (units > 0)
+    inside = np.isfinite(assigned)
+    sold = np.isfinite(assigned) & (units > 0)
     # What was not sold in an open store had a price, too: a calendar tells it.
     usual = np.broadcast_to(here["regular_price"].median("week").to_numpy()[:, None], regular.shape)
     regular = np.where(inside, here["tested_price"], np.where(np.isfinite(regular), regular, usual))
@@ -357,7 +362,8 @@ class _AssignedBlocks(_Blocks):
     @staticmethod
     def _assigned(values: list[Array], weight: Array, axes: tuple[tuple[int, ...], ...]) -> ElasticityEstimate:
         """The slope in the assigned prices; of few stores, the products of each are clusters."""
-        stores, taken = len(weight), sum(int((weight.sum(axis=axis) > 0).sum()) for axis in axes) + len(values) - 1
+        stores = len(weight)
+        taken = sum(int((weight.sum(axis=axis) > 0).sum()) for axis in axes) + len(values) - 1
         count = int((weight > 0).sum())
         if (free := count - taken) < _LEAST_FREE:
             return ElasticityEstimate()
@@ -395,14 +401,16 @@ def _slope(
         factors: Of both variances; by default for the number of clusters.
     """
     x = np.stack([column.ravel() for column in columns], axis=1)
-    w, moved = weight.ravel(), float(np.sqrt((weight * columns[0] ** 2).sum() / max(weight.sum(), 1e-12)))
+    w = weight.ravel()
+    moved = float(np.sqrt((weight * columns[0] ** 2).sum() / max(weight.sum(), 1e-12)))
     if moved < _STILL / 10:
         return ElasticityEstimate()
     inverse = np.linalg.pinv((x.T * w) @ x)
     slope = inverse @ (x.T * w) @ y.ravel()
     scores = (w * (y.ravel() - x @ slope))[:, None] * x
     clusters = scores.reshape(len(y), -1, x.shape[1]).sum(axis=1)
-    count, sizes = len(clusters), (scores, clusters)
+    count = len(clusters)
+    sizes = (scores, clusters)
     # With few clusters, the residuals are too small (Cameron and Miller 2015, Journal of Human Resources 50(2)).
     factors = factors or (count / max(count - 1, 1) if count >= _FEW else 2.0,) * 2
     variances = [of * (inverse @ part.T @ part @ inverse)[0, 0] for of, part in zip(factors, sizes, strict=True)]

@@ -188,7 +188,8 @@ class Priors:
 def _check(name: str, value: object, where: str) -> None:
     """Refuse a number that is not allowed."""
     share = name in _SHARES
-    low, high = (-1e3 if name in _MEANS else 0), (1 if share else 1e3)
+    low = -1e3 if name in _MEANS else 0
+    high = 1 if share else 1e3
     if isinstance(value, bool) or not isinstance(value, int | float) or not low < value < high:
         allowed = "a number between 0 and 1" if share else "a number" if low else "a number above 0"
         raise ValueError(f"{where}: {name} must be {allowed}; got {value!r}; fix it")

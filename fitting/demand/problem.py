@@ -170,7 +170,9 @@ class Problem:
     ) -> FittedDemand:
         """The posterior over all candidate models; those that no draw is of need not be estimated."""
         category, names = pd.factorize(self.products["category"])
-        models, suspects, chosen = candidates[0], suspect_effects(grids), mixture.chosen
+        models = candidates[0]
+        suspects = suspect_effects(grids)
+        chosen = mixture.chosen
         firsts = [CategoryModel(own[0].data, known) for own, known in zip(candidates, self._priors, strict=True)]
         drawn = [
             _drawn(own, each, first.layout, chosen, len(suspects))
@@ -238,8 +240,11 @@ def _estimated(
     That of the weekly sales is also the evidence if some products answer unlike the others: else, one product whose units
     do not fall with its price would speak for a shop whose prices follow demand.
     """
-    posteriors, evidence, of_regular = list[CategoryPosterior](), list[float](), list[float]()
-    unlike, shocks = np.zeros(0, dtype=bool), ()
+    posteriors = list[CategoryPosterior]()
+    evidence = list[float]()
+    of_regular = list[float]()
+    unlike = np.zeros(0, dtype=bool)
+    shocks = ()
     with reproducible_torch():
         for model in models:
             posterior = estimate(model.data, priors, draws=draws, seed=seed, shocks=shocks)
@@ -284,7 +289,8 @@ def model_chances(models: Sequence[CandidateModel], weekly: Array, of_regular: A
     two = np.array([model.deals > 0 for model in models])
     if not known or two.all() or not two.any():
         return softmax(prior + weekly + of_regular)
-    chances, score = np.zeros(len(models)), np.zeros(2)
+    chances = np.zeros(len(models))
+    score = np.zeros(2)
     for number, own in enumerate((~two, two)):
         by_sales = log_softmax(prior[own] + weekly[own])
         chances[own] = softmax(by_sales + of_regular[own])
@@ -310,10 +316,12 @@ def _drawn(
     """A category's draws, each of the model chosen for it, in the layout of the first."""
     draws = len(chosen)
     common = np.zeros((draws, layout.size))
-    suspected, deals = np.zeros((draws, suspects)), np.zeros((draws, 3, layout.product.stop - layout.product.start))
+    suspected = np.zeros((draws, suspects))
+    deals = np.zeros((draws, 3, layout.product.stop - layout.product.start))
     for number, each in found.items():
         model = models[number]
-        own, at = chosen == number, each.model.layout
+        own = chosen == number
+        at = each.model.layout
         common[own] = _in_common(each, layout)[own]
         effects = each.draws[own, at.effects]
         effects, of_deals = np.split(effects, [effects.shape[1] - model.deals], axis=1)
@@ -330,9 +338,11 @@ def _drawn(
 
 def _in_common(found: CategoryPosterior, layout: Layout) -> Array:
     """(M, P) draws in the layout of the first model, whose parameters the others all have, but for a drift."""
-    own, common = found.model.layout, np.zeros((len(found.draws), layout.size))
+    own = found.model.layout
+    common = np.zeros((len(found.draws), layout.size))
     for name in ("level", "category", "product", "outside", "effects", "features", "stores", "substitution", "drift"):
-        to, source = getattr(layout, name), getattr(own, name)
+        to = getattr(layout, name)
+        source = getattr(own, name)
         count = min(to.stop - to.start, source.stop - source.start)
         common[:, to.start : to.start + count] = found.draws[:, source.start : source.start + count]
     return common

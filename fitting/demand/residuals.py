@@ -33,7 +33,8 @@ class Residuals:
     """What a category's model leaves of the units, as working residuals of its likelihood."""
 
     def __init__(self, found: CategoryPosterior, effects: Array | None = None) -> None:
-        self.found, self.data = found, found.model.data
+        self.found = found
+        self.data = found.model.data
         # The others stay at their mode: what only suspects explain would otherwise be lost to the
         # price.
         self.effects = self.data.effects if effects is None else effects
@@ -50,19 +51,22 @@ class Residuals:
         weight = np.where(np.isfinite(column), self.weight, 0.0)
         square, product = np.zeros((2, column.shape[-1]))
         for j in range(column.shape[-1]):
-            w, x = weight[..., j].ravel(), np.nan_to_num(column[..., j]).ravel()
+            w = weight[..., j].ravel()
+            x = np.nan_to_num(column[..., j]).ravel()
             held = np.column_stack([np.ones_like(x), *(values[..., j].ravel() for values in (*own, *effects))])
             root = np.sqrt(w)
             left = x - held @ np.linalg.lstsq(held * root[:, None], x * root)[0]
             if w @ left**2 > _STILL**2 * w.sum():
-                square[j], product[j] = w @ left**2, (w * left) @ self.residual[..., j].ravel()
+                square[j] = w @ left**2
+                product[j] = (w * left) @ self.residual[..., j].ravel()
         return Slope(square, product)
 
     def own_elasticity(self) -> tuple[Array, Array]:
         """(J,) elasticity by the likelihood without its prior, and its standard error; infinite
         where prices stood still.
         """
-        at, mode = self.found.model.layout, self.found.mode
+        at = self.found.model.layout
+        mode = self.found.mode
         found = self.slope(self.price - 1, beside_price=False)
         moved = found.square > 0
         square = np.where(moved, found.square, 1.0)

@@ -19,7 +19,8 @@ MOST_STORES = 20
 """With more stores, a shop is taken as one in the price response."""
 # And so it is with fewer units a week in a store.
 _LEAST_UNITS = 2.0
-_AXES, _PRICES = ("store", "week", "product"), ("price", "regular_price")
+_AXES = ("store", "week", "product")
+_PRICES = ("price", "regular_price")
 _READ = ("units", "promotion", "stockout", *_PRICES, "unit_cost", "holiday", "traffic")
 
 
@@ -157,7 +158,8 @@ def _off(price: Array, regular: Array, units: Array) -> Array:
 def _moves(cost: Array) -> bool:
     """Whether the cost of any product changes."""
     # Unlike nanmin and nanmax, these say nothing of a product without any cost.
-    low, high = np.fmin.reduce(cost), np.fmax.reduce(cost)
+    low = np.fmin.reduce(cost)
+    high = np.fmax.reduce(cost)
     return bool((high > 1.005 * low).any())
 
 

@@ -219,7 +219,8 @@ class ShopRules:
         """
         if not self.law.get("jurisdictions"):
             return None
-        listed, table = set(self.law.get("perishable", ())), self.law.get("competitor_table", "")
+        listed = set(self.law.get("perishable", ()))
+        table = self.law.get("competitor_table", "")
         called = zip(products["product"], products.get("name", products["product"]), names, strict=True)
         own: dict[str, Any] = {"perishable": tuple(name for *given, name in called if listed.intersection(given))}
         if COMPETITOR_PRICE in products and products[COMPETITOR_PRICE].notna().any():

@@ -73,7 +73,8 @@ class Forecaster(BaseEstimator, ABC):
         self.promotion_index_ = PromotionIndex.of(history)
         history = self.promotion_index_.applied(history)
         self.products_ = pd.Index(history["product"].unique())
-        self.last_week_, self.period_ = history["week"].max(), period_of(history["week"])
+        self.last_week_ = history["week"].max()
+        self.period_ = period_of(history["week"])
         self.covariates_ = Covariates.of(history)
         self._fit(self._prepare(history))
         return self

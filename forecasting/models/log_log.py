@@ -16,7 +16,8 @@ _LOG_UNITS = 0.5
 _HALF_LIFE = 26
 # Standard deviations of the pooled coefficients around 0 (in one store, weeks and own prices leave little of the index),
 # and of a product's own price and promotion coefficients around the pooled ones.
-_POOLED, _PRODUCT_SPREAD = np.array([3.0, 1.0, 1.0]), np.array([1.0, 0.5])
+_POOLED = np.array([3.0, 1.0, 1.0])
+_PRODUCT_SPREAD = np.array([1.0, 0.5])
 _REGRESSORS = ["price", "index", "promotion"]
 _MOST_MEAN_OVER_MEDIAN = 1.5
 
@@ -70,7 +71,8 @@ class LogLogRegression(Forecaster):
         rows = history[history["demand"].notna()]
         left = rows["demand"].clip(lower=_LOG_UNITS).map(np.log) - self._answer(rows)
         age = (self.last_week_ - rows["week"]) / (_HALF_LIFE * WEEK)
-        weight, product = 0.5**age, rows["product"]
+        weight = 0.5**age
+        product = rows["product"]
         total = (weight * left).groupby(product).sum() / weight.groupby(product).sum()
         self.level_ = total.reindex(self.products_).fillna(np.log(_LOG_UNITS))
         error = left - product.map(self.level_)
@@ -114,10 +116,12 @@ def _coefficients(rows: pd.DataFrame, x: pd.DataFrame, y: np.ndarray, products: 
     series = pd.factorize(rows["product"].astype(str) + "\0" + rows["store"].astype(str))[0]
     effects = [series, pd.factorize(rows["week"])[0]][: 1 + (len(products) > 1)]
     left = without_means(np.column_stack([y, x]), effects)
-    y, values = left[:, 0], left[:, 1:]
+    y = left[:, 0]
+    values = left[:, 1:]
     noise = noise_variance(y, values)
     pooled = np.linalg.solve(values.T @ values + np.diag(noise / _POOLED**2), values.T @ y)
-    error, own = y - values @ pooled, values[:, [0, 2]]
+    error = y - values @ pooled
+    own = values[:, [0, 2]]
     code = products.get_indexer(pd.Index(rows["product"]))
     moments = np.zeros((len(products), 2, 2))
     np.add.at(moments, code, own[:, :, None] * own[:, None])

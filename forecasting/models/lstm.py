@@ -95,7 +95,9 @@ class Lstm(Forecaster):
         past = self.base_.past_forecasts(weekly)
         self.scaling_ = _InputScaling.of(weekly, self.covariates_.category)
         self.privacy_: dict[str, Any] | None = None
-        self.weight_, self.shift_, self.networks_ = 0.0, np.zeros(len(lstm_network.LEVELS)), []
+        self.weight_ = 0.0
+        self.shift_ = np.zeros(len(lstm_network.LEVELS))
+        self.networks_ = []
         open_ = np.flatnonzero(weekly.open)
         enough = len(open_) >= (_FIRST_ORIGIN + 2 * _JUDGED_WEEKS) * weekly.per_week
         taken = bool(self.kept) and self._take(self.kept, weekly)
@@ -139,7 +141,9 @@ class Lstm(Forecaster):
         if sizes != (weekly.x.shape[2] + 2, self.scaling_.categories.max() + 1):
             return False
         mixed = others["mixed"].numpy()
-        self.networks_, self.shift_, self.weight_ = networks, mixed[:-1], float(mixed[-1])
+        self.networks_ = networks
+        self.shift_ = mixed[:-1]
+        self.weight_ = float(mixed[-1])
         return True
 
     def _train(self, data: Any, judged_from: int) -> None:
@@ -171,7 +175,8 @@ class Lstm(Forecaster):
         size = {"hidden": self.hidden, "embedding": _EMBEDDING, "dropout": 0.0}
         spent = {"epsilon": epsilon, "delta": self.delta}
         trained = train_private(data, data.valid, **spent, steps=_PRIVATE_STEPS, seed=self.seed, size=size)
-        self.networks_, self.weight_ = [trained.network], 1.0
+        self.networks_ = [trained.network]
+        self.weight_ = 1.0
         self.privacy_ = {
             "epsilon": trained.epsilon,
             "delta": self.delta,
@@ -218,7 +223,8 @@ class Lstm(Forecaster):
 
         from . import lstm_network
 
-        self.names_, self.states_ = weekly.products, []
+        self.names_ = weekly.products
+        self.states_ = []
         if self.networks_:
             past = lstm_network.to_tensor(self.scaling_.past(weekly, centre, spread))
             with lstm_network.reproducible_torch(), torch.no_grad():
@@ -312,7 +318,8 @@ def _weekly_loss(error: np.ndarray, quantiles: np.ndarray, importance: np.ndarra
     """Pinball loss of each week (W,)."""
     from .lstm_network import LEVELS
 
-    short, level = error[:, None] - quantiles, np.array(LEVELS)
+    short = error[:, None] - quantiles
+    level = np.array(LEVELS)
     loss = np.maximum(level * short, (level - 1) * short).sum(axis=1) * importance
     return pd.Series(loss).groupby(week).mean().to_numpy()
 

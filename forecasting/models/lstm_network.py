@@ -192,7 +192,8 @@ def from_text(text: str) -> tuple[list[Network], dict[str, Tensor]]:
     for key, value in load(base64.b64decode(text)).items():
         number, _, name = key.rpartition("/")
         parts.setdefault(number, {})[name] = value
-    others, networks = parts.pop("", {}), []
+    others = parts.pop("", {})
+    networks = []
     for _, weights in sorted(parts.items(), key=lambda part: int(part[0])):
         n_past, (n_categories, embedding) = weights["encoder.weight_ih_l0"].shape[1], weights["embedding.weight"].shape
         hidden = weights["encoder.weight_hh_l0"].shape[1]

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from .lstm_network import Data, Network
 
-_LEARNING_RATE, _LONGEST_GRADIENT = 1e-3, 1.0
+_LEARNING_RATE = 1e-3
+_LONGEST_GRADIENT = 1.0
 # Orders of Renyi divergence: the best one is far above the usual ones where epsilon and delta are small.
 _ORDERS = np.geomspace(1.01, 1e4, 300).tolist()
 # Every step takes every product: with few of them, samples would cost as much as the noise that they save.

@@ -58,7 +58,8 @@ class MeanOfModels(Forecaster):
 
     def _note_weeks(self, history: pd.DataFrame) -> None:
         """Keep the names of the covariates, and the weeks (columns of the design) of each product."""
-        self.columns_, self.first_week_ = covariate_names(history), history["week"].min()
+        self.columns_ = covariate_names(history)
+        self.first_week_ = history["week"].min()
         self.step_ = period_of(history["week"])
         self.weeks_ = {
             name: ((rows["week"] - self.first_week_) // self.step_).to_numpy()
@@ -84,7 +85,8 @@ class MeanOfModels(Forecaster):
             weeks = weekly.target.shape[1]
             centre, spread = (values[:, :weeks].copy() for values in self._past[1:])
             beyond = np.arange(weeks)[:, None] + np.arange(1, STEPS + 1) >= weeks
-            centre[:, beyond], spread[:, beyond] = np.nan, np.nan
+            centre[:, beyond] = np.nan
+            spread[:, beyond] = np.nan
             return centre, spread
         centre, spread = self.pooled_.past_forecasts(weekly)
         planned = _planned(weekly)

@@ -19,7 +19,8 @@ STEPS = 12
 _FIRST_ORIGIN = 6
 _PRIOR_ERRORS = 40
 # Shares of a week's error that move the level, and of a moved level that are left a week later.
-_SMOOTHING, _DAMPING = 0.2, 0.9
+_SMOOTHING = 0.2
+_DAMPING = 0.9
 
 
 class PooledRegression(Forecaster):
@@ -59,7 +60,8 @@ class PooledRegression(Forecaster):
         self.common = common
 
     def _fit(self, history: pd.DataFrame) -> None:
-        weekly, self._past = WeeklyDesign.of(history), None
+        weekly = WeeklyDesign.of(history)
+        self._past = None
         self._update(history)
         centre, spread = self.past_forecasts(weekly)
         self.errors_, self.totals_ = past_errors(weekly, centre, spread)
@@ -89,7 +91,9 @@ class PooledRegression(Forecaster):
             week seen and steps ahead less 1; NaN where there is none.
         """
         products, weeks = weekly.target.shape
-        centre, spread, first = np.full((products, weeks, STEPS), np.nan), np.full((products, weeks, STEPS), np.nan), 0
+        centre = np.full((products, weeks, STEPS), np.nan)
+        spread = np.full((products, weeks, STEPS), np.nan)
+        first = 0
         if self._past is not None and weekly.begins_with(self._past[0]):
             # Later weeks change no forecast from a week whose steps ahead all lay in the earlier history.
             before, *forecasts = self._past
@@ -102,7 +106,8 @@ class PooledRegression(Forecaster):
                 centre[:, origin, step - 1], spread[:, origin, step - 1] = ahead
         # Before its first sale no product could be forecast.
         unknown = weekly.seen.cumsum(axis=1) == 0
-        centre[unknown], spread[unknown] = np.nan, np.nan
+        centre[unknown] = np.nan
+        spread[unknown] = np.nan
         self._past = weekly, centre, spread
         return centre.copy(), spread.copy()
 
@@ -124,9 +129,11 @@ class PooledRegression(Forecaster):
         common = None if self.common is None else self.common.restricted_to(weekly.names)
         seasonal = weeks >= YEAR * weekly.per_week or (common is not None and common.seasonal)
         level, middle, residual, centred, count = _centred(weekly, weeks, seasonal)
-        found, seen = estimate(residual, centred, count, common), weekly.seen
+        found = estimate(residual, centred, count, common)
+        seen = weekly.seen
         error = residual - np.einsum("ntk,nk->nt", centred, found.coefficients)
-        drift, per_week = np.zeros(len(error)), weekly.per_week
+        drift = np.zeros(len(error))
+        per_week = weekly.per_week
         for week in range(weeks):
             drift = _DAMPING ** (1 / per_week) * drift
             drift = drift + _SMOOTHING / per_week * (error[:, week] - drift) * seen[:, week]
@@ -136,7 +143,9 @@ class PooledRegression(Forecaster):
 
 def _centred(weekly: WeeklyDesign, weeks: int, seasonal: bool) -> tuple[np.ndarray, ...]:
     """Means of target and covariates over the first `weeks` weeks, both around them, and the number of weeks known."""
-    y, seen, x = weekly.target[:, :weeks], weekly.seen[:, :weeks], weekly.x[:, :weeks]
+    y = weekly.target[:, :weeks]
+    seen = weekly.seen[:, :weeks]
+    x = weekly.x[:, :weeks]
     if not seasonal:
         x = x.copy()
         x[:, :, -2 * FOURIER_PAIRS :] = 0.0
@@ -190,14 +199,18 @@ def past_errors(
 ) -> tuple[dict[int, np.ndarray], np.ndarray]:
     """Standardised errors by step, after a few normal ones, and the units sold and forecast then."""
     normal = stats.norm.ppf((np.arange(_PRIOR_ERRORS) + 0.5) / _PRIOR_ERRORS)
-    errors, sold, forecast = {}, 0.0, 0.0
+    errors = {}
+    sold = 0.0
+    forecast = 0.0
     for step in range(1, STEPS + 1):
-        ahead, scale = centre[:, :-step, step - 1], spread[:, :-step, step - 1]
+        ahead = centre[:, :-step, step - 1]
+        scale = spread[:, :-step, step - 1]
         known = (weekly.seen[:, step:] > 0) & np.isfinite(ahead)
         actual = weekly.target[:, step:][known]
         if known.any() or step == 1:
             errors[step] = np.concatenate([normal, (actual - ahead[known]) / scale[known]])
-            sold, forecast = sold + np.expm1(actual).sum(), forecast + np.expm1(ahead[known]).sum()
+            sold = sold + np.expm1(actual).sum()
+            forecast = forecast + np.expm1(ahead[known]).sum()
     return errors, np.array([sold, forecast])
 
 

@@ -12,8 +12,10 @@ from ...data.panel.promotion_kinds import PROMOTION, column_of, kinds_in
 from .partial_means import noise_variance, without_means
 
 # Mean and standard deviation of a kind's effect in all stores, in log units, before sales are seen; of log prices.
-_EFFECT, _EFFECT_SPREAD = 0.3, 0.5
-_ELASTICITY, _ELASTICITY_SPREAD = -2.3, 2.0
+_EFFECT = 0.3
+_EFFECT_SPREAD = 0.5
+_ELASTICITY = -2.3
+_ELASTICITY_SPREAD = 2.0
 
 
 def with_promotion_index(panel: pd.DataFrame) -> pd.DataFrame:
@@ -69,7 +71,8 @@ class PromotionIndex:
         left = without_means(np.column_stack([y, price, *shares]), effects[: 1 + several])
         mean = np.array([_ELASTICITY, *[_EFFECT] * len(kinds)])
         spread = np.array([_ELASTICITY_SPREAD, *[_EFFECT_SPREAD] * len(kinds)])
-        x, y = left[:, 1:], left[:, 0]
+        x = left[:, 1:]
+        y = left[:, 0]
         prior = noise_variance(y, x) / spread**2
         coefficients = np.linalg.solve(x.T @ x + np.diag(prior), x.T @ y + prior * mean)
         effect = np.maximum(coefficients[1:], 0.0)

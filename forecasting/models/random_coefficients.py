@@ -80,7 +80,8 @@ class Common:
             ValueError: It is none, or holds numbers that make no sense.
         """
         try:
-            names, ratio = tuple(map(str, document["names"])), document.get("mean_over_median")
+            names = tuple(map(str, document["names"]))
+            ratio = document.get("mean_over_median")
             mean, between = (np.array(document[key], dtype=np.float64) for key in ("mean", "between"))
             ratio = None if ratio is None else float(ratio)
             found = cls(names, mean, between, float(document["noise"]), bool(document["seasonal"]), ratio)
@@ -89,7 +90,8 @@ class Common:
                 f"shared coefficients must have names, mean, between, noise and seasonal; got {type(error).__name__}: "
                 f"{error}; take the file that `repricer federate` wrote"
             ) from error
-        size, inside = len(names), found.noise >= 0 and (ratio is None or 1 <= ratio <= 2)
+        size = len(names)
+        inside = found.noise >= 0 and (ratio is None or 1 <= ratio <= 2)
         finite = all(np.isfinite(part).all() for part in (mean, between, found.noise))
         shaped = (mean.shape, between.shape) == ((size,), (size, size))
         if not (inside and finite and shaped) or np.linalg.eigvalsh(between).min() <= 0:
@@ -154,7 +156,8 @@ class ProductEffects:
 
 def estimate(y: np.ndarray, x: np.ndarray, count: np.ndarray, common: Common | None = None) -> ProductEffects:
     """Return the products at the end of EM, or under what is already known to be common."""
-    products, known = ProductEffects(y, x, count), common is not None
+    products = ProductEffects(y, x, count)
+    known = common is not None
     common = common or Common.first(("",) * x.shape[2])
     for _ in range(ITERATIONS):
         products.expect(common)

@@ -185,8 +185,10 @@ def _state_space(
 
 def _filtered(results: Any) -> dict[str, np.ndarray]:
     """What the filter knew after each week, as fields of `FittedSarimax`; the results of statsmodels take ten times the memory."""
-    model, system = results.model, results.model.ssm
-    enters, size = system["selection"], results.predicted_state.shape[0] - model.k_exog
+    model = results.model
+    system = results.model.ssm
+    enters = system["selection"]
+    size = results.predicted_state.shape[0] - model.k_exog
     return {
         "rows": np.column_stack([model.endog, model.exog]),
         "filtered": results.filtered_state.T.copy(),
@@ -233,7 +235,8 @@ class FittedSarimax:
     ) -> FittedSarimax:
         """Keep what forecasts need of the results of statsmodels, and the ratio of units sold to units fitted."""
         # The first forecasts of the filter rest on the priors alone.
-        settled, weeks = results.model.k_exog + 1, int(results.nobs)
+        settled = results.model.k_exog + 1
+        weeks = int(results.nobs)
         fitted = np.expm1(results.fittedvalues + regressors.level + regressors.offset(series)).clip(0)
         units = series["demand"].to_numpy()
         known = ~np.isnan(units)
@@ -245,7 +248,9 @@ class FittedSarimax:
 
     def updated(self, series: pd.DataFrame) -> FittedSarimax:
         """Return a model with the same parameters at the end of another history."""
-        weeks, target, design = len(series), self.regressors.target(series), self.regressors.design(series)
+        weeks = len(series)
+        target = self.regressors.target(series)
+        design = self.regressors.design(series)
         # What the filter knew in an earlier week does not depend on later ones.
         if np.array_equal(self.rows[:weeks], np.column_stack([target, design]), equal_nan=True):
             return replace(self, weeks=weeks)
@@ -263,10 +268,12 @@ class FittedSarimax:
         Returns:
             (T, steps) medians of log(1 + units).
         """
-        states, errors = self.filtered[: self.weeks], len(self.errors)
+        states = self.filtered[: self.weeks]
+        errors = len(self.errors)
         design = self.regressors.design(planned).reshape(len(states), steps, -1)
         regression = np.einsum("thk,tk->th", design, states[:, errors:])
-        state, noise = states[:, :errors], []
+        state = states[:, :errors]
+        noise = []
         for _ in range(steps):
             state = state @ self.transition[:errors, :errors].T
             noise.append(state @ self.errors)
@@ -286,7 +293,8 @@ class FittedSarimax:
 
     def _ahead(self, step: np.ndarray, design: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and variance of log demand for R rows; the coefficients are constant, so weeks in between do not matter."""
-        states, covariances = [self.predicted[self.weeks]], [self.covariance[self.weeks]]
+        states = [self.predicted[self.weeks]]
+        covariances = [self.covariance[self.weeks]]
         for _ in range(step.max() - 1):
             states.append(self.transition @ states[-1])
             covariances.append(self.transition @ covariances[-1] @ self.transition.T + self.noise)

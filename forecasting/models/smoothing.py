@@ -49,7 +49,8 @@ class ExponentialSmoothing(SeriesForecaster):
         if not results.mle_retvals["converged"]:
             raise CannotFit("the likelihood did not converge")
         errors = target - results.fittedvalues
-        smoothing, start = float(results.params[0]), float(results.params[1])
+        smoothing = float(results.params[0])
+        start = float(results.params[1])
         return _Ets.of(series, smoothing, start, float(np.sqrt(np.mean(errors**2))))
 
 
@@ -109,7 +110,8 @@ class _Tsb:
     @classmethod
     def of(cls, demand: np.ndarray, chance_smoothing: float, size_smoothing: float) -> _Tsb:
         sold = demand > 0
-        chance, size = sold.mean(), demand[sold].mean() if sold.any() else 0.0
+        chance = sold.mean()
+        size = demand[sold].mean() if sold.any() else 0.0
         total = 0.0
         for value in demand:
             total += (value - chance * size) ** 2

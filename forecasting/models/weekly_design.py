@@ -48,13 +48,16 @@ class WeeklyDesign:
     def of(cls, history: pd.DataFrame) -> WeeklyDesign:
         """Arrange prepared rows (see `Forecaster._prepare`)."""
         products = pd.Index(history["product"].unique())
-        first, period = history["week"].min(), period_of(history["week"])
+        first = history["week"].min()
+        period = period_of(history["week"])
         row = products.get_indexer(pd.Index(history["product"]))
         column = ((history["week"] - first) // period).to_numpy()
         shape = (len(products), column.max() + 1)
         listed = history.groupby("product")["units"].cumsum() > 0
         known = (listed & history["demand"].notna()).to_numpy()
-        target, seen, open_ = np.zeros(shape), np.zeros(shape), np.zeros(shape[1], dtype=bool)
+        target = np.zeros(shape)
+        seen = np.zeros(shape)
+        open_ = np.zeros(shape[1], dtype=bool)
         x = np.zeros((*shape, len(covariate_names(history)) + 2 * FOURIER_PAIRS))
         target[row[known], column[known]] = np.log1p(history["demand"].to_numpy()[known])
         seen[row[known], column[known]] = 1.0

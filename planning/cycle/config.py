@@ -25,7 +25,8 @@ Count = Annotated[int, Meta(ge=1, le=10**9, extra={"allowed": "a whole number fr
 AtLeastTwo = Annotated[int, Meta(ge=2, extra={"allowed": "a whole number from 2 on"})]
 Release = Literal["counts", "figures", "units", "network"]
 """What a private fit publishes, each at a share of its cost."""
-_FROM_0, _STORES_MEANING = {"allowed": "a whole number from 0 on"}, {"allowed": "a list of stores"}
+_FROM_0 = {"allowed": "a whole number from 0 on"}
+_STORES_MEANING = {"allowed": "a list of stores"}
 _FOLDERS = {"allowed": "a list of folders"}
 
 
@@ -231,15 +232,18 @@ class Cycle:
         return digest.hexdigest()
 
     def _inputs(self) -> list[Path]:
-        tables, fit = self.config.tables, self.config.fit
+        tables = self.config.tables
+        fit = self.config.fit
         named = [self.file(name) for name in (tables.mapping, tables.dataset, fit.rules, fit.priors, *fit.experiments)]
         return [*self.files.values(), *(path for path in named if path is not None)]
 
     def _mistakes(self) -> Iterator[str | None]:
         """What is wrong with the files that are named, and beside each other; errors follow the path of the configuration."""
-        tables, by = self.config.tables, self.config.fit.by
+        tables = self.config.tables
+        by = self.config.fit.by
         named = [name for name, value in msgspec.to_builtins(tables).items() if value]
-        got, files = ", ".join(named) or "none of them", self.files
+        got = ", ".join(named) or "none of them"
+        files = self.files
         dataset = self.file(tables.dataset)
         lacking = files and not {"sales", "products"} <= {*files}
         if lacking or (bool(files) + bool(dataset) + bool(tables.example)) != 1:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from ...agents import Run
     from ...fitting import Zone
 
-MARKET, RUN = "market", "run"
+MARKET = "market"
+RUN = "run"
 CYCLES = "cycles.json"
 """File of a folder of cycles that says which there are."""
 
@@ -75,7 +76,8 @@ class CyclePlace:
         from ...agents.run import kept_fit_record
         from ...scenarios import load_scenario
 
-        run, market = load_run(self.run_folder), self.folder / MARKET
+        run = load_run(self.run_folder)
+        market = self.folder / MARKET
         if not self.part:
             return run
         return run.in_market(load_scenario(market), seed=run.facts["seed"], refit=kept_fit_record(market))
@@ -117,7 +119,8 @@ class Entry:
         """Where the markets of its zones are: in its folder of `out`, or each zone's in a folder therein."""
         from ...fitting import Zone
 
-        home, parts = out / self.folder, tuple(self.parts)
+        home = out / self.folder
+        parts = tuple(self.parts)
         return [CyclePlace(home, Zone(name, self.zones), parts) for name in self.zones] or [
             CyclePlace(home, None, parts)
         ]
@@ -149,7 +152,8 @@ class Register:
     """
 
     def __init__(self, out: Path, shop: str | None = None) -> None:
-        self.out, self._path = out, out / CYCLES
+        self.out = out
+        self._path = out / CYCLES
         rows = json.loads(self._path.read_text(encoding="utf-8")) if self._path.is_file() else []
         self.entries = [Entry(**row) for row in rows]
         # Another shop's cycles would be taken for those before.

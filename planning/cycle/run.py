@@ -52,7 +52,8 @@ def _tell_result(entry: Entry, found: dict[str, Facts], again: list[str], tell: 
 
     tell("")
     for name, part in found.items():
-        listed, bundle = part["paths"][stages.LISTS[-1]], part["paths"][stages.BUNDLE]
+        listed = part["paths"][stages.LISTS[-1]]
+        bundle = part["paths"][stages.BUNDLE]
         tell(f"{f'{name}: verdict' if name else 'Verdict'}: {part['verdict']}")
         tell(f"Price list: {listed}. Decide on a page: repricer desk {listed} --bundle {bundle} --log LOG")
         tell(f"Or in the file, then: repricer approve {listed} --bundle {bundle} --by NAME --log LOG")
@@ -73,7 +74,8 @@ def _stages(entry: Entry, folder: Path, tell: Any) -> Stages:
 
 def _accounts(cycle: Cycle, register: Register, before: Entry, job: Stages) -> Facts:
     """The accounts of the cycle before, one for each of its markets, by zone and part."""
-    found, since = {}, min(entry.first_day for entry in register.entries)
+    found = {}
+    since = min(entry.first_day for entry in register.entries)
     for place in (market for zone in before.places(cycle.out) for market in zone.markets):
         work = partial(stages.account_stage, cycle, job.folder, place, since)
         title = f"The account of the cycle before{f', {place.name}' if place.name else ''}"
@@ -92,7 +94,8 @@ def _zone(cycle: Cycle, entry: Entry, zone: CyclePlace, before: Entry | None, jo
     if entry.trained:
         done = _trained(cycle, zone, markets, job)
     else:
-        home, title = cycle.out / given(before).folder, "Refresh the bundle of the cycle before"
+        home = cycle.out / given(before).folder
+        title = "Refresh the bundle of the cycle before"
         done = _each(markets, "refresh", title, lambda each, _: stages.refresh_stage(cycle, each, home / each.name))
     return {each.name: _facts(each, own, facts) for (each, own), facts in zip(markets, done, strict=True)}
 
@@ -125,9 +128,11 @@ def _begin(cycle: Cycle, register: Register, retrain: bool, tell: Any) -> Entry:
     shutil.rmtree(importing, ignore_errors=True)
     key_file = cycle.file(cycle.config.tables.key_file) or cycle.out / "tables.key"
     try:
-        job, work = Stages(importing, {"fingerprint": cycle.fingerprint()}, tell), partial(stages.import_stage, cycle)
+        job = Stages(importing, {"fingerprint": cycle.fingerprint()}, tell)
+        work = partial(stages.import_stage, cycle)
         found = job.run("tables", "Import the shop's tables", partial(work, importing, key_file))
-        before, zones = register.refreshed(found["first_day"]), found["zones"]
+        before = register.refreshed(found["first_day"])
+        zones = found["zones"]
         if before is not None and cycle.config.fit.period == "week":
             _check_weekday(before.first_day, found["first_day"])
     except ValueError:
@@ -142,7 +147,8 @@ def _begin(cycle: Cycle, register: Register, retrain: bool, tell: Any) -> Entry:
     for folder in register.left:
         tell(f"dropped {folder}, which was left half made")
     register.drop_left()
-    first, kept = found["first_day"], {"zones": zones, "parts": found["parts"]}
+    first = found["first_day"]
+    kept = {"zones": zones, "parts": found["parts"]}
     if not why:
         kept = {name: getattr(before, name) for name in kept}
     own = (register.new_folder(first), first, cycle.fingerprint(), cycle.settings(), bool(why))
@@ -189,10 +195,8 @@ def _trained(cycle: Cycle, zone: CyclePlace, markets: list[tuple[CyclePlace, Sta
     """Fit all markets of a zone, train one policy, and compare and export it in each."""
     fitted = _each(markets, "fit", "Fit the market of the weeks to come", lambda at, _: stages.fit_stage(cycle, at))
     job.run("train", "Learn prices", lambda: stages.train_stage(cycle, zone))
-    key, tried = (
-        stages.signing_key(cycle.out),
-        {at.name: fit["try"] for (at, _), fit in zip(markets, fitted, strict=True)},
-    )
+    key = stages.signing_key(cycle.out)
+    tried = {at.name: fit["try"] for (at, _), fit in zip(markets, fitted, strict=True)}
 
     def compare(at: CyclePlace, own: Stages) -> Facts:
         return stages.compare_stage(cycle, at, own.timings, tried[at.name])
@@ -206,15 +210,20 @@ def _trained(cycle: Cycle, zone: CyclePlace, markets: list[tuple[CyclePlace, Sta
 def plan_cycle(cycle: Cycle, retrain: bool) -> Facts:
     """What `run_cycle` would do, and why, in lines; nothing is written."""
     register = Register(cycle.out, cycle.config.name)
-    entry, before = _known(cycle, register, retrain), register.before()
+    entry = _known(cycle, register, retrain)
+    before = register.before()
     if entry is not None and entry.complete:
-        would, steps = "nothing", []
+        would = "nothing"
+        steps = []
         lines = [f"nothing to do: {cycle.out / entry.folder} is complete for these tables"]
     elif entry is not None:
-        would, steps, lines = "resume", [f"resume {cycle.out / entry.folder}"], []
+        would = "resume"
+        steps = [f"resume {cycle.out / entry.folder}"]
+        lines = []
     else:
         why = _reasons(cycle, before, retrain)
-        would, lines = "train" if why else "refresh", []
+        would = "train" if why else "refresh"
+        lines = []
         steps = [f"drop {folder}, which was left half made" for folder in register.left]
         steps += [f"account for {before.folder}"] if before else []
         fit = f"fit, train, compare, export: {'; '.join(why)}"

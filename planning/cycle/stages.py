@@ -27,9 +27,14 @@ if TYPE_CHECKING:
     from ...scenarios import MarketSpec
     from ...serving.price_list.rows import PriceRow
 
-TABLES, PRODUCTS = "tables", "products.csv"
-COMPARISON, REPORT, BUNDLE, ACCOUNT = "comparison.json", "report.html", "bundle", "account.json"
-_SAME_PRICE, _TRIED = 0.01, 3
+TABLES = "tables"
+PRODUCTS = "products.csv"
+COMPARISON = "comparison.json"
+REPORT = "report.html"
+BUNDLE = "bundle"
+ACCOUNT = "account.json"
+_SAME_PRICE = 0.01
+_TRIED = 3
 LISTS = ("prices.csv", "prices.xlsx")
 
 
@@ -45,12 +50,14 @@ def import_stage(cycle: Cycle, folder: Path, key_file: Path) -> Facts:
     from ..shop_files import FileLayout, import_files
 
     if cycle.config.tables.dataset is not None:
-        tables, lines = tables_of(cycle, folder), []
+        tables = tables_of(cycle, folder)
+        lines = []
     else:
         key_file.parent.mkdir(parents=True, exist_ok=True)
         if not key_file.is_file():
             write_new(key_file, secrets.token_bytes(32))
-        key, hidden = key_file.read_bytes(), secret() if cycle.config.tables.encrypt else None
+        key = key_file.read_bytes()
+        hidden = secret() if cycle.config.tables.encrypt else None
         if cycle.config.tables.example:
             tables, report = load_complete_journey(key=key)
             save_tables(tables, report, folder / TABLES, key=hidden)
@@ -114,10 +121,14 @@ def fit_stage(cycle: Cycle, place: CyclePlace) -> Facts:
     from ..fit_lines import fit_lines, quiet
     from ..market_folder import fit_to_folder, privacy_of
 
-    asked, tables, zone = cycle.config.fit, tables_of(cycle, place.home), place.zone
-    rules, products = ShopRules.load(cycle.file(asked.rules)), (parts := _parts(cycle, tables, zone))[place.part]
+    asked = cycle.config.fit
+    tables = tables_of(cycle, place.home)
+    zone = place.zone
+    rules = ShopRules.load(cycle.file(asked.rules))
+    products = (parts := _parts(cycle, tables, zone))[place.part]
     write_table(pd.concat(parts.values()), place.home / PRODUCTS)
-    name, market = scenario_name(f"{cycle.config.name} {place.name}".rstrip()), place.folder / MARKET
+    name = scenario_name(f"{cycle.config.name} {place.name}".rstrip())
+    market = place.folder / MARKET
     zones = len(parts) * (1 if zone is None else len(zone.stores))
     how = asked.arguments(rules, cycle.file(asked.priors)) | {"name": name, "seed": cycle.config.seed, "zone": zone}
     how["privacy"] = privacy_of(cycle.budget, asked.epsilon, asked.epsilon_shares, zones=zones)
@@ -172,7 +183,9 @@ def compare_stage(cycle: Cycle, place: CyclePlace, timings: list[dict[str, Any]]
     from ..price_list import beyond_the_comparison
 
     folder = place.folder
-    run, asked, seed = place.run, cycle.config.evaluate, cycle.config.seed
+    run = place.run
+    asked = cycle.config.evaluate
+    seed = cycle.config.seed
     learned = replace(run.policy, name=run.facts["algo"])
     policies: list[Any] = [learned]
     policies += [Without(learned, "discount")] * (run.spec.prices.max_discount > 0)
@@ -181,7 +194,8 @@ def compare_stage(cycle: Cycle, place: CyclePlace, timings: list[dict[str, Any]]
     policies += ["historical", "plan", "regular", "myopic"]
     how = {"episodes": asked.episodes, "seed": seed, "draws": draws, "risk": cycle.config.train.risk}
     comparison = evaluate(run.spec, policies, **how)
-    document, found = comparison.to_dict(), given(comparison.uncertainty)
+    document = comparison.to_dict()
+    found = given(comparison.uncertainty)
     write_json(folder / COMPARISON, document)
     rows, listed = write_lists(cycle, place, found)
     shown = beyond_the_comparison(learned, comparison, seed, rows, folder / MARKET, costs=asked.rule_costs)
@@ -210,7 +224,8 @@ def export_stage(cycle: Cycle, place: CyclePlace, key: Path) -> Facts:
     from ...serving import export, load_bundle
     from ...serving.exporter.holding import holds_line
 
-    out, encrypt = place.folder / BUNDLE, cycle.config.tables.encrypt
+    out = place.folder / BUNDLE
+    encrypt = cycle.config.tables.encrypt
     run = replace(place.run, evaluation=json.loads((place.folder / COMPARISON).read_text(encoding="utf-8")))
     bundle = load_bundle(export(run, out, key=key, seed=cycle.config.seed, encrypt=encrypt))
     line = f"{out}: {bundle.digest[:12]}, ONNX, signed with Ed25519 and verified"
@@ -232,12 +247,14 @@ def account_stage(cycle: Cycle, home: Path, before: CyclePlace, since: str) -> F
     from ...scenarios import load_scenario
     from ..account import account, account_lines, against_holdout, holdout_line, holdout_stores, sales_since
 
-    spec, tables = load_scenario(before.folder / MARKET), tables_of(cycle, home)
+    spec = load_scenario(before.folder / MARKET)
+    tables = tables_of(cycle, home)
     own = tables if before.zone is None else zone_tables(tables, before.zone)
     price, units, promotion = sales_since(spec, own)
     if not (units >= 0).any():
         return {"lines": ["nothing of the cycle before lies in the tables yet"], "account": None}
-    record, calendar = fit_report(before.folder / MARKET)["refit"], given(spec.calendar)
+    record = fit_report(before.folder / MARKET)["refit"]
+    calendar = given(spec.calendar)
     ahead = forecasts_since(tables, record, calendar.first_day, calendar.last_day)
     days = (pd.Timestamp(calendar.day(t)) for t in (0, len(price)))
     arms = holdout_arms(cycle, tables.sales, *days)
@@ -265,7 +282,8 @@ def _followed(before: Path, spec: MarketSpec, price: Any) -> float:
     from ...serving.price_list.files import read_list, read_live
 
     at = {name: n for n, name in enumerate(spec.products.ids or spec.products.names)}
-    live, calendar = before / "live.csv", given(spec.calendar)
+    live = before / "live.csv"
+    calendar = given(spec.calendar)
     rows = read_live(live) if live.is_file() else read_list(before / LISTS[0])
     charged = [(row, week) for row in rows if (week := calendar.period(row.week)) < len(price)]
     same = [abs(price[week, at[row.product_id]] / row.price - 1) <= _SAME_PRICE for row, week in charged]
@@ -280,7 +298,9 @@ def refresh_stage(cycle: Cycle, place: CyclePlace, before: Path) -> Facts:
     from ...serving.exporter.holding import Holding
     from ..refresh import refresh, refresh_lines
 
-    key, folder, tables = signing_key(cycle.out), place.folder, tables_of(cycle, place.home)
+    key = signing_key(cycle.out)
+    folder = place.folder
+    tables = tables_of(cycle, place.home)
     found = refresh(before / BUNDLE, tables, out=folder / BUNDLE, key=key, seed=cycle.config.seed, on_step=show_step)
     found = replace(found, spec=_accounted(found.spec, folder))
     if missed(found.spec.evidence):
@@ -345,7 +365,9 @@ def write_lists(cycle: Cycle, place: CyclePlace, found: Assessment) -> tuple[lis
     from ..price_image import image_of_list
     from ..price_list import list_line, proposed_rows, summary
 
-    spec, seed, stores = found.compared.spec, cycle.config.seed, place.stores or ALL_STORES
+    spec = found.compared.spec
+    seed = cycle.config.seed
+    stores = place.stores or ALL_STORES
     rows = proposed_rows(found, zone=stores, seed=seed)
     opening = list_summary([ListPart(stores, found, rows)], seed=seed)
     for name in LISTS:

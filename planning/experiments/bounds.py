@@ -21,7 +21,8 @@ from scipy.special import gammainc, gammaln
 
 Array = NDArray[np.float64]
 # Share of the capital that a bet may lose; the paper's section 4 takes 1/2 or 3/4.
-BET_AT_ALL_TIMES, BET_AT_ONE_TIME = 0.5, 0.75
+BET_AT_ALL_TIMES = 0.5
+BET_AT_ONE_TIME = 0.75
 _BOUND_HALVINGS = 26
 
 
@@ -59,10 +60,12 @@ def betting_bounds(
     if x.ndim != 1 or not x.size:
         raise ValueError(f"values must be a row of 1 or more; got shape {x.shape}; give all observations")
     if not low <= x.min() <= x.max() <= high:
-        must, got = f"values must lie in [{low:g}, {high:g}]", f"{x.min():g} to {x.max():g}"
+        must = f"values must lie in [{low:g}, {high:g}]"
+        got = f"{x.min():g} to {x.max():g}"
         raise ValueError(f"{must}; got {got}; clip, or widen the range")
     if at.min() < 1 or at.max() > x.size:
-        must, got = f"looks must lie in 1 to {x.size}", f"{at.min()} to {at.max()}"
+        must = f"looks must lie in 1 to {x.size}"
+        got = f"{at.min()} to {at.max()}"
         raise ValueError(f"{must}; got {got}; look at observations there are")
 
     def lower(x: Array) -> Array:
@@ -91,7 +94,8 @@ def largest(rejected: Callable[[Array], NDArray[np.bool_]], below: Array, above:
     for _ in range(_BOUND_HALVINGS):
         middle = (below + above) / 2
         worse = rejected(middle)
-        below, above = np.where(worse, middle, below), np.where(worse, above, middle)
+        below = np.where(worse, middle, below)
+        above = np.where(worse, above, middle)
     return below
 
 
@@ -113,7 +117,8 @@ def betting_capital(
         >>> betting_capital(np.full(100, 0.6), [0.5], 0.05).shape
         (1, 100)
     """
-    mean, time = np.atleast_1d(np.asarray(mean, dtype=np.float64))[:, None], np.arange(1, x.size + 1)
+    mean = np.atleast_1d(np.asarray(mean, dtype=np.float64))[:, None]
+    time = np.arange(1, x.size + 1)
     horizon = time * np.log1p(time) if planned is None else planned
     _, variance = predictions(x, prior_variance)
     bets = np.sqrt(-2 * np.log(alpha) / (horizon * variance))
@@ -133,7 +138,8 @@ def maurer_pontil_bound(values: Array, alpha: float, width: float) -> float:
         >>> round(maurer_pontil_bound(np.array([0.2, 0.4, 0.3, 0.25, 0.35] * 40), 0.025, 1.0), 3)
         0.234
     """
-    n, log = values.size, np.log(2 / alpha)
+    n = values.size
+    log = np.log(2 / alpha)
     return float(values.mean() - np.sqrt(2 * values.var(ddof=1) * log / n) - width * 7 * log / (3 * (n - 1)))
 
 
@@ -151,7 +157,8 @@ def mixture_capital(total: ArrayLike, spent: ArrayLike, alpha: float, planned: f
         >>> round(float(mixture_capital(10, 100, 0.05, 100, scale=2)), 5)
         -0.24902
     """
-    s, v = np.asarray(total, dtype=np.float64) / scale, np.asarray(spent, dtype=np.float64) / scale**2
+    s = np.asarray(total, dtype=np.float64) / scale
+    v = np.asarray(spent, dtype=np.float64) / scale**2
     log = -2 * np.log(2 * alpha)
     prior = planned / (log + np.log1p(log)) / scale**2
     start = prior * np.log(prior) - gammaln(prior) - np.log(gammainc(prior, prior))

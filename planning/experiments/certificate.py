@@ -52,9 +52,12 @@ from .bounds import Array, betting_capital, largest, maurer_pontil_bound, mixtur
 UNITS = ("market", "decision")
 LEAST_UNITS = 10
 # Half-width of the kernel as a share of the price, and the elasticity that demand is taken to have at most.
-BANDWIDTH, ELASTICITY = 0.05, 4.0
-_CAP, _QUANTILE = 1.5, 0.99
-_LOOKS, _ERRORS = 60, 4
+BANDWIDTH = 0.05
+ELASTICITY = 4.0
+_CAP = 1.5
+_QUANTILE = 0.99
+_LOOKS = 60
+_ERRORS = 4
 # A normal score has this variance as a share of the squared width between its caps.
 _VARIANCE = (1 / (2 * _CAP * 2.326)) ** 2
 
@@ -140,7 +143,8 @@ class PolicyCertificate(GainBounds):
         lose = f"lose at most {100 * self.loss:g}% against the logged ones"
         if self.certified:
             return f"certified: with {self.confidence:.0%} confidence these prices {lose} ({figures})"
-        more, needed = "the estimate is such a loss itself, so that more data alone would not help", self.data_needed
+        more = "the estimate is such a loss itself, so that more data alone would not help"
+        needed = self.data_needed
         if needed is not None:
             more = f"at this estimate about {needed:,.1f} times as much data would be needed"
         return f"not certified: that these prices {lose} cannot be stated with {self.confidence:.0%} confidence ({figures}); {more}"
@@ -198,9 +202,11 @@ def certify(
         raise ValueError(f"unit must be one of {', '.join(UNITS)}; got '{unit}'; choose one of them")
     ignored = links_between_periods(log.spec)
     if "stock" in ignored:
-        must, fix = "log must be of a market whose stock is replenished", "evaluate the policy by simulation"
+        must = "log must be of a market whose stock is replenished"
+        fix = "evaluate the policy by simulation"
         raise ValueError(f"{must}; got {log.spec.name}, where a price that sells out has no later sales; {fix}")
-    target, bias = target_prices(log, policy), 0.0
+    target = target_prices(log, policy)
+    bias = 0.0
     if bandwidth is None:
         check_log(log)
         weights = matched_weights(log, target)
@@ -213,7 +219,8 @@ def certify(
     _check_mean(weights, policy.name)
     gain, money = gain_scores(log, target, weights)
     if unit == "market":
-        order, looks = np.unique(log.market, return_inverse=True)[1], None
+        order = np.unique(log.market, return_inverse=True)[1]
+        looks = None
     else:
         order = np.lexsort((log.market, log.view.period)).argsort()
         looks = np.cumsum(np.unique(log.view.period, return_counts=True)[1])
@@ -269,21 +276,29 @@ def bounds_of_gain(
         >>> found.empirical_bernstein < found.betting < found.estimate
         True
     """
-    gain, money, alpha = np.asarray(gain, dtype=np.float64), np.asarray(money, dtype=np.float64), 1 - confidence
-    n, mean = gain.size, float(money.mean())
+    gain = np.asarray(gain, dtype=np.float64)
+    money = np.asarray(money, dtype=np.float64)
+    alpha = 1 - confidence
+    n = gain.size
+    mean = float(money.mean())
     if n < LEAST_UNITS:
-        must, fix = f"log must hold {LEAST_UNITS} markets or more", "log more, or take decisions as units"
+        must = f"log must hold {LEAST_UNITS} markets or more"
+        fix = "log more, or take decisions as units"
         raise ValueError(f"{must}; got {n}; {fix}")
     if not mean > 0:
         raise ValueError(f"log must earn money on average; got {mean:.3g} a unit; a share of a loss states nothing")
-    gain, money = gain / mean, money / mean
+    gain = gain / mean
+    money = money / mean
     at = np.unique(np.linspace(LEAST_UNITS, n, _LOOKS).astype(int)) if looks is None else np.asarray(looks, dtype=int)
-    scores, estimate = gain + loss * money, float(gain.mean())
+    scores = gain + loss * money
+    estimate = float(gain.mean())
     # A side on which the log holds nothing is taken to reach half as far as the other.
     sizes = (-scores, scores, np.abs(scores) / 2)
     low, high, least = (_CAP * float(np.quantile(side, _QUANTILE, method="higher")) for side in sizes)
-    low, high = max(low, least, 1e-9), max(high, least, 1e-9)
-    none, log_odds = low / (low + high), -np.log(alpha)
+    low = max(low, least, 1e-9)
+    high = max(high, least, 1e-9)
+    none = low / (low + high)
+    log_odds = -np.log(alpha)
 
     def within(g: Array) -> Array:
         """Scores where a gain of g is none, cut, and as shares of the width between the caps."""
@@ -297,7 +312,8 @@ def bounds_of_gain(
         return np.array([maurer_pontil_bound(within(g)[0], alpha, 1.0) >= none])
 
     def at_looks(g: Array) -> NDArray[np.bool_]:
-        x, rows = within(g), np.arange(at.size)
+        x = within(g)
+        rows = np.arange(at.size)
         # Predictions at or below no gain: an observation misses them by `none` at most.
         spent = ((x - np.minimum(predictions(x)[0], none)) ** 2).cumsum(axis=1)[rows, at - 1]
         total = (x - none).cumsum(axis=1)[rows, at - 1]
@@ -309,7 +325,8 @@ def bounds_of_gain(
         largest(rejected, np.full(size, -1.0), np.full(size, max(estimate, -1.0) + 1)) - beyond - bias
         for rejected, size in ((by_betting, 1), (by_bernstein, 1), (at_looks, at.size))
     )
-    share, ends = float(((scores < -low) | (scores > high)).mean()), (float(betting[0]), float(bernstein[0]))
+    share = float(((scores < -low) | (scores > high)).mean())
+    ends = (float(betting[0]), float(bernstein[0]))
     return GainBounds(estimate, *ends, tuple(at.tolist()), tuple(running.tolist()), low, share, beyond)
 
 
@@ -327,7 +344,8 @@ def kernel_weights(log: PriceLog, target: Array, bandwidth: float = BANDWIDTH) -
     if not 0 < bandwidth <= 0.5:
         raise ValueError(f"bandwidth must lie in (0, 0.5]; got {bandwidth:g}; {BANDWIDTH} is 5% of the price")
     if (unknown := ~(log.propensity > 0)).any():
-        must, fix = "log must state the density of every price", "log with a policy that draws them, such as random"
+        must = "log must state the density of every price"
+        fix = "log with a policy that draws them, such as random"
         raise ValueError(f"{must}; got {unknown.any(axis=1).sum():,} of {len(log):,} decisions without; {fix}")
     distance = (log.price - target) / (bandwidth * target)
     weight = 0.75 * np.maximum(1 - distance**2, 0) / (bandwidth * target * log.propensity)
@@ -359,7 +377,8 @@ def kernel_bias(bandwidth: float, elasticity: float = ELASTICITY) -> float:
 
 def _check_mean(weights: Array, policy: str) -> None:
     """Check that weights have mean 1, as they have where the log could charge the policy's prices everywhere."""
-    mean, error = weights.mean(axis=0), weights.std(axis=0) / np.sqrt(len(weights))
+    mean = weights.mean(axis=0)
+    error = weights.std(axis=0) / np.sqrt(len(weights))
     off = np.abs(mean - 1) > _ERRORS * error + 1e-6
     if off.any():
         must = f"log must draw the prices of policy {policy} with their stated probability in all its states"

@@ -28,11 +28,15 @@ from .designs import DAYS, Design
 Array = NDArray[np.float64]
 # Days before the experiment that count as observations.
 MEMORY_DAYS = 56
-ALPHA, POWER = 0.05, 0.8
+ALPHA = 0.05
+POWER = 0.8
 NORMAL95 = 1.645
 # Spread of the mixture at the planned end: larger would favour the first looks, at the cost of the last.
 _RATIO = 1.0
-_LAGS, _WINDOWS, _REDRAWS, _LEAST_DAYS = 28, 8, 1_200, 28
+_LAGS = 28
+_WINDOWS = 8
+_REDRAWS = 1_200
+_LEAST_DAYS = 28
 _PERSISTENCE = np.concatenate([np.linspace(0.0, 0.9, 10), 1 - np.geomspace(0.08, 0.002, 12)])
 _EVEN = 2
 
@@ -131,8 +135,11 @@ class Analysis:
         """
         weight = np.maximum(np.nan_to_num(np.nanmean(past, axis=1)), 0.0)[:, None]
         ratio = np.concatenate([past[:, -MEMORY_DAYS:], values], axis=1) / np.where(weight > 0, weight, np.nan)
-        memory, known, share = ratio.shape[1] - values.shape[1], np.isfinite(ratio), weight / max(weight.sum(), 1e-12)
-        family, relative = _families(cells), np.nan_to_num(ratio[:, memory:])
+        memory = ratio.shape[1] - values.shape[1]
+        known = np.isfinite(ratio)
+        share = weight / max(weight.sum(), 1e-12)
+        family = _families(cells)
+        relative = np.nan_to_num(ratio[:, memory:])
         whiten = _whitening(self.lasting, self.persistence, ratio.shape[1])[memory:]
         use = np.where(read & known[:, memory:], share, 0.0)
         before = _centred(ratio[:, :memory], known[:, :memory] * share, family) @ whiten[:, :memory].T
@@ -141,7 +148,8 @@ class Analysis:
         if len(member) == 1:  # with one store, products are the clusters
             member = np.eye(len(cells.store))
         top, bottom = (np.cumsum(member @ (share * arm * other), axis=-1) for other in (before + moved, arm))
-        total, count = bottom.sum(axis=-2), len(member)
+        total = bottom.sum(axis=-2)
+        count = len(member)
         seen = np.maximum(np.cumsum(use.sum(axis=-2), axis=-1), 1e-12)
         level, mean = (np.cumsum((use * each).sum(axis=-2), axis=-1) / seen for each in (relative, z))
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -183,7 +191,8 @@ def calibrated(cells: Cells, history: Array, design: Design, random: Generator) 
     Raises:
         ValueError: The past is too short, or nothing is compared with anything.
     """
-    days, length = design.days, history.shape[1]
+    days = design.days
+    length = history.shape[1]
     if length < days + _LEAST_DAYS:
         must = f"an experiment of {days} days needs {days + _LEAST_DAYS} days of sales before it"
         raise ValueError(f"{must}; got {length}; run a shorter one, or bring a longer history")
@@ -196,7 +205,8 @@ def calibrated(cells: Cells, history: Array, design: Design, random: Generator) 
     open_ended = Analysis(1.0, lasting, persistence, first_look, days)
     paths = []
     for start in starts:
-        draws, groups = -(-_REDRAWS // len(starts)), cells.loading.shape[1]
+        draws = -(-_REDRAWS // len(starts))
+        groups = cells.loading.shape[1]
         arms = design.draw(random, draws * groups)
         z, read = cells.regressor(design, arms.reshape(draws, groups, *arms.shape[1:]))
         # The mean of a unit is that of its whole history, as it will be of the experiment.
@@ -206,7 +216,10 @@ def calibrated(cells: Cells, history: Array, design: Design, random: Generator) 
     window = np.repeat(np.arange(len(starts)), len(effect) // len(starts))
     # Of one store, all products may be drawn into the same arm, which tells nothing.
     readable = np.isfinite(effect[:, -1])
-    effect, error, window, shape = effect[readable], error[readable], window[readable], open_ended.shape()
+    effect = effect[readable]
+    error = error[readable]
+    window = window[readable]
+    shape = open_ended.shape()
     furthest = np.nanmax(np.abs(effect) / (error * shape), axis=-1)
     if not len(furthest):
         must = "an experiment needs stores, or in one store groups of products, that are compared with each other"
@@ -253,7 +266,8 @@ def _autocorrelation(cells: Cells, history: Array) -> tuple[float, float]:
     weight = np.nan_to_num(np.nanmean(history, axis=1))[:, None]
     known = np.isfinite(history) & (weight > 0)
     relative = _centred(history / np.where(weight > 0, weight, 1.0), known * weight, _families(cells))
-    lags, length = list[float](), relative.shape[1]
+    lags = list[float]()
+    length = relative.shape[1]
     for lag in range(min(_LAGS, length - 1) + 1):
         both = weight * (known[:, lag:] & known[:, : length - lag])
         lags.append((both * relative[:, lag:] * relative[:, : length - lag]).sum() / max(both.sum(), 1e-12))

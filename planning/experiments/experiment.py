@@ -20,7 +20,8 @@ from ...atomic import whole_folder
 from .designs import DAYS, Design
 from .effects import Analysis, Cells, Power
 
-PLAN, CALENDAR = "plan.json", "calendar.csv"
+PLAN = "plan.json"
+CALENDAR = "calendar.csv"
 VERSION = 1
 ARMS = ("control", "test")
 # Elasticity at which the regression of units on prices is linear.
@@ -286,7 +287,8 @@ def load_experiment(folder: str | Path) -> Experiment:
     """
     folder = Path(folder)
     try:
-        data, text = (folder / PLAN).read_bytes(), (folder / CALENDAR).read_text(encoding="utf-8")
+        data = (folder / PLAN).read_bytes()
+        text = (folder / CALENDAR).read_text(encoding="utf-8")
     except FileNotFoundError:
         must = f"an experiment must be a folder with {PLAN} and {CALENDAR}"
         raise ValueError(f"{must}; got {folder}; write one with repricer experiment plan") from None

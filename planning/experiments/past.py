@@ -17,7 +17,10 @@ from .store_days import store_days
 
 # Stores of an experiment, those that sell most: more add cost, and little that is not read in these.
 MOST_STORES = 60
-_HISTORY_WEEKS, _COMPARED_WEEKS, _REGULAR_SALES, _LEAST_LEVEL_CHANGE = 52, 13, 0.75, 0.005
+_HISTORY_WEEKS = 52
+_COMPARED_WEEKS = 13
+_REGULAR_SALES = 0.75
+_LEAST_LEVEL_CHANGE = 0.005
 
 
 class Past:
@@ -42,7 +45,8 @@ class Past:
 
     def __init__(self, spec: MarketSpec, sales: pd.DataFrame | Tables, stores: Sequence[str] | None) -> None:
         assert spec.calendar is not None
-        ids, first = list(spec.products.ids or spec.products.names), spec.calendar.first_day
+        ids = list(spec.products.ids or spec.products.names)
+        first = spec.calendar.first_day
         tables = Tables(sales) if isinstance(sales, pd.DataFrame) else sales
         found = store_days(tables, ids, first - dt.timedelta(days=DAYS * _HISTORY_WEEKS), first)
         last = np.flatnonzero(np.isfinite(found["units"].to_numpy()).any(axis=(0, 1)))[-1]
@@ -57,7 +61,8 @@ class Past:
         steady = (traffic[:, -_COMPARED_WEEKS:] > 0).mean(axis=1) >= _REGULAR_SALES
         count = min(MOST_STORES, max(int(steady.sum()), 1))
         best = np.sort(np.argsort(-traffic.sum(axis=1) * steady, kind="stable")[:count])
-        self.sold, self.share = found.isel(store=best), traffic[best].sum(axis=1) / traffic.sum()
+        self.sold = found.isel(store=best)
+        self.share = traffic[best].sum(axis=1) / traffic.sum()
         self.stores = tuple(self.sold["store"].to_numpy().tolist())
         self.left_out = tuple(found["store"].to_numpy()[np.setdiff1d(np.arange(len(traffic)), best)].tolist())
         self.money = self.sold["revenue"].sum("day").to_numpy()

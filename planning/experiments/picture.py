@@ -24,7 +24,8 @@ def plan_plot(figure: Figure, experiment: Experiment) -> str:
         experiment: The plan.
     """
     plan = experiment.plan
-    group, reading = plan.groups[0], next((each for each in plan.readings if each.measure == "arm"), plan.readings[0])
+    group = plan.groups[0]
+    reading = next((each for each in plan.readings if each.measure == "arm"), plan.readings[0])
     figure.set_size_inches(2 * WIDTH, max(2.6, 1.0 + 0.16 * min(len(plan.stores), 40)))
     left, right = figure.subplots(1, 2)
     arms = np.repeat(experiment.arms[0], plan.block_weeks, axis=1)
@@ -67,7 +68,8 @@ def reading_plot(figure: Figure, experiment: Experiment, found: ExperimentReadin
     """
     reading, (effect, low, high) = found.effects[0], (np.array(ends) for ends in found.looks)
     figure.set_size_inches(WIDTH, 3.0)
-    axis, days = figure.add_subplot(), np.arange(1, found.days + 1)
+    axis = figure.add_subplot()
+    days = np.arange(1, found.days + 1)
     axis.fill_between(days, low, high, color=PALE, linewidth=0, label="95%, on all days together")
     axis.plot(days, effect, color=ACCENT, label="so far")
     axis.axhline(0.0, color=INK, linewidth=0.6)

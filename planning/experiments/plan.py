@@ -41,11 +41,14 @@ BEYOND = 0.10
 CARRY_OVER_WEEKS = 4
 # With fewer stores, a store must change its arm to be compared with itself.
 _SOME = 4
-_WINDOWS, _ASSIGNMENT_DRAWS = 4, 25
+_WINDOWS = 4
+_ASSIGNMENT_DRAWS = 25
 # Rules that a test may leave: bounds that the sales alone set, where it teaches most; the largest change counts from the
 # planned price of the same week, and prices are on the grid before they are checked.
 _SOFT = {"floor", "ceiling", "max_change", "price_ladder"}
-_NEAR, _ROUNDED_SHARE, _LEARNS_NOTHING = 1 + 1e-9, 1e-6, 10.0
+_NEAR = 1 + 1e-9
+_ROUNDED_SHARE = 1e-6
+_LEARNS_NOTHING = 10.0
 _BLIND = 3.0
 """Detectable elasticity above which hardly any real one is seen."""
 _SURE = "what its test would teach is worth less than it costs"
@@ -113,7 +116,8 @@ class _ExperimentPlanner:
     left_out: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.ids, self.names = self.spec.products.ids or self.spec.products.names, self.spec.products.names
+        self.ids = self.spec.products.ids or self.spec.products.names
+        self.names = self.spec.products.names
         self.price, self.tested = planned_prices(self.spec), self._tested()
         self.tests = self._allowed()
         if not self.tests:
@@ -143,7 +147,8 @@ class _ExperimentPlanner:
         """The tests that no rule refuses."""
         free = (~self.tested).sum(axis=0)
         fresh = (free == len(self.tested)) | (free >= max(_SOME, len(self.tested) / 2))
-        found, moved = list[PriceTest](), [self._moved(change) for change in self.changes]
+        found = list[PriceTest]()
+        moved = [self._moved(change) for change in self.changes]
         random = np.random.default_rng(self.seed)
         for c, category in enumerate(self.spec.category_names):
             own = np.flatnonzero((self.spec.category_index == c) & fresh)
@@ -169,7 +174,8 @@ class _ExperimentPlanner:
 
     def _moved(self, change: float) -> tuple[Array, NDArray[np.bool_]]:
         """(T, N) prices that a change comes to, on the prices that the shop uses, and (N,) whether rules allow it."""
-        path, most = on_grid(self.spec, self.price * (1 + change), self.price), self.spec.guardrails.max_change
+        path = on_grid(self.spec, self.price * (1 + change), self.price)
+        most = self.spec.guardrails.max_change
         share = np.abs(path / self.price - 1)
         near = (share > 0).all(axis=0) & (share.mean(axis=0) < 2 * abs(change))
         small = (share <= (np.inf if most is None else most) + _ROUNDED_SHARE).all(axis=0)
@@ -194,8 +200,11 @@ class _ExperimentPlanner:
 
     def _broken(self, wanted: Array) -> dict[int, str]:
         """The products that a path of prices makes leave a rule, with the rules; a bound that only the sales set is none."""
-        rules, catalogue, planned = self.spec.guardrails, catalogue_of(self.spec), self.price[: self.weeks]
-        before, near = rules.prices_before(self.spec.products.regular_price), planned * _NEAR
+        rules = self.spec.guardrails
+        catalogue = catalogue_of(self.spec)
+        planned = self.price[: self.weeks]
+        before = rules.prices_before(self.spec.products.regular_price)
+        near = planned * _NEAR
         usual, found = (breaches(rules, catalogue, path[: self.weeks], near, before) for path in (self.price, wanted))
         same = wanted[: self.weeks] == planned
         known = {(one.period, one.product) for one in usual if same[one.period, one.product]}
@@ -211,7 +220,8 @@ class _ExperimentPlanner:
         self, kind: str | None, choice: str, block_weeks: int | None, washout_days: int | None, name: str
     ) -> Experiment:
         """The experiment."""
-        stores, found = len(self.past.stores), []
+        stores = len(self.past.stores)
+        found = []
         kinds = ("switchback",) if stores == 1 else ("both",) if stores < _SOME else ("stores", "both")
         if stores > 1 and self.weeks < 2 * (block_weeks or 1):
             kinds = ("stores",)  # there is no second block in which a store could change arms
@@ -244,8 +254,11 @@ class _ExperimentPlanner:
         They are those of the same readings in the past, with arms drawn anew; the deals of the past, which the fit knows, are
         taken out.
         """
-        sold, many, random = self.past.without_deals, len(self.past.stores) > 1, np.random.default_rng(self.seed)
-        cells, base = Cells.of_stores(len(sold), np.ones(1)), Analysis(1.0, 0.0, 0.0, 1, design.days)
+        sold = self.past.without_deals
+        many = len(self.past.stores) > 1
+        random = np.random.default_rng(self.seed)
+        cells = Cells.of_stores(len(sold), np.ones(1))
+        base = Analysis(1.0, 0.0, 0.0, 1, design.days)
         if many:
             base = calibrated(cells, sold.sum(axis=1), design, random)[0]
 
@@ -298,7 +311,10 @@ class _ExperimentPlanner:
             return float(self.outcomes.information(category, tests, errors).mean() - cost[tests].sum())
 
         right = (self.outcomes.category == category) & np.array([test.divided == kind for test in self.tests])
-        own, chosen, best, used = np.flatnonzero(right).tolist(), list[int](), 0.0, set[tuple[int, ...]]()
+        own = np.flatnonzero(right).tolist()
+        chosen = list[int]()
+        best = 0.0
+        used = set[tuple[int, ...]]()
         for first in sorted(own, key=lambda number: -net([number])):
             products = self.tests[first].products
             if products in used:
@@ -306,19 +322,24 @@ class _ExperimentPlanner:
             same = [number for number in own if self.tests[number].products == products]
             value, number = max((net([*chosen, number]), number) for number in same)
             if value > best:
-                chosen, best, used = [*chosen, number], value, used | {products}
+                chosen = [*chosen, number]
+                best = value
+                used = used | {products}
         return best, chosen
 
     def _drawn(self, errors: Array, chosen: list[int]) -> list[int]:
         """Tests of as many products, each a group and drawn at random like its change, within the money at risk."""
-        random, drawn, used = np.random.default_rng((self.seed, 1)), list[int](), set[int]()
+        random = np.random.default_rng((self.seed, 1))
+        drawn = list[int]()
+        used = set[int]()
         size = sum(len(self.tests[number].products) for number in chosen)
         alone = [number for number, test in enumerate(self.tests) if test.divided == "products"]
         for number in random.permutation(alone).tolist():
             (product,) = self.tests[number].products
             within = self._value([*drawn, number], errors).money_at_risk <= self.limit
             if product not in used and within and len(used) < size:
-                drawn, used = [*drawn, number], used | {product}
+                drawn = [*drawn, number]
+                used = used | {product}
         return drawn
 
     # The calendar, and the analysis that is fixed with it.
@@ -330,7 +351,8 @@ class _ExperimentPlanner:
         """
         broken = set(chosen)
         while broken and chosen:
-            random, broken = np.random.default_rng((self.seed, 2)), set[int]()
+            random = np.random.default_rng((self.seed, 2))
+            broken = set[int]()
             arms = np.zeros((len(chosen), len(self.past.stores), design.blocks), np.int8)
             for own, free in zip(arms, self.free[:, chosen].T, strict=True):
                 own[free] = replace(design, past=design.past[free]).draw(random, 1)[0]
@@ -356,17 +378,22 @@ class _ExperimentPlanner:
     def _made(
         self, design: Design, errors: Array, chosen: list[int], arms: NDArray[np.int8], choice: str, name: str
     ) -> Experiment:
-        spec, past, share = self.spec, self.past, np.zeros(len(self.tests))
+        spec = self.spec
+        past = self.past
+        share = np.zeros(len(self.tests))
         assert spec.calendar is not None
         share[chosen] = [past.share @ own.mean(axis=1) for own in arms]
         # Noise that had no part in the choice: the best of many is flattered by its own.
         value = value_of_experiment(replace(self.outcomes, seed=self.seed + 1), chosen, errors, share)
         worth: dict[str, Any] = msgspec.to_builtins(value)
         worth |= {"net": value.net, "planned_money": float(self.outcomes.planned.mean())}
-        calendar, first, currency = self._calendar(design, arms, chosen), spec.calendar.first_day, spec.market.currency
+        calendar = self._calendar(design, arms, chosen)
+        first = spec.calendar.first_day
+        currency = spec.market.currency
         tested = {n for number in chosen for n in self.tests[number].products}
         priced = np.isin(spec.category_index, self.outcomes.category[chosen])
-        charged, path = charged_range(spec), self.price.copy()
+        charged = charged_range(spec)
+        path = self.price.copy()
         for number in chosen:
             path[:, list(self.tests[number].products)] = self.tests[number].price
         far = (path != self.price) & (charged is not None and charged.outside(path))
@@ -418,7 +445,8 @@ class _ExperimentPlanner:
         assert self.spec.calendar is not None
         of = np.repeat(np.arange(len(chosen)), [len(self.tests[number].products) for number in chosen])
         own = np.concatenate([self.tests[number].products for number in chosen])
-        level, planned = self.past.level[:, None, own], self.price[: self.weeks, own]
+        level = self.past.level[:, None, own]
+        planned = self.price[: self.weeks, own]
         tried = np.concatenate([self.tests[number].price[: self.weeks] for number in chosen], axis=1)
         # (S, weeks, n); a store of another price level changes its own prices by as much.
         usual = np.where(level == 1, planned, on_grid(self.spec, planned * level))
@@ -436,7 +464,8 @@ class _ExperimentPlanner:
     def _groups(self, calendar: pd.DataFrame, chosen: list[int]) -> tuple[Group, ...]:
         tested = calendar[calendar["arm"] == ARMS[1]]
         change = (tested["price"] / tested["planned_price"] - 1).groupby(tested["group"]).mean().round(4)
-        names, ids = np.array(self.spec.category_names)[self.outcomes.category[chosen]], np.asarray(self.ids)
+        names = np.array(self.spec.category_names)[self.outcomes.category[chosen]]
+        ids = np.asarray(self.ids)
         found = [(self.tests[number].name, [*self.tests[number].products]) for number in chosen]
         sold = np.array([self.past.money[:, products].sum() for _, products in found])
         return tuple(
@@ -448,7 +477,8 @@ class _ExperimentPlanner:
 
     def _readings(self, design: Design, plan: PlannedExperiment) -> tuple[Reading, ...]:
         """What will be read: the boundaries and the power, from experiments in the past."""
-        random, every = np.random.default_rng((self.seed, 3)), tuple(group.name for group in plan.groups)
+        random = np.random.default_rng((self.seed, 3))
+        every = tuple(group.name for group in plan.groups)
         asked = [("all tested products", "units", "elasticity", every)]
         if len(plan.stores) > 1:
             asked.append(("all tested products", self.spec.market.objective, "all", every))
@@ -486,7 +516,9 @@ def on_grid(spec: MarketSpec, price: Array, planned: Array | None = None) -> Arr
 
 def _past_error(base: Analysis, cells: Cells, history: Array, design: Design, random: Generator) -> float:
     """Root mean square of what a reading comes to by its last day in the past, where there was no effect."""
-    days, length, found = design.days, history.shape[1], list[Array]()
+    days = design.days
+    length = history.shape[1]
+    found = list[Array]()
     for start in np.unique(np.linspace(min(2 * days, length - days), length - days, _WINDOWS).round().astype(int)):
         z, read = cells.regressor(design, design.draw(random, _ASSIGNMENT_DRAWS)[:, None])
         path = base.path(cells, history[:, :start], history[:, start : start + days], z, read)

@@ -29,7 +29,8 @@ from .store_days import by_week, store_days
 Array = NDArray[np.float64]
 _PAST_DAYS = 364
 # Of a store, the share of calendar prices that must have been charged; of all, that at which an experiment goes on.
-_FOLLOWED, _GOES_ON = 0.9, 0.5
+_FOLLOWED = 0.9
+_GOES_ON = 0.5
 _SUSPECT = 0.001
 
 
@@ -158,13 +159,14 @@ class _Reader:
     """The sales of an experiment beside its calendar."""
 
     def __init__(self, experiment: Experiment, tables: Tables, until: date | None) -> None:
-        plan, self.experiment, self.tables, self.lost = experiment.plan, experiment, tables, list[str]()
-        self.plan, self.first, self.arms, self.design = (
-            plan,
-            pd.Timestamp(plan.first_day),
-            experiment.arms,
-            experiment.design,
-        )
+        plan = experiment.plan
+        self.experiment = experiment
+        self.tables = tables
+        self.lost = list[str]()
+        self.plan = plan
+        self.first = pd.Timestamp(plan.first_day)
+        self.arms = experiment.arms
+        self.design = experiment.design
         sold_on = tables.sale_lines(["date"]).select(pl.col("date").dt.date()).unique().collect()["date"].sort()
         last = sold_on[-1]
         if by_week(sold_on.to_physical().to_numpy()):
@@ -177,7 +179,8 @@ class _Reader:
             must = f"sales must reach into the experiment, which began on {plan.first_day}"
             raise ValueError(f"{must}; got {last} as {what}; {fix}")
         if sold_on[0] > plan.first_day - timedelta(days=DAYS):
-            must, fix = "sales must hold a week or more before the experiment", "import the sales of its past, too"
+            must = "sales must hold a week or more before the experiment"
+            fix = "import the sales of its past, too"
             raise ValueError(f"{must} of {plan.first_day}; got {sold_on[0]} as their first day; {fix}")
         products = dict.fromkeys([product for group in plan.groups for product in group.products])
         sold = store_days(tables, [*products | plan.unit_cost], plan.first_day - timedelta(days=_PAST_DAYS), end)
@@ -190,7 +193,9 @@ class _Reader:
         self.sold = sold.reindex(store=list(plan.stores)).isel(day=slice(int(np.argmax(known)), None))
         followed = self._followed()
         stop = min(self._stop(followed), end)
-        self.stopped, self.days, self.end = stop < end, (stop - plan.first_day).days, stop
+        self.stopped = stop < end
+        self.days = (stop - plan.first_day).days
+        self.end = stop
         self.sold = self.sold.sel(day=slice(None, pd.Timestamp(stop) - pd.Timedelta(days=1)))
         self.lost += self._delisted()
         self.used = there & self._kept(followed)
@@ -199,7 +204,8 @@ class _Reader:
         self, segments: Mapping[str, str], regions: Mapping[str, str] | None, others: Sequence[Experiment]
     ) -> ExperimentReading:
         """The reading, with the first effect by segment of customers."""
-        first, whole = self.plan.readings[0], self.sold
+        first = self.plan.readings[0]
+        whole = self.sold
         effects = [self._effect(reading, reading.name) for reading in self.plan.readings]
         for name in sorted(set(segments.values())):
             self.sold = self._of_segment(whole, [customer for customer, own in segments.items() if own == name])
@@ -207,7 +213,8 @@ class _Reader:
         self.sold = whole
         checks = [self._sample_ratio(), self._placebo(), *self._carry_over()]
         checks += [] if regions is None else [self._interference(regions)]
-        checks, last = (*checks, self._contamination(others)), str(self.end - timedelta(days=1))
+        checks = (*checks, self._contamination(others))
+        last = str(self.end - timedelta(days=1))
         looks: Any = tuple(tuple(ends.tolist()) for ends in self._looks(first))
         seen = (self.days, self.design.days, last, self.stopped)
         return ExperimentReading(
@@ -327,7 +334,8 @@ class _Reader:
         cells, z, read = self._regressor(reading, reading.measure)
         values = outcomes_of(self.plan, self.sold, reading.outcome, reading.measure, reading.groups)
         start = values.shape[1] - self.days - before
-        past, inside = values[:, :start], values[:, start : start + self.days]
+        past = values[:, :start]
+        inside = values[:, start : start + self.days]
         return reading.analysis.path(cells, past, inside, z if beside is None else beside, read & days)
 
     # What may speak against them.
@@ -374,7 +382,8 @@ class _Reader:
         cells, z, _ = self._regressor(reading, "arm")
         # Units of the same groups in the other stores of the region.
         others = near[np.ix_(cells.store, cells.store)] & (cells.loading[:, None] == cells.loading).all(axis=-1)
-        beside, missing = others @ z / np.maximum(others.sum(axis=1), 1)[:, None], int((region == "").sum())
+        beside = others @ z / np.maximum(others.sum(axis=1), 1)[:, None]
+        missing = int((region == "").sum())
         unknown = f"; {missing} of {len(region)} stores have no region" if missing else ""
         path = self._path(reading, days=z == 0, beside=beside)
         slope = float(path.effect[-1])

@@ -24,7 +24,8 @@ Floats = NDArray[np.float64]
 # Least stores in each arm: a comparison with a single store has no error.
 _LEAST_STORES = 2
 # Least days of a stage that the past must be able to imitate, and stretches of the past on which bounds are calibrated.
-_LEAST_DAYS, _STRETCHES = 28, 6
+_LEAST_DAYS = 28
+_STRETCHES = 6
 # Share of the error probability that the calibration spends; the rest is for what the past does not show.
 _SPENT = 0.75
 
@@ -150,18 +151,22 @@ def rollout(money: Floats, held: Floats, plan: RolloutPlan | None = None, draws:
     plan = plan or RolloutPlan()
     launch, arms = _arms(held)
     least = 0.0 if draws is None else float(np.nextafter(np.sort(draws)[: plan.held_stores][-1], 1))
-    sales, looks, certified = _Sales(money, launch, plan), list[Look](), None
+    sales = _Sales(money, launch, plan)
+    looks = list[Look]()
+    certified = None
     changes = [0, *(np.flatnonzero((np.diff(arms, axis=0) < 0).any(axis=1)) + 1).tolist()]
     # Stores may be priced on different days of the week: what changes within a washout is one change.
     starts = [
         now for now, before in zip(changes, [-len(arms), *changes], strict=False) if now - before > plan.washout_days
     ]
     for stage, (start, end) in enumerate(itertools.pairwise([*starts, len(arms)]), start=1):
-        own, first = arms[min(start + plan.washout_days, end - 1)], launch + start + plan.washout_days
+        own = arms[min(start + plan.washout_days, end - 1)]
+        first = launch + start + plan.washout_days
         days = np.arange(first + DAYS - 1, launch + end)
         estimate, lower, upper = sales.bounds(own, first, days, [plan.stage_days], plan.stage_days, plan.confidence)[0]
         timely = days < first + sales.stage_days
-        passed, losing = timely & (lower > -plan.loss), timely & (upper < -plan.loss)
+        passed = timely & (lower > -plan.loss)
+        losing = timely & (upper < -plan.loss)
         if stage == 1 and (passed & ~np.logical_or.accumulate(losing)).any():
             certified = int(days[np.argmax(passed)])
         if certified is not None:
@@ -170,7 +175,8 @@ def rollout(money: Floats, held: Floats, plan: RolloutPlan | None = None, draws:
             losing = np.any(watched[:, 2] < -plan.loss, axis=0)
         enough = np.logical_or.accumulate(passed) & (certified is not None)
         for place, day in enumerate(days.tolist()):
-            stop, sure = bool(losing[place]), certified is not None and day >= certified
+            stop = bool(losing[place])
+            sure = certified is not None and day >= certified
             gain, low, high = (
                 None if np.isnan(part[place]) else float(part[place]) for part in (estimate, lower, upper)
             )
@@ -222,7 +228,8 @@ class _Sales:
         there = np.isfinite(money)
         parts = np.where(there, money, 0.0), there * np.nansum(money, axis=1, keepdims=True)
         self._sums = [np.cumsum(np.pad(part, ((1, 0), (0, 0))), axis=0) for part in parts]
-        self._launch, self._plan = launch, plan
+        self._launch = launch
+        self._plan = plan
         usable = [days for days in plan.baselines if launch >= days + _LEAST_DAYS]
         if not usable:
             need = min(plan.baselines) + _LEAST_DAYS
@@ -251,14 +258,16 @@ class _Sales:
         """
         if min((own == arm).sum() for arm in (0, 1)) < _LEAST_STORES:
             return np.full((len(windows), 3, len(days)), np.nan)
-        looks, heights = min(looks, self._launch - self._baseline), list[Floats]()
+        looks = min(looks, self._launch - self._baseline)
+        heights = list[Floats]()
         shape = Analysis(1.0, 0.0, 0.0, DAYS, looks).shape()
         for estimate, error in self._imitated(own, first - self._launch, windows, looks, self._baseline):
             ratio = estimate / error / shape[DAYS - 1 :, None]
             sides = [(side * ratio).max(axis=(0, 1)) for side in (1, -1)]
             heights.append(np.nanquantile(sides, 1 - _SPENT * (1 - confidence), axis=1))
         low, high = np.max(heights, axis=0)
-        x, found = self._before(self._launch, self._baseline), []
+        x = self._before(self._launch, self._baseline)
+        found = []
         for window in windows:
             starts = np.minimum(np.maximum(first, days + 1 - window), days + 1)
             estimate, error = (part[:, 0] for part in _difference(x, self._share(starts, days + 1), own[:, None]))
@@ -285,7 +294,8 @@ class _Sales:
         gap = max(0, min(gap, self._launch - looks - baseline))
         ends = np.arange(DAYS, looks + 1)
         for day in np.unique(np.linspace(baseline, self._launch - looks - gap, _STRETCHES).astype(int)).tolist():
-            x, start = self._before(day, baseline), day + gap
+            x = self._before(day, baseline)
+            start = day + gap
             pairs = [_difference(x, self._share(start + np.maximum(0, ends - w), start + ends), drawn) for w in windows]
             yield tuple(np.stack(part) for part in zip(*pairs, strict=True))  # type: ignore[misc]
 
@@ -299,13 +309,17 @@ def _difference(x: Floats, y: Floats, held: Floats) -> tuple[Floats, Floats]:
         held: (S, R) assignments.
     """
     there = np.isfinite(y) & (x > 0)
-    x, y = np.where(there, x, 0.0), np.where(there, y, 0.0)
-    squares, found = np.divide(y**2, x, out=np.zeros_like(y), where=there), []
+    x = np.where(there, x, 0.0)
+    y = np.where(there, y, 0.0)
+    squares = np.divide(y**2, x, out=np.zeros_like(y), where=there)
+    found = []
     with np.errstate(divide="ignore", invalid="ignore"):
         for arm in (0, 1):
             inside = (held == arm).astype(np.float64)
-            before, after = x @ inside, y @ inside
-            ratio, weight = after / before, x**2 @ inside / before**2
+            before = x @ inside
+            after = y @ inside
+            ratio = after / before
+            weight = x**2 @ inside / before**2
             spread = (squares @ inside - ratio * after) / ratio**2
             found.append((np.log(ratio), spread, before, weight, there.astype(np.float64) @ inside))
         (policy, *own), (holdout, *others) = found

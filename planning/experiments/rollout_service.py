@@ -17,7 +17,9 @@ from ..account import HELD
 from .rollout import Look, RolloutPlan
 from .store_days import store_days
 
-_SHORT_DAYS, _TIMEOUT_SECONDS, _BY = 3, 30.0, "repricer certify"
+_SHORT_DAYS = 3
+_TIMEOUT_SECONDS = 30.0
+_BY = "repricer certify"
 
 
 def money_and_arms(spec: MarketSpec, sales: pd.DataFrame, arms: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -35,12 +35,14 @@ Array = NDArray[np.float64]
 USE_WEEKS = 26
 _SEARCHED_DRAWS = 24
 _GRIDS = np.linspace(0.75, 1.25, 11), np.linspace(0.95, 1.05, 5)
-_FOLDS, _REPEATS = 5, 8
+_FOLDS = 5
+_REPEATS = 8
 _WORST = 0.95
 # 5% and 95% of published own-price elasticities of brands, log-normal with the median 2.22 and the mean 2.62 of Bijmolt, van
 # Heerde and Pieters (2005), New Empirical Generalizations on the Determinants of Price Elasticity, Journal of Marketing
 # Research 42(2): what may hold where no price was charged.
-_LEAST_ELASTIC, _MOST_ELASTIC = 0.9, 5.7
+_LEAST_ELASTIC = 0.9
+_MOST_ELASTIC = 5.7
 
 
 class PriceTest(NamedTuple):
@@ -128,11 +130,13 @@ class DrawnOutcomes:
             tests: Numbers of tests of its products that are run together.
             errors: (O, 2) standard errors of the readings, log units.
         """
-        chosen, draws = list(tests), len(self.losses)
+        chosen = list(tests)
+        draws = len(self.losses)
         # The same noise and parts of the draws in every comparison.
         noise = [np.random.default_rng((self.seed, test)).standard_normal((_REPEATS, draws, 2)) for test in chosen]
         folds = np.random.default_rng(self.seed).permutation(draws) % _FOLDS
-        readings, money = self.responses[:, chosen].reshape(draws, -1), self.money[..., category]
+        readings = self.responses[:, chosen].reshape(draws, -1)
+        money = self.money[..., category]
         return gains_after_reading(money, readings, errors[chosen].ravel(), np.concatenate(noise, axis=-1), folds)
 
 
@@ -159,11 +163,15 @@ def gains_after_reading(money: Array, readings: Array, errors: Array, noise: Arr
     """
     gains = money - money[:, [int(money.mean(axis=0).argmax())]]
     used = (errors > 0) & (np.ptp(readings, axis=0) > 0)
-    readings, errors, noise = readings[:, used], errors[used], noise[..., used]
+    readings = readings[:, used]
+    errors = errors[used]
+    noise = noise[..., used]
     found = np.zeros((len(noise), len(money)))
     for fold in np.unique(folds) if used.any() else ():
-        own, rest = folds == fold, folds != fold
-        centre, mean = readings[rest].mean(axis=0), gains[rest].mean(axis=0)
+        own = folds == fold
+        rest = folds != fold
+        centre = readings[rest].mean(axis=0)
+        mean = gains[rest].mean(axis=0)
         apart = readings[rest] - centre
         joint = apart.T @ apart / len(apart) + np.diag(errors**2)
         rule = np.linalg.solve(joint, apart.T @ (gains[rest] - mean) / len(apart))
@@ -196,7 +204,8 @@ def value_of_experiment(
         True
     """
     chosen = list(tests)
-    gains, perfect = 0.0, 0.0
+    gains = 0.0
+    perfect = 0.0
     for category in range(outcomes.money.shape[-1]):
         money = outcomes.money[..., category]
         perfect += float(money.max(axis=1).mean() - money.mean(axis=0).max())
@@ -235,23 +244,31 @@ def drawn_outcomes(
     if not 1 <= weeks <= spec.market.horizon_periods:
         must = f"weeks must lie in 1 to {spec.market.horizon_periods}, those of {spec.name}"
         raise ValueError(f"{must}; got {weeks}; run it shorter, or fit a market of more weeks")
-    shop, numbers = _CourseMoney(spec), draw_numbers(spec)
+    shop = _CourseMoney(spec)
+    numbers = draw_numbers(spec)
     searched = [numbers[i] for i in np.unique(np.linspace(0, len(numbers) - 1, _SEARCHED_DRAWS).astype(int))]
     best = {shop.best(market).tobytes(): 0 for market in (spec, *map(spec.draw, searched))}
     factors = np.stack([np.ones(shop.planned.shape[1]), *map(np.frombuffer, best)])
-    candidates, category = shop.paths(factors), np.array([spec.category_index[test.products[0]] for test in tests])
+    candidates = shop.paths(factors)
+    category = np.array([spec.category_index[test.products[0]] for test in tests])
     turn = [int((category[:number] == one).sum()) for number, one in enumerate(category)]
-    place, own = 1 + np.array(turn, int), np.zeros((len(tests), shop.planned.shape[1]))
+    place = 1 + np.array(turn, int)
+    own = np.zeros((len(tests), shop.planned.shape[1]))
     tried = np.repeat(shop.planned[None], 1 + max(place, default=0), axis=0)
     for row, test, each in zip(place, tests, own, strict=True):
         tried[row, :, list(test.products)] = test.price.T
         each[list(test.products)] = 1.0
-    scale, money, responses, losses, planned = use_weeks / len(shop.planned), [], [], [], []
+    scale = use_weeks / len(shop.planned)
+    money = []
+    responses = []
+    losses = []
+    planned = []
     for m in numbers:
         draw = spec.draw(m)
         money.append(scale * shop.money(draw, candidates, shop.units(draw, candidates)).sum(axis=1))
         units = shop.units(draw, tried)[:, :weeks]
-        earned, sold = shop.money(draw, tried, units).sum(axis=1), units.sum(axis=1)
+        earned = shop.money(draw, tried, units).sum(axis=1)
+        sold = units.sum(axis=1)
         # At planned and at test prices, of the tested products and of the others of their category.
         tested = np.stack([own @ sold[0], (own * sold[place]).sum(axis=1)])
         whole = (sold @ shop.member)[[np.zeros_like(place), place], category]
@@ -275,7 +292,8 @@ def known_range(spec: MarketSpec) -> tuple[Array, Array] | None:
         >>> known_range(load_scenario("stationary-logit")) is None
         True
     """
-    charged, planned = charged_range(spec), planned_prices(spec)
+    charged = charged_range(spec)
+    planned = planned_prices(spec)
     return None if charged is None else (np.minimum(charged.low, planned), np.maximum(charged.high, planned))
 
 
@@ -283,7 +301,9 @@ class _CourseMoney:
     """Units and money of courses of prices in a market."""
 
     def __init__(self, spec: MarketSpec) -> None:
-        self.spec, self.planned, self.goal = spec, planned_prices(spec), goal_market(spec)
+        self.spec = spec
+        self.planned = planned_prices(spec)
+        self.goal = goal_market(spec)
         self.member = np.eye(len(spec.category_names))[spec.category_index]
 
     def paths(self, factors: Array) -> Array:
@@ -313,7 +333,8 @@ class _CourseMoney:
         known = known_range(self.spec)
         if known is None:
             return 0.0
-        path, units = self.planned[:weeks].copy(), self.units(self.spec, self.planned[None])[:, :weeks]
+        path = self.planned[:weeks].copy()
+        units = self.units(self.spec, self.planned[None])[:, :weeks]
         path[:, list(test.products)] = test.price[:weeks]
         within = np.clip(path, *(end[:weeks] for end in known))
         elasticity = np.where(path > within, _MOST_ELASTIC, _LEAST_ELASTIC)
@@ -324,7 +345,8 @@ class _CourseMoney:
         """(N,) factors on the planned prices with the most money under a draw, by coordinate ascent: each category as
         a whole, then product by product, at the same time in all categories, on a coarse and on a fine grid.
         """
-        category, factors = self.spec.category_index, np.ones(self.planned.shape[1])
+        category = self.spec.category_index
+        factors = np.ones(self.planned.shape[1])
         place = np.array([(category[:n] == one).sum() for n, one in enumerate(category)])
         for grid in _GRIDS:
             for turn in (place >= 0, *(place == k for k in range(place.max() + 1))):

@@ -92,7 +92,8 @@ def rising_numbers(
     found = np.array(values, dtype=np.float64)
     if found.ndim != 1 or found.size == 0:
         raise ValueError(f"{name} must be a non-empty list of {what}; got shape {found.shape}; list them")
-    bad, falls = np.flatnonzero(~allowed(found)), np.flatnonzero(np.diff(found) <= 0)
+    bad = np.flatnonzero(~allowed(found))
+    falls = np.flatnonzero(np.diff(found) <= 0)
     if bad.size:
         raise ValueError(f"{name} must hold {what}; got {found[bad[0]]} (item {bad[0] + 1}); remove it")
     if falls.size:
@@ -122,11 +123,18 @@ class PriceEndings:
     fractions: NDArray[np.float64]
 
     def __post_init__(self) -> None:
-        what, inside = "fractions in [0, 1), such as 0.99", lambda part: (part >= 0) & (part < 1)
-        object.__setattr__(self, "fractions", rising_numbers(self.fractions, "price_endings", what, inside))
+        what = "fractions in [0, 1), such as 0.99"
+        object.__setattr__(
+            self,
+            "fractions",
+            rising_numbers(self.fractions, "price_endings", what, lambda part: (part >= 0) & (part < 1)),
+        )
 
 
-NO_GRID, LADDER, TICK, ENDINGS = 0, 1, 2, 3
+NO_GRID = 0
+LADDER = 1
+TICK = 2
+ENDINGS = 3
 CLOSE = 1.2e-7
 """A price that misses a price of the grid by this share is that price: it differs in the last bit of single precision."""
 
@@ -183,19 +191,22 @@ class PriceGrid(NamedTuple):
             index = np.searchsorted(self.steps, near, side="left" if up else "right")
             found = steps[index + 1] if up else steps[index]
         else:
-            finite, count = np.abs(near) < 1e12, len(self.steps)
+            finite = np.abs(near) < 1e12
+            count = len(self.steps)
             near = np.where(finite, near, 1.0)
             whole = np.floor(near)
             place = np.searchsorted(self.steps, near - whole, side="left" if up else "right") - (not up)
             # All prices with an allowed ending are ranked upwards; zero is not a price.
-            rank, first = whole.astype(np.int64) * count + place, int(self.steps[0] == 0)
+            rank = whole.astype(np.int64) * count + place
+            first = int(self.steps[0] == 0)
             found = np.maximum(rank, first) // count + self.steps[np.maximum(rank, first) % count]
             found = np.where(finite, found if up else np.where(rank < first, np.nan, found), price)
         return found
 
     def between(self, low: float, high: float) -> NDArray[np.float64] | None:
         """All grid prices in the closed interval, rising; None without a grid."""
-        least, most = low * (1 - CLOSE), high * (1 + CLOSE)
+        least = low * (1 - CLOSE)
+        most = high * (1 + CLOSE)
         if self.kind == NO_GRID:
             return None
         if self.kind == TICK:

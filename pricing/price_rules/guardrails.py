@@ -151,13 +151,15 @@ class GuardedAction:
     @cached_property
     def gave_way(self) -> list[GaveWay]:
         """The rules that the prices miss, by how much."""
-        price, found = self.price.astype(np.float64), []
+        price = self.price.astype(np.float64)
+        found = []
         for rule, least, most in self.ranges:
             amount = np.maximum(least - price, price - most)
             for e, n in np.argwhere(amount > MISSED * price).tolist():
                 found.append(GaveWay(rule, e, n, float(amount[e, n])))
         if self.links is not None:
-            excess, names = self.links.excess(price), list(RULES)
+            excess = self.links.excess(price)
+            names = list(RULES)
             for e, i in np.argwhere(excess > MISSED * price[:, self.links.small]).tolist():
                 n = int(self.links.small[i])
                 found.append(GaveWay(names[self.links.rule[i]], e, n, float(excess[e, i])))
@@ -208,7 +210,8 @@ class GuardedAction:
 
 def _moved(before: Prices, after: Prices, differs: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """(E, N) where a rule changed more than the last bits; a NaN that stays NaN was not changed."""
-    wide, new = before.astype(np.float64), after.astype(np.float64)
+    wide = before.astype(np.float64)
+    new = after.astype(np.float64)
     finite = np.isfinite(wide)
     gap = np.subtract(wide, new, where=finite, out=np.full_like(wide, np.inf))
     same = finite & (np.abs(gap) <= SAME * np.maximum(np.abs(wide), np.abs(new)))
@@ -234,7 +237,8 @@ def check_settings(settings: Mapping[str, Any]) -> None:
     direction = settings["direction"]
     if direction not in DIRECTIONS:
         raise ValueError(f"direction must be one of {', '.join(DIRECTIONS)}; got {direction!r}; choose one of them")
-    most, window = settings["max_changes"], settings["change_window_periods"]
+    most = settings["max_changes"]
+    window = settings["change_window_periods"]
     if (most is None) != (window is None):
         given, lacking = ("max_changes", "change_window_periods")[:: -1 if most is None else 1]
         raise ValueError(f"{given} needs {lacking}; got no {lacking}; give both or neither")
@@ -444,7 +448,8 @@ class Guardrails:
         own["grid"] = PriceGrid.of(self.ladder, self.tick, self.endings)
         self._fill_rival_shares(called)
         own["leading"], own["order"] = self._ordered_rules()
-        firm, first = self._cut(filter(self.is_firm, BOUNDS)), self._cut(self.leading)
+        firm = self._cut(filter(self.is_firm, BOUNDS))
+        first = self._cut(self.leading)
         self._check_range(*firm, called)
         self._check_firm_links(*firm, called)
         own["first_low"], own["first_high"] = first
@@ -490,13 +495,15 @@ class Guardrails:
         """(J, N) weights and (J,) limits of the baskets."""
         if self.index_weights is None or self.index_at_most is None:
             return np.empty((0, self.floor.size)), np.empty(0)
-        weights, most = np.asarray(self.index_weights, np.float64), np.asarray(self.index_at_most, np.float64)
+        weights = np.asarray(self.index_weights, np.float64)
+        most = np.asarray(self.index_at_most, np.float64)
         return np.atleast_2d(weights), np.atleast_1d(most)
 
     @cached_property
     def bounds(self) -> dict[str, tuple[Array, Array]]:
         """(N,) lowest and highest price of the grid that each of `BOUNDS` allows."""
-        nothing, least = np.zeros_like(self.floor), self.least | {"floor": self.floor}
+        nothing = np.zeros_like(self.floor)
+        least = self.least | {"floor": self.floor}
         found = {rule: (self.rounded(low, up=True), nothing + np.inf) for rule, low in least.items()}
         return found | {"ceiling": (nothing, self.rounded(self.ceiling, up=False))}
 
@@ -523,16 +530,21 @@ class Guardrails:
 
     def _cut(self, rules: Iterable[str]) -> tuple[Array, Array]:
         """(N,) lowest and highest price of the grid that some of `BOUNDS` allow together."""
-        low, high = np.full_like(self.floor, _LOWEST), np.full_like(self.floor, HIGHEST)
-        low, high = self.rounded(low, up=True), self.rounded(high, up=False)
+        low = np.full_like(self.floor, _LOWEST)
+        high = np.full_like(self.floor, HIGHEST)
+        low = self.rounded(low, up=True)
+        high = self.rounded(high, up=False)
         for rule in rules:
-            low, high = np.maximum(low, self.bounds[rule][0]), np.minimum(high, self.bounds[rule][1])
+            low = np.maximum(low, self.bounds[rule][0])
+            high = np.minimum(high, self.bounds[rule][1])
         return low, high
 
     @property
     def least(self) -> dict[str, Array]:
         """(N,) lowest prices by the minimum margin and the minimum advertised price; 0 where there is none."""
-        nothing, margin, advertised = np.zeros_like(self.floor), self.minimum_margin, self.minimum_advertised_price
+        nothing = np.zeros_like(self.floor)
+        margin = self.minimum_margin
+        advertised = self.minimum_advertised_price
         low = nothing if margin is None else self.unit_cost / (1.0 - margin)
         return {"minimum_margin": low, "minimum_advertised_price": nothing if advertised is None else advertised}
 
@@ -556,7 +568,8 @@ class Guardrails:
     def _check_range(self, low: Array, high: Array, called: list[str]) -> None:
         empty = np.flatnonzero(~(low <= high))
         if empty.size:
-            i, advertised = int(empty[0]), self.minimum_advertised_price
+            i = int(empty[0])
+            advertised = self.minimum_advertised_price
             also = "" if advertised is None else f"minimum advertised price {advertised[i]:g}, "
             raise ValueError(
                 f"guardrails must leave at least one allowed price{self.grid.words}; {called[i]} got floor "
@@ -599,7 +612,8 @@ class Guardrails:
         """The products that rules tie to one another, directly or through others, in groups of two or more, each with its
         links, which number the products within the group.
         """
-        label, basket = np.arange(self.floor.size), np.flatnonzero(self.baskets[0].any(axis=0))
+        label = np.arange(self.floor.size)
+        basket = np.flatnonzero(self.baskets[0].any(axis=0))
         tied = np.union1d(self.links.members, basket)
         if self.baskets[1].size:
             label[tied] = self.floor.size
@@ -666,7 +680,8 @@ class Guardrails:
             low: (N,) lower bounds.
             high: (N,) upper bounds.
         """
-        links, prices = self.kept_links, price.tolist()
+        links = self.kept_links
+        prices = price.tolist()
         slack, (weights, limit) = [0.0] * len(links), (part.tolist() for part in self.baskets)
         relinked(prices, high.tolist(), slack, links.lists, self.grid, True)
         within(limit, low.tolist(), slack, links.lists, (weights, limit), self.grid, prices)
@@ -703,7 +718,8 @@ class Guardrails:
             price: (…, N) currency per unit.
             within: (…, N) lowest and highest prices that are asked for beside the bounds.
         """
-        low, high = self.own_low.astype(np.float64), self.own_high.astype(np.float64)
+        low = self.own_low.astype(np.float64)
+        high = self.own_high.astype(np.float64)
         if within is not None:
             low, high = self._narrowed(low, high, *within)
         price = np.clip(np.asarray(price, dtype=np.float64), low, high)
@@ -723,21 +739,26 @@ class Guardrails:
         Raises:
             ValueError: price changes are limited, but the view does not count them.
         """
-        price, discount = np.asarray(action.price, dtype=np.float32), action.discount
+        price = np.asarray(action.price, dtype=np.float32)
+        discount = action.discount
         ranges: list[tuple[str, Array, Array]] = []
         steps = [] if action.as_charged else list(self._price_steps(price, action.deal, view, ranges))
         prices = [price.astype(np.float64), *(after for _, after in steps)]
         applied: list[tuple[str, Any, Any]] = list(zip((rule for rule, _ in steps), prices, prices[1:], strict=False))
         price = prices[-1].astype(np.float32)
         if discount is not None:
-            discount, cap = np.asarray(discount, dtype=np.float32), self.discount_cap[:, None]
-            capped, paid_low = capped_discount(discount, cap), self.paid_low * np.float32(not action.as_charged)
-            least, spread = capped.min(axis=-1, keepdims=True), np.float32(self.max_segment_spread)
+            discount = np.asarray(discount, dtype=np.float32)
+            cap = self.discount_cap[:, None]
+            capped = capped_discount(discount, cap)
+            paid_low = self.paid_low * np.float32(not action.as_charged)
+            least = capped.min(axis=-1, keepdims=True)
+            spread = np.float32(self.max_segment_spread)
             shares = discount, capped, *discount_steps(capped, least, price[..., None], paid_low[:, None], spread)
             shares += (self._between_groups(shares[-1]),)
             applied += zip(DISCOUNT_RULES, shares, shares[1:], strict=False)
             discount = shares[-1]
-        lowest, prior = view.lowest_price_30_days, None
+        lowest = view.lowest_price_30_days
+        prior = None
         if lowest is not None:
             announced = prior_price if self.law is None else self.law.announced
             prior = announced(price, view.list_price, lowest, view.prior_price)
@@ -763,7 +784,8 @@ class Guardrails:
         """Each rule for list prices in turn, with the price after it; the ranges that rules ask for are added to a list."""
         near = self.step_range(view.period, deal) if self.near_plan.size else None
         low, high = (np.broadcast_to(bound, asked.shape) for bound in (self.first_low, self.first_high))
-        price, in_force = asked.astype(np.float64), view.list_price.astype(np.float64)
+        price = asked.astype(np.float64)
+        in_force = view.list_price.astype(np.float64)
         proper = price = np.where((price > 0) & (price < LARGEST), price, np.clip(in_force, low, high))
         yield "not_a_number", price
         for rule in self.leading:
@@ -775,7 +797,8 @@ class Guardrails:
                 least, most = (np.asarray(end, np.float32).astype(np.float64) for end in asks)
                 if len(self.frozen_rows) and rule != "frozen":
                     # What follows the plan is asked for nothing else.
-                    least, most = np.where(self.follows_plan, 0.0, least), np.where(self.follows_plan, np.inf, most)
+                    least = np.where(self.follows_plan, 0.0, least)
+                    most = np.where(self.follows_plan, np.inf, most)
                 ranges.append((rule, np.broadcast_to(least, price.shape), np.broadcast_to(most, price.shape)))
                 low, high = self._narrowed(low, high, least, most)
                 price = np.clip(price, low, high)
@@ -795,7 +818,8 @@ class Guardrails:
     def _nearest(self, price: Array, low: Array, high: Array) -> Array:
         """`projection.nearest` for arrays."""
         price = np.clip(price, low, high)
-        under, over = np.maximum(self.rounded(price, up=False), low), np.minimum(self.rounded(price, up=True), high)
+        under = np.maximum(self.rounded(price, up=False), low)
+        over = np.minimum(self.rounded(price, up=True), high)
         return np.where(price - under <= over - price, under, over)
 
     def _range(
@@ -820,7 +844,8 @@ class Guardrails:
             planned = self._planned(view).astype(np.float64)
             follows = self._nearest(np.where(planned > 0, planned, in_force), low, high)
             nearer = (planned > 0) & (abs(price - follows) < abs(price - in_force))
-            stays, held = np.where(nearer, follows, in_force), view.changes >= self.max_changes
+            stays = np.where(nearer, follows, in_force)
+            held = view.changes >= self.max_changes
             return np.where(held, stays, 0), np.where(held, stays, np.inf)
         return None
 
@@ -873,18 +898,23 @@ class Guardrails:
         """Prices that keep links and baskets too, where the rules let them, and (E, N) the code of the rule that changed
         a price, -1 for none.
         """
-        settled, code = price.copy(), np.full(price.shape, -1)
-        broken, ends = self.links.broken(price), {rule: (least, most) for rule, least, most in ranges}
+        settled = price.copy()
+        code = np.full(price.shape, -1)
+        broken = self.links.broken(price)
+        ends = {rule: (least, most) for rule, least, most in ranges}
         over = (price @ self.baskets[0].T > self.baskets[1] * (1 + MISSED)).any(axis=1)
-        unused, codes = (np.zeros_like(price),) * 2, (int(CODES["line_order"]), int(CODES["price_index"]))
+        unused = (np.zeros_like(price),) * 2
+        codes = (int(CODES["line_order"]), int(CODES["price_index"]))
         asks = [ends.get(rule, unused) for rule in self.order]
-        order, grid = [int(CODES[rule]) for rule in self.order], self.grid._replace(steps=self.grid.steps.tolist())
+        order = [int(CODES[rule]) for rule in self.order]
+        grid = self.grid._replace(steps=self.grid.steps.tolist())
         for members, links in self.groups:
             own = np.isin(self.links.small, members)
             first = [bound[members].tolist() for bound in (self.first_low, self.first_high)]
             baskets = self.baskets[0][:, members].tolist(), self.baskets[1].tolist()
             for e in np.flatnonzero(broken[:, own].any(axis=1) | over).tolist():
-                row, found = np.ix_([e], members.tolist()), asked[e, members].tolist()
+                row = np.ix_([e], members.tolist())
+                found = asked[e, members].tolist()
                 least, most = ([pair[side][row][0].tolist() for pair in asks] for side in (0, 1))
                 alone = low[row][0].tolist(), high[row][0].tolist()
                 slack = [0.0] * len(links)

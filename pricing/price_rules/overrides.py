@@ -57,7 +57,9 @@ def allowed_path(
     """
     rules = replace(rules, planned_price=current)
     past = [before[0]] * (rules.past_periods + 1 - len(before)) + list(before)
-    allowed, steps, gave_way = np.zeros_like(wanted), [], []
+    allowed = np.zeros_like(wanted)
+    steps = []
+    gave_way = []
     for t, asked in enumerate(wanted):
         in_force = np.where(rules.held, current[t], past[-1])
         deal = rules.deals_of(t, asked)[None] if rules.near_plan.size else None
@@ -91,7 +93,8 @@ def gave_way_by_product(rules: Guardrails, gave_way: Iterable[GaveWay]) -> Itera
 
 
 def _view(rules: Guardrails, catalogue: Catalogue, t: int, in_force: Array, past: Array) -> MarketView:
-    price, nothing = in_force[None].astype(np.float32), np.zeros((1, in_force.size), np.float32)
+    price = in_force[None].astype(np.float32)
+    nothing = np.zeros((1, in_force.size), np.float32)
     window = rules.change_window_periods
     # In single precision, in which the bounds are that some of these prices were brought within.
     changes = None if window is None else (np.diff(past[-window:].astype(np.float32), axis=0) != 0).sum(axis=0)[None]
@@ -215,7 +218,8 @@ def allowed_gains(
     if not found:
         return []
     period, product = (np.array([getattr(one, name) for one in found]) for name in ("period", "product"))
-    asked, kept = wanted[period], wanted[period].copy()
+    asked = wanted[period]
+    kept = wanted[period].copy()
     kept[np.arange(len(found)), product] = [one.allowed for one in found]
     same = catalogue.category == catalogue.category[product][:, None]
 
@@ -267,7 +271,8 @@ def breach_line(
     """
     first = found[0]
     more = f" and {len(found) - 1} more" if found[1:] else ""
-    where, left = f"{product!r} in the week of {weeks[0]}{more}", ", ".join(map(rule_words, first.rules))
+    where = f"{product!r} in the week of {weeks[0]}{more}"
+    left = ", ".join(map(rule_words, first.rules))
     warning = f"{first.price:g} for {where} leaves the price rule {left}; {first.allowed:g} is allowed"
     if gains is None:
         return f"{warning}; what it would earn is not known"

@@ -21,7 +21,8 @@ from .grids import CLOSE, ENDINGS, NO_GRID, TICK
 
 MISSED = 1e-6
 """A price that misses a rule by this share, which is rounding, keeps it."""
-_NEAREST_HALVINGS, _NEAREST_SHARES = 40, 12
+_NEAREST_HALVINGS = 40
+_NEAREST_SHARES = 12
 HIGHEST = 1e12
 """No price is higher: whatever is, is no bound."""
 
@@ -61,7 +62,8 @@ def single(price):
 
 def _count(steps, price, equal):
     """How many steps lie below a price, or at it where equal ones count."""
-    first, last = 0, len(steps)
+    first = 0
+    last = len(steps)
     while first < last:
         middle = (first + last) // 2
         if steps[middle] < price or (equal and steps[middle] == price):
@@ -86,7 +88,8 @@ def narrowed(low, high, least, most, grid):
 def nearest(price, low, high, grid):
     """The price of the grid within [low, high] that is nearest to a price; a tie goes to the lower one."""
     price = min(max(price, low), high)
-    under, over = max(below(price, grid), low), min(above(price, grid), high)
+    under = max(below(price, grid), low)
+    over = min(above(price, grid), high)
     return under if price - under <= over - price else over
 
 
@@ -111,22 +114,26 @@ def closed(low, high, slack, links, baskets, grid, start=-1):
     while changed:
         changed = False
         for i in range(len(small)):
-            a, b = small[i], large[i]
+            a = small[i]
+            b = large[i]
             if slack[i] == math.inf or not (moved[a] or moved[b]):
                 continue
             exact = share[i] == 1 and slack[i] == 0
             loose = 0.0 if exact else MISSED
-            least, most = (low[a] - slack[i]) / share[i], high[b] * share[i] + slack[i]
+            least = (low[a] - slack[i]) / share[i]
+            most = high[b] * share[i] + slack[i]
             if least > high[b] * (1 + loose) or most < low[a] * (1 - loose):
                 low[b] = max(low[b], least if exact else above(least, grid))
                 high[a] = min(high[a], most if exact else below(most, grid))
                 return False
             if least > low[b] * (1 + loose):
                 low[b] = least if exact else min(above(least, grid), high[b])
-                moved[b], changed = 1.0, True
+                moved[b] = 1.0
+                changed = True
             if most < high[a] * (1 - loose):
                 high[a] = most if exact else max(below(most, grid), low[a])
-                moved[a], changed = 1.0, True
+                moved[a] = 1.0
+                changed = True
     return affordable(low, baskets[0], baskets[1])
 
 
@@ -147,8 +154,10 @@ def _total(price, weight):
 
 def _fixed(n, least, most, low, high, slack, links, baskets, grid):
     """Narrow product n to [least, most], in place, if prices are left; whether they are."""
-    lower, upper = low.copy(), high.copy()
-    lower[n], upper[n] = least, most
+    lower = low.copy()
+    upper = high.copy()
+    lower[n] = least
+    upper[n] = most
     if least > most or not closed(lower, upper, slack, links, baskets, grid, n):
         return False
     low[:] = lower
@@ -163,7 +172,8 @@ def _kept(n, least, most, low, high, slack, links, baskets, grid):
     if (lower <= low[n] and upper >= high[n]) or _fixed(n, lower, upper, low, high, slack, links, baskets, grid):
         return
     under = _highest(n, least, low, high, slack, links, baskets, grid)
-    lower, upper = low.copy(), high.copy()
+    lower = low.copy()
+    upper = high.copy()
     lower[n] = low[n] if most <= low[n] else above(most, grid)
     over = math.inf
     if lower[n] <= high[n] and closed(lower, upper, slack, links, baskets, grid, n):
@@ -175,12 +185,15 @@ def _kept(n, least, most, low, high, slack, links, baskets, grid):
 
 def _highest(n, most, low, high, slack, links, baskets, grid):
     """The highest price of product n, at most this one, that is left; minus infinity where there is none."""
-    lower, upper = low.copy(), high.copy()
+    lower = low.copy()
+    upper = high.copy()
     upper[n] = high[n] if most >= high[n] else below(most, grid)
     if upper[n] < low[n] or not closed(lower, upper, slack, links, baskets, grid, n):
         return -math.inf
     # Where a basket's limit is in the way, there is less of it the lower the price.
-    found, price, middle = low[n], upper[n], upper[n]
+    found = low[n]
+    price = upper[n]
+    middle = upper[n]
     for _ in range(_NEAREST_HALVINGS + 1):
         if _fixed(n, middle, middle, low.copy(), high.copy(), slack, links, baskets, grid):
             found = middle
@@ -195,9 +208,11 @@ def _highest(n, most, low, high, slack, links, baskets, grid):
 def _linked(i, low, high, slack, links, baskets, grid):
     """Put a link in force, with the least slack that leaves prices."""
     small, large, share, _ = links
-    a, b = small[i], large[i]
+    a = small[i]
+    b = large[i]
     # The lowest prices that are left miss it by this much.
-    least, most = 0.0, max(low[a] - share[i] * low[b], 0.0)
+    least = 0.0
+    most = max(low[a] - share[i] * low[b], 0.0)
     slack[i] = 0.0
     for _ in range(_NEAREST_HALVINGS):
         if closed(low.copy(), high.copy(), slack, links, baskets, grid):
@@ -226,9 +241,14 @@ def relinked(price, bound, slack, links, grid, up):
     while changed:
         changed = False
         for i in range(len(small)):
-            a, b, exact = small[i], large[i], share[i] == 1 and slack[i] == 0
-            n, loose = b if up else a, 0.0 if exact else MISSED
-            least, most, new = (price[a] - slack[i]) / share[i], price[b] * share[i] + slack[i], price[n]
+            a = small[i]
+            b = large[i]
+            exact = share[i] == 1 and slack[i] == 0
+            n = b if up else a
+            loose = 0.0 if exact else MISSED
+            least = (price[a] - slack[i]) / share[i]
+            most = price[b] * share[i] + slack[i]
+            new = price[n]
             if up and least > new * (1 + loose):
                 new = max(new, min(least if exact else above(least, grid), bound[n]))
             elif not up and most < new * (1 - loose):
@@ -253,7 +273,9 @@ def settle(order, least, most, bounds, first, slack, links, baskets, codes, grid
         grid: (kind, steps, tick).
         price: (m,) the prices asked for, replaced.
     """
-    low, high, limit = first[0].copy(), first[1].copy(), baskets[1].copy()
+    low = first[0].copy()
+    high = first[1].copy()
+    limit = baskets[1].copy()
     # What keeps every range as well as a product by itself can, and all links and limits, cannot be improved on.
     if not closed(low, high, slack, links, baskets, grid):
         low[:] = bounds[0]
@@ -284,7 +306,9 @@ def within(limit, low, slack, links, baskets, grid, price):
     """Lower prices, in place, towards their lower bounds by a common share, until the baskets keep their limits."""
     if affordable(price, baskets[0], limit):
         return
-    asked, share, width = price.copy(), 0.0, 0.5
+    asked = price.copy()
+    share = 0.0
+    width = 0.5
     price[:] = low
     for _ in range(_NEAREST_SHARES):
         tried = low.copy()

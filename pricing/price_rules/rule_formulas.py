@@ -106,7 +106,8 @@ def in_order(priority: Mapping[str, str | int]) -> tuple[str, ...]:
 
 def change_range(in_force, planned, change):
     """The range that the largest change allows; planned: the price that is planned anyway, NaN for none."""
-    least, most = in_force * (ONE - change), in_force * (ONE + change)
+    least = in_force * (ONE - change)
+    most = in_force * (ONE + change)
     return where(planned < least, planned, least), where(planned > most, planned, most)
 
 
@@ -204,7 +205,8 @@ class PriceLinks:
         links = [(*pair, 1.0, "line_order") for line in lines for pair in itertools.pairwise(line)]
         links += [(*gap, "price_gap") for gap in gaps] + [(*pack, "pack_price") for pack in packs]
         small, large = (np.array([link[i] for link in links], np.int64) for i in (0, 1))
-        share, rule = np.array([link[2] for link in links], np.float64), [CODES[link[3]] for link in links]
+        share = np.array([link[2] for link in links], np.float64)
+        rule = [CODES[link[3]] for link in links]
         return cls(small, large, share, np.array(rule, np.int32))
 
     def __iter__(self) -> Iterator[tuple[int, int, float]]:
@@ -234,7 +236,8 @@ class PriceLinks:
             low: (N,) lower bounds, prices of the grid.
             high: (N,) upper bounds, prices of the grid.
         """
-        lower, upper = low.tolist(), high.tolist()
+        lower = low.tolist()
+        upper = high.tolist()
         closed(lower, upper, [0.0] * len(self), self.lists, ([], []), grid)
         return np.array(lower), np.array(upper)
 
@@ -259,7 +262,8 @@ def check_links(lines: Iterable[Line], gaps: Iterable[Gap], called: Sequence[str
     Raises:
         ValueError: A line or a gap cannot hold one of its products, or a share is not above 0.
     """
-    count, seen = len(called), set()
+    count = len(called)
+    seen = set()
     for line in lines:
         if len(line) < 2:
             raise ValueError(f"a line of products must hold at least two; got {len(line)}; complete or remove it")

@@ -33,22 +33,28 @@ LONGEST = 300
 """Characters of a question."""
 RECENT = 50
 """Decisions of a market in the log that are looked at."""
-_LISTED, _PRODUCTS_LISTED = 8, 5
+_LISTED = 8
+_PRODUCTS_LISTED = 5
 History = Callable[[str], Sequence[Mapping[str, Any]]]
 """The log's last decisions for a market, the latest first, a row a product."""
-_LEAST_ALIKE, _SHORTEST = 0.8, 4
-"""Least likeness of a misspelt word, and its least letters; a longer word that begins with one counts too (a German
-compound, a plural).
-"""
+_LEAST_ALIKE = 0.8
+"""Least likeness of a misspelt word."""
+_SHORTEST = 4
+"""Its least letters; a longer word that begins with one counts too (a German compound, a plural)."""
 _NO_PRICE = {"%", "percent", "per", "prozent", "pour", "por", "cent", "cents", "centimes", "centimos", "days", "tage"}
 """A number before one of these is no price."""
 Array = NDArray[np.float64]
-NONE, ITEM = "none", "item"
-"""The intent of a question that nothing here answers; the word that stands for a product."""
+NONE = "none"
+"""The intent of a question that nothing here answers."""
+ITEM = "item"
+"""The word that stands for a product."""
 SURE = 0.4
 """Least probability of an intent that is answered, by cross-validation on the training questions."""
 WEIGHTS = Path(__file__).with_name("weights.npz")
-_BUCKETS, _LETTERS, _WORD_LENGTHS, _WEIGHT = 4096, (3, 4), (1, 2), 3
+_BUCKETS = 4096
+_LETTERS = (3, 4)
+_WORD_LENGTHS = (1, 2)
+_WEIGHT = 3
 
 
 @dataclass(frozen=True)
@@ -97,7 +103,8 @@ class _Asked(NamedTuple):
     @property
     def recorded(self) -> Mapping[str, Any] | None:
         """What the log holds for this very period, which counts more than what would be answered now."""
-        answer, rows = self.decision.answer, self.log or []
+        answer = self.decision.answer
+        rows = self.log or []
         # Without a calendar, only the latest is surely of this period, and not of an earlier season.
         rows = rows if answer.date else rows[:1]
         return next((row for row in rows if (row["period"], row["date"]) == (answer.period, answer.date)), None)
@@ -137,7 +144,8 @@ def answer_question(
     if not isinstance(question, str) or not question.strip() or len(question) > LONGEST:
         got = f"{len(question)} characters" if isinstance(question, str) else "something else"
         raise StateError(f"question must be text of 1 to {LONGEST} characters; got {got}; shorten or fill it")
-    products, bundle = predictor.bundle.catalogue.products, predictor.bundle
+    products = predictor.bundle.catalogue.products
+    bundle = predictor.bundle
     found, asked = find_products(words(question), products)
     if product is not None or len(products) == 1:
         found = [product_index(bundle, products[0] if product is None else product)]
@@ -159,7 +167,8 @@ def answer_question(
 
 
 def _why(a: _Asked) -> _Reply:
-    row, price = a.recorded, a.decision.answer.prices[a.n].price
+    row = a.recorded
+    price = a.decision.answer.prices[a.n].price
     if row is None or row["price"] == price:
         parts = attribution(a.predictor.at_state(a.seen), a.seen.view, a.decision.answer.prices[a.n], a.n)
         reasons = price_reasons(a.predictor.bundle, a.seen.view, a.decision, a.n, parts)
@@ -172,7 +181,8 @@ def _why(a: _Asked) -> _Reply:
 
 
 def _price(a: _Asked) -> _Reply:
-    row, answer = a.recorded, a.decision.answer
+    row = a.recorded
+    answer = a.decision.answer
     price = answer.prices[a.n].price if row is None else row["price"]
     start = f" from {answer.date}" if answer.date else ""
     text = f"The price of {a.name} is {a.money(price)}{start}, before personal discounts."
@@ -180,7 +190,8 @@ def _price(a: _Asked) -> _Reply:
 
 
 def _stock(a: _Asked) -> _Reply:
-    units, coming = a.state["on_hand"], a.state.get("on_order", 0.0)
+    units = a.state["on_hand"]
+    coming = a.state.get("on_order", 0.0)
     if units is None:
         return _Reply([f"No limit of the stock of {a.name} is known."], {}, "state")
     text = [f"{a.name} is sold out." if units == 0 else f"{units:,.10g} units of {a.name} are in stock."]
@@ -200,12 +211,11 @@ def _lowest(a: _Asked) -> _Reply:
 
 
 def _rules(a: _Asked) -> _Reply:
-    rules, n = a.predictor.bundle.guardrails, a.n
+    rules = a.predictor.bundle.guardrails
+    n = a.n
     low, high = (float(f"{bound[n]:.6g}") for bound in (rules.low, rules.high))
-    text, figures = (
-        [f"The price rules keep {a.name} from {a.money(low)} to {a.money(high)}."],
-        {"low": low, "high": high},
-    )
+    text = [f"The price rules keep {a.name} from {a.money(low)} to {a.money(high)}."]
+    figures = {"low": low, "high": high}
     if rules.frozen is not None and rules.frozen[n]:
         because = f", as {rules.frozen_because[n]}" if rules.frozen_because and rules.frozen_because[n] else ""
         kept = "keeps its planned price" if rules.frozen_as_planned else "does not change"
@@ -253,7 +263,8 @@ def _history(a: _Asked) -> _Reply:
 
 
 def _offer(a: _Asked) -> _Reply:
-    row, rules = a.recorded, a.predictor.bundle.guardrails
+    row = a.recorded
+    rules = a.predictor.bundle.guardrails
     given = a.decision.answer.prices[a.n].discounts if row is None else row["discounts"]
     figures = {segment: share for segment, share in given.items() if share}
     text = ["Personal discounts are given by rule only; none can be promised beside them."]
@@ -303,7 +314,8 @@ def find_products(question: list[str], products: Sequence[str]) -> tuple[list[in
     for n, name in enumerate(names):
         for word in name:
             meant.setdefault(word, set()).add(n)
-    scores, covered = dict.fromkeys(range(len(names)), 0), set[int]()
+    scores = dict.fromkeys(range(len(names)), 0)
+    covered = set[int]()
     for place, word in enumerate(question):
         hits = _near(word, meant)
         covered |= {place} if hits else set()

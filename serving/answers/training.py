@@ -26,7 +26,9 @@ _ITEM_NAMES = {
 
 def training_set() -> tuple[Array, list[str], list[int]]:
     """The features of every training question with every product, its intent, and its number."""
-    rows, intents, numbers = list[Array](), list[str](), list[int]()
+    rows = list[Array]()
+    intents = list[str]()
+    numbers = list[int]()
     for number, row in enumerate(training_questions()):
         for question in dict.fromkeys(row["question"].replace("{item}", name) for name in _ITEM_NAMES[row["language"]]):
             rows.append(features(words(question)))
@@ -50,8 +52,10 @@ def judged() -> dict[str, float]:
     how: dict[str, Any] = {"groups": numbers, "cv": GroupKFold(10), "method": "predict_proba"}
     chance = np.asarray(cross_val_predict(_model(), rows, intents, **how))
     likeliest = np.unique(intents)[chance.argmax(axis=1)]
-    found, wanted = np.where(chance.max(axis=1) >= SURE, likeliest, NONE), np.array(intents)
-    right, refused = found == wanted, found == NONE
+    found = np.where(chance.max(axis=1) >= SURE, likeliest, NONE)
+    wanted = np.array(intents)
+    right = found == wanted
+    refused = found == NONE
     shares = {"right": right, "wrong": ~right & ~refused, "refused": ~right & refused}
     return {name: float(share.mean()) for name, share in shares.items()}
 

@@ -40,7 +40,8 @@ MOST = 1e12
 # Parts of a catalogue that only some markets have: those with a posterior, dates, a second supplier, orders without delay,
 # or VAT.
 _OPTIONAL = ("elasticity_error", "level_error", "calendar", "max_express_units", "express_periods", "at_once", "vat")
-_PATH, _TABLE = "base_path", "base_table"
+_PATH = "base_path"
+_TABLE = "base_table"
 _PATH_PARTS = {"price": "path", "promotion": "promotion", "deal": "deal", "recommendation": "recommendation"}
 """What a document says of a path of base prices, and the fields of `PricePath` that hold it."""
 _BY_PRODUCT = (
@@ -240,14 +241,16 @@ def setup_from(document: dict[str, Any], guardrails: dict[str, Any]) -> PolicySe
     """The setup of two documents. Raises ValueError or TypeError for wrong ones."""
     own = convert(document, _Policy)
     parts = {name: part for name, part in document.items() if name not in (*_Policy.__struct_fields__, _PATH, _TABLE)}
-    catalogue, layout = _catalogue(parts), ActionLayout(**own.layout)
+    catalogue = _catalogue(parts)
+    layout = ActionLayout(**own.layout)
     rules = guardrails_from(guardrails, catalogue.num_products, len(catalogue.segments))
     sizes = {"K": catalogue.num_segments, "N": catalogue.num_products, "T": catalogue.horizon}
     if layout.num_segments != sizes["K"] or catalogue.horizon < 1:
         raise refusal(CATALOGUE, "must agree with its own segments and periods; got other sizes")
     if rules.planned_price is not None and len(rules.planned_price) != catalogue.horizon:
         raise refusal(GUARDRAILS, f"planned_price must have the forecast's {catalogue.horizon} periods; got others")
-    path, promotes = None, layout.promote
+    path = None
+    promotes = layout.promote
     if _PATH in document:
         shapes = {name: "TNK" if name == "recommendation" else "TN" for name in _PATH_PARTS}
         prices = arrays(CATALOGUE, document[_PATH], shapes, sizes, null=("promotion", "deal", "recommendation"))
@@ -275,7 +278,8 @@ def _catalogue(document: dict[str, Any]) -> Catalogue:
     for names in (facts.products, facts.segments):
         if len(set(names)) < len(names):
             raise refusal(CATALOGUE, "products and segments must be unique names; got one again")
-    least, null = {"segment_elasticity": -MOST}, (*_OPTIONAL, "max_order_units")
+    least = {"segment_elasticity": -MOST}
+    null = (*_OPTIONAL, "max_order_units")
     columns = arrays(CATALOGUE, document, _CATALOGUE_SHAPES, sizes, least=least, null=null)
     columns["category"] = columns["category"].astype(np.intp)
     given = {**document, **columns, **structs.asdict(facts)}
@@ -287,7 +291,8 @@ def _catalogue(document: dict[str, Any]) -> Catalogue:
 
 
 def _table(given: dict[str, Any], products: int, regimes: int) -> StockTable:
-    file, groups = f"{CATALOGUE}, {_TABLE}", tuple(map(tuple, given["groups"]))
+    file = f"{CATALOGUE}, {_TABLE}"
+    groups = tuple(map(tuple, given["groups"]))
     if sorted(n for group in groups for n in group) != list(range(products)):
         raise refusal(file, f"groups must hold each product once; got {groups!r:.80}")
     tables = []
@@ -336,7 +341,8 @@ def arrays(
     for name, axes in shapes.items():
         if document.get(name) is not None or name not in null:
             values = np.array(document[name], dtype=np.float64)
-            shape, low = tuple(sizes[axis] for axis in axes), least.get(name, 1e-9 if name in _PRICE_NAMES else 0.0)
+            shape = tuple(sizes[axis] for axis in axes)
+            low = least.get(name, 1e-9 if name in _PRICE_NAMES else 0.0)
             fits = values.shape == shape or (name in empty and not values.size)
             if not fits or not ((values >= low) & (values <= MOST)).all():
                 must = f"{name} must have shape {shape} and numbers from {low:g} to {MOST:g}; got shape {values.shape}"

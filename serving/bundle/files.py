@@ -27,9 +27,14 @@ from cryptography.hazmat.primitives.serialization import (
 from ...atomic import whole_folder, write_new, write_whole
 from ...privacy.encryption import ENDING, EncryptionError, decrypted, encrypted, overhead, secret
 
-POLICY, GUARDRAILS, CATALOGUE, GOLDEN = "policy.onnx", "guardrails.json", "catalogue.json", "golden.json"
-RESPONSE, RANGE = "response.json", "training_range.json"
-MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
+POLICY = "policy.onnx"
+GUARDRAILS = "guardrails.json"
+CATALOGUE = "catalogue.json"
+GOLDEN = "golden.json"
+RESPONSE = "response.json"
+RANGE = "training_range.json"
+MANIFEST = "manifest.json"
+SIGNATURE = "manifest.sig"
 LIMITS = {POLICY: 64 << 20, GUARDRAILS: 8 << 20, CATALOGUE: 64 << 20, GOLDEN: 32 << 20}
 LIMITS |= {RESPONSE: 64 << 20, RANGE: 1 << 20, MANIFEST: 4 << 20, SIGNATURE: 1 << 10}
 """Every file of a bundle and the most bytes it may have."""
@@ -75,7 +80,8 @@ def read_files(folder: Path) -> dict[str, bytes]:
         if problem is None and not is_encrypted(folder):
             return {name: _read(folder / name, limit) for name, limit in LIMITS.items()}
         if problem is None:
-            key, sizes = secret(), {name: limit + overhead(limit) for name, limit in LIMITS.items()}
+            key = secret()
+            sizes = {name: limit + overhead(limit) for name, limit in LIMITS.items()}
             return {name: decrypted(_read(folder / (name + ENDING), size), name, key) for name, size in sizes.items()}
     except EncryptionError as error:
         raise BundleError(f"{folder}: {error}") from error

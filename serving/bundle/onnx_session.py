@@ -24,8 +24,12 @@ from ...pricing import ActionParts, RecurrentState, row_width
 from .codec import FEATURES, PolicySetup, refusal
 from .files import POLICY
 
-_MOST_BYTES, _MOST_WEIGHTS = 1 << 30, 1 << 24
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_MOST_BYTES = 1 << 30
+_MOST_WEIGHTS = 1 << 24
+_VARINT = 0
+_FIXED64 = 1
+_BYTES = 2
+_FIXED32 = 5
 _WIDTH = {_FIXED64: 8, _FIXED32: 4}
 _INSIDE = {"model": {7: "graph", 8: "opset import"}, "graph": {1: "node", 5: "tensor"}, "node": {5: "attribute"}}
 _INSIDE["attribute"] = {5: "tensor", 10: "tensor"}
@@ -34,7 +38,8 @@ _FORBIDDEN["attribute"] = {**dict.fromkeys((6, 11), "control flow"), **dict.from
 _FORBIDDEN["tensor"] = dict.fromkeys((13, 14), "weights in another file")
 _DOMAIN = {"node": 7, "opset import": 1}
 _STANDARD = (b"", b"ai.onnx")
-_OPERATOR, _DIMENSIONS = 4, 1
+_OPERATOR = 4
+_DIMENSIONS = 1
 _OPERATORS = frozenset(
     b"Add And ArgMax Cast Ceil Clip Concat Constant ConstantOfShape Div Elu Equal Exp Expand Flatten Floor GRU Gather GatherND "
     b"Gemm Greater GreaterOrEqual Identity LSTM LeakyRelu Less LessOrEqual Log MatMul Max Min Mul Neg Not Or Pow "
@@ -47,7 +52,8 @@ _OPERATORS = frozenset(
 @functools.cache
 def _limited_memory() -> None:
     """Limit the memory of all networks in this process: a small file can request a huge tensor."""
-    kind, default = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, onnxruntime.OrtMemType.DEFAULT
+    kind = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR
+    default = onnxruntime.OrtMemType.DEFAULT
     place = onnxruntime.OrtMemoryInfo("Cpu", kind, 0, default)
     onnxruntime.create_and_register_allocator(place, onnxruntime.OrtArenaCfg(_MOST_BYTES, -1, -1, -1))
 
@@ -63,9 +69,12 @@ class OnnxNetwork:
     """
 
     def __init__(self, model: bytes, setup: PolicySetup) -> None:
-        self._given, self._session, names = (model, setup), _open_session(model), setup.layout.names
+        self._given = (model, setup)
+        self._session = _open_session(model)
+        names = setup.layout.names
         self._takes, self._gives = _ports(self._session, setup)
-        self._axis, self._number = 0 if setup.memory is None else setup.memory.rows_axis, len(names)
+        self._axis = 0 if setup.memory is None else setup.memory.rows_axis
+        self._number = len(names)
         # The position of each part among the outputs is computed once: a whole call takes a few microseconds.
         self._pick = operator.itemgetter(*[names.index(part) if part in names else -1 for part in ActionParts._fields])
 
@@ -97,7 +106,8 @@ def _open_session(model: bytes) -> onnxruntime.InferenceSession:
 
 def _ports(session: onnxruntime.InferenceSession, setup: PolicySetup) -> tuple[list[str], list[str]]:
     """Names of the network's inputs and outputs, which must be those of such a policy."""
-    memory, columns = setup.memory, row_width(setup.catalogue, product_wise=setup.product_wise)
+    memory = setup.memory
+    columns = row_width(setup.catalogue, product_wise=setup.product_wise)
     takes: dict[str, tuple[int | str, ...]] = {FEATURES: ("rows", columns)}
     gives = list(setup.layout.names)
     if memory is not None:
@@ -117,7 +127,8 @@ def scan(model: bytes) -> None:
 
 
 def _message(data: memoryview, kind: str) -> None:
-    operator, size = None, 1
+    operator = None
+    size = 1
     for number, content in _fields(data):
         if (what := _FORBIDDEN.get(kind, {}).get(number)) and content != 0:
             _refuse(what)

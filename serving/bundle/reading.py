@@ -54,9 +54,13 @@ from .onnx_session import OnnxNetwork
 
 SCHEMA_VERSION = 4
 Array = NDArray[np.float64]
-_RANGE_SLACK, _LEAST_RANGE = 0.05, 1e-4
-ALARM_SHARE, ALARM_ROWS, _ALARM_WINDOW = 0.05, 100, 1000
-_CHECKED_STATES, _CHECKED_MARKETS = 12, 4
+_RANGE_SLACK = 0.05
+_LEAST_RANGE = 1e-4
+ALARM_SHARE = 0.05
+ALARM_ROWS = 100
+_ALARM_WINDOW = 1000
+_CHECKED_STATES = 12
+_CHECKED_MARKETS = 4
 _NOTES = "notes"
 # Both tolerances, because a discount or a score may be close to 0; every output is of order one.
 _RELATIVE = _ABSOLUTE = 1e-5
@@ -112,7 +116,8 @@ class Bundle:
     def check_made_for(self, jurisdictions: Sequence[str]) -> None:
         """Raise BundleError unless it was made for all of these jurisdictions."""
         if set(jurisdictions) - set(self.jurisdictions):
-            wanted, got = ", ".join(jurisdictions), ", ".join(self.jurisdictions) or "none"
+            wanted = ", ".join(jurisdictions)
+            got = ", ".join(self.jurisdictions) or "none"
             fix = "name them under [law] in its market and export it again"
             raise BundleError(f"a bundle must be made for the jurisdictions of the service, {wanted}; got {got}; {fix}")
 
@@ -153,7 +158,8 @@ def load_bundle(path: FilePath, *, public_key: FilePath | None = None) -> Bundle
         if datetime.fromisoformat(manifest["created"]).tzinfo is None:
             raise BundleError(f"{MANIFEST}: created must have a time zone; got {manifest['created']}; export it again")
         setup = setup_from(read_json(files[CATALOGUE]), read_json(files[GUARDRAILS]))
-        network, memory = OnnxNetwork(files[POLICY], setup), setup.memory_text(sha256(files[POLICY]))
+        network = OnnxNetwork(files[POLICY], setup)
+        memory = setup.memory_text(sha256(files[POLICY]))
         scenario = "{name}:{version}".format_map(manifest["scenario"])
         response = read_response(read_json(files[RESPONSE]), setup.catalogue)
         seen = read_range(read_json(files[RANGE]), setup.catalogue)
@@ -167,7 +173,8 @@ def load_bundle(path: FilePath, *, public_key: FilePath | None = None) -> Bundle
         got = f"got {type(error).__name__}: {str(error).partition(chr(10))[0][:200]}"
         raise BundleError(f"{folder} must be a bundle that repricer wrote; {got}; export it again") from error
     own = (setup.guardrails, setup.catalogue, setup.candidates, setup.most_promoted, memory, response, seen, charged)
-    trust, policy = "self-signed" if pinned is None else "pinned", setup.policy(str(manifest["policy"]), network)
+    trust = "self-signed" if pinned is None else "pinned"
+    policy = setup.policy(str(manifest["policy"]), network)
     return Bundle(policy, *own, scenario, manifest, sha256(files[MANIFEST]), trust)
 
 
@@ -175,7 +182,8 @@ def _charged(manifest: dict[str, Any], products: int) -> ChargedRange | None:
     """The charged prices of a manifest; None where the market knows none."""
     if manifest["charged"] is None:
         return None
-    shapes, least = {"low": "N", "high": "N"}, {"low": -MOST, "high": -MOST}
+    shapes = {"low": "N", "high": "N"}
+    least = {"low": -MOST, "high": -MOST}
     found = arrays(f"{MANIFEST}, charged", manifest["charged"], shapes, {"N": products}, np.float64, least=least)
     return ChargedRange(found["low"], found["high"])
 
@@ -251,7 +259,8 @@ class TrainingRange:
 
     def most_stock(self, catalogue: Catalogue) -> NDArray[np.float64]:
         """(N,) most units on hand in the first period, with none on order, whose features lie within the range."""
-        c, most = feature_constants(catalogue), np.full(catalogue.num_products, np.inf)
+        c = feature_constants(catalogue)
+        most = np.full(catalogue.num_products, np.inf)
         for name, high in zip(self.names, self.high, strict=True):
             if high < MOST_COVER and name.startswith(("log_stock_cover", "log_position_cover", "log_cover[")):
                 forecast = c.log_ahead[0] if name == "log_stock_cover" else c.log_now[0]
@@ -305,8 +314,10 @@ class DriftAlarm:
     """
 
     def __init__(self, names: tuple[str, ...]) -> None:
-        self._names, self._lock = names, threading.Lock()
-        self._rows, self._outside = 0.0, np.zeros(len(names))
+        self._names = names
+        self._lock = threading.Lock()
+        self._rows = 0.0
+        self._outside = np.zeros(len(names))
 
     def add(self, outside: NDArray[np.bool_]) -> None:
         """Add markets of products, (E, N, F) booleans."""
@@ -344,12 +355,14 @@ def golden_states(setup: PolicySetup, network: NetworkFunction, memory: Recurren
     states = random_states(catalogue, setup.guardrails, _CHECKED_STATES, seed)
     tables = [feature_rows(market_view(catalogue, state), product_wise=setup.product_wise) for state in states]
     # Product-wise, another product of each market.
-    rows, notes = np.stack([table[number % len(table)] for number, table in enumerate(tables)]), ()
+    rows = np.stack([table[number % len(table)] for number, table in enumerate(tables)])
+    notes = ()
     if setup.memory is not None:
         # The state after another row: an initial state would test little.
         notes = network(rows[::-1].copy(), setup.memory.initial_state(rows[::-1]))[1]
     parts, renewed = network(rows, notes)
-    markets, text = [], None
+    markets = []
+    text = None
     for number, state in enumerate(states[:_CHECKED_MARKETS]):
         if setup.memory is not None:
             period = number % catalogue.horizon
@@ -388,7 +401,8 @@ def _answer(
     """The answer for one market and the text of its recurrent state; the rules apply to `recorded`, where given."""
     view = market_view(setup.catalogue, state)
     period = int(view.period[0])
-    policy, before = setup.policy("golden", network), memory.read(state.get(MEMORY), period)
+    policy = setup.policy("golden", network)
+    before = memory.read(state.get(MEMORY), period)
     action, notes = policy.answer(view, before) if isinstance(policy, RecurrentPolicy) else (policy.act(view), ())
     proposed = action.price[0].tolist()
     price = np.array([proposed if recorded is None else recorded], dtype=np.float32)
@@ -402,7 +416,8 @@ def _answer(
 
 
 def _compare(name: str, got: Any, wanted: Any, absolute: float = _ABSOLUTE) -> None:
-    got, wanted = np.asarray(got, dtype=np.float32), np.array(wanted, dtype=np.float32)
+    got = np.asarray(got, dtype=np.float32)
+    wanted = np.array(wanted, dtype=np.float32)
     if got.shape != wanted.shape or not np.allclose(got, wanted, rtol=_RELATIVE, atol=absolute):
         differs = "this machine's ONNX Runtime or repricer answers differently"
         fix = "export it again with these versions"

@@ -67,10 +67,13 @@ class Recorded(NamedTuple):
 
 def add(writing: Writing, approvals: Sequence[Approval]) -> Recorded:
     """Write those decisions that differ from the last one about the same row."""
-    weeks, e = sorted({approval.week for approval in approvals}), EVENTS.c
+    weeks = sorted({approval.week for approval in approvals})
+    e = EVENTS.c
     found = writing.read(select(EVENTS).where(e.name == "approval", e.date.in_(weeks)).order_by(e.id))
     before = [(Approval(**facts_of(each)), each["time"]) for each in found]
-    last, times, new = {made[:3]: (made, time) for made, time in before}, list[str](), list[dict[str, Any]]()
+    last = {made[:3]: (made, time) for made, time in before}
+    times = list[str]()
+    new = list[dict[str, Any]]()
     for approval in approvals:
         key = approval[:3]
         if key not in last or last[key][0] != approval:

@@ -89,7 +89,8 @@ def linked(rows: Sequence[Row], tail: Tail) -> tuple[list[dict[str, Any]], Tail]
     """The rows with their numbers and hashes, and the new end of the chain."""
     done = []
     for own in rows:
-        number, found = tail.rows + 1, _hash(tail.hash, own)
+        number = tail.rows + 1
+        found = _hash(tail.hash, own)
         done.append({"id": number, **own, "previous_hash": tail.hash, "hash": found})
         tail = Tail(number, found)
     return done, tail

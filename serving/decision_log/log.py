@@ -31,8 +31,10 @@ from .storage import LogError, Storage, Writing, end_of
 from .tables import BUNDLES, DECISIONS, EVENTS, FILES, OUTCOMES, TRIALS
 from .verification import verified
 
-_SOME, _PAUSE = 200, 0.001
-"""After so many rows of a long look-up, so many seconds for others."""
+_SOME = 200
+"""Rows of a long look-up after which others have a turn."""
+_PAUSE = 0.001
+"""Seconds of such a turn."""
 _TRIES = 5
 """To write outcomes beside others that report the same decisions."""
 _PAGE = 500
@@ -70,9 +72,14 @@ class DecisionLog(Storage):
         >>> log.close()
     """
 
-    verify, erase, older, rotate = verified, maintenance.erase, maintenance.older, maintenance.rotate
-    backup, restore = maintenance.backup, maintenance.restore
-    migrate, adopt = migration.migrate, migration.adopt
+    verify = verified
+    erase = maintenance.erase
+    older = maintenance.older
+    rotate = maintenance.rotate
+    backup = maintenance.backup
+    restore = maintenance.restore
+    migrate = migration.migrate
+    adopt = migration.adopt
 
     def record(
         self, answer: PriceAnswer, state: State, request_id: str, *, propensity: Chance = 1.0, arm: str = "policy"
@@ -150,7 +157,8 @@ class DecisionLog(Storage):
         except OutcomeError:
             self.run(lambda _: None)  # its decision may be waiting to be written, too
             report = Report(self._patiently, outcomes)
-        count, left = 0, _TRIES
+        count = 0
+        left = _TRIES
         while report.rows:
             end = self.run(report.write)
             if end is not None:
@@ -303,7 +311,8 @@ class DecisionLog(Storage):
 
     def ends(self) -> Ends:
         """Numbers of the last decision and the last outcome. Raises LogError."""
-        outcomes, decisions = end_of(OUTCOMES, self.rows), end_of(DECISIONS, self.rows)
+        outcomes = end_of(OUTCOMES, self.rows)
+        decisions = end_of(DECISIONS, self.rows)
         return decisions.rows, outcomes.rows
 
     def sold(self, ends: Ends = _ALL, first: int = 0) -> Iterator[dict[str, Any]]:
@@ -338,7 +347,8 @@ class DecisionLog(Storage):
             ChainError: A body is damaged.
             LogError: The log cannot be read.
         """
-        began, ends = self.trial_began(bundle), self.ends()
+        began = self.trial_began(bundle)
+        ends = self.ends()
         before = self.sold((began - 1, ends[1]), began - count)
         return before, self.sold(ends, max(began, ends[0] - count + 1))
 

@@ -42,7 +42,8 @@ def erase(storage: Storage, market: str, by: str, reason: str = "") -> int:
     """
 
     def write(writing: Writing) -> int:
-        d, o = DECISIONS.c, OUTCOMES.c
+        d = DECISIONS.c
+        o = OUTCOMES.c
         decisions = [row["id"] for row in writing.read(select(d.id).where(d.market == market))]
         emptied = {*decisions, *(row["number"] for row in writing.read(select(o.number).where(o.market == market)))}
         if not emptied:
@@ -104,7 +105,8 @@ def rotate(storage: Storage, days: float, archive: FilePath | None, by: str, rea
 def older(storage: Storage, days: float) -> int:
     """How many decisions `rotate` takes: those before the first that is younger. Raises LogError."""
     d = DECISIONS.c
-    start, end = start_of(DECISIONS, storage.rows).rows, end_of(DECISIONS, storage.rows).rows
+    start = start_of(DECISIONS, storage.rows).rows
+    end = end_of(DECISIONS, storage.rows).rows
     younger = select(d.id).where(d.id > start, d.time >= _ago(days)).order_by(d.id).limit(1)
     return (_one(storage.rows, younger) or end + 1) - 1 - start
 

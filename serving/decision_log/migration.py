@@ -117,7 +117,8 @@ def _event(row: Row) -> dict[str, Any]:
 
 def _decisions(old: Storage) -> Iterator[Row]:
     """The decisions, whose chain stays as it is."""
-    erased, columns = _erased(old), DECISIONS.columns.keys()
+    erased = _erased(old)
+    columns = DECISIONS.columns.keys()
     for row in _followed(old, DECISIONS):
         check_body(DECISIONS.name, row, row["id"] in erased)
         yield {key: row[key] for key in columns}

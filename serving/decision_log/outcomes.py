@@ -96,7 +96,8 @@ class Report:
     """
 
     def __init__(self, look: Query, outcomes: Sequence[ReportedOutcome]) -> None:
-        self._end, self._maintained = end_of(OUTCOMES, look), _maintained(look)
+        self._end = end_of(OUTCOMES, look)
+        self._maintained = _maintained(look)
         numbers = _numbers(look, outcomes)
         self._decisions = _decisions(look, set(numbers.values()))
         self._older = dict[tuple[str, str, str], _Decision]()
@@ -128,7 +129,8 @@ class Report:
     def written(self, end: Tail) -> int:
         """Go on after the rows that are written; how many they were."""
         written = self.rows[:_PIECE]
-        self._end, self.rows = end, self.rows[_PIECE:]
+        self._end = end
+        self.rows = self.rows[_PIECE:]
         return len(written)
 
     def _priced(self, look: Query, outcome: ReportedOutcome, last: _Decision | None) -> _Decision:
@@ -176,7 +178,8 @@ def _got(outcome: ReportedOutcome, last: _Decision | None) -> str:
 class _Rows(FunctionElement[Any]):
     """The items of a JSON array, as rows: one parameter, however many they are."""
 
-    name, inherit_cache = "json_rows", True
+    name = "json_rows"
+    inherit_cache = True
 
 
 @compiles(_Rows, "sqlite")
@@ -199,7 +202,8 @@ def _numbers(look: Query, outcomes: Iterable[ReportedOutcome]) -> dict[_Key, int
     """The number of the decision that each key names; of a market with a period or a day, the last one, whose price
     was charged then.
     """
-    d, keys = DECISIONS.c, set(map(_named, outcomes))
+    d = DECISIONS.c
+    keys = set(map(_named, outcomes))
     names = [key for key in keys if isinstance(key, str)]
     found: dict[_Key, int] = {}
     for some in _parts(names):
@@ -209,7 +213,8 @@ def _numbers(look: Query, outcomes: Iterable[ReportedOutcome]) -> dict[_Key, int
     days = [pair for pair in pairs if isinstance(pair[1], str)]
     for held, is_of, some in ((d.number, operator.eq, periods), (d.date, operator.le, days)):
         pair = _Rows(encode(some).decode()).table_valued(column("value", JSON)).c["value"]
-        market, at = pair[0].as_string(), pair[1].as_integer() if held is d.number else pair[1].as_string()
+        market = pair[0].as_string()
+        at = pair[1].as_integer() if held is d.number else pair[1].as_string()
         last = select(d.id).where(d.market == market, is_of(held, at)).order_by(held.desc(), d.id.desc()).limit(1)
         asked = select(market.label("market"), at.label("at"), last.scalar_subquery().label("last"))
         if some:
@@ -282,9 +287,12 @@ class _Decision:
     def __init__(self, found: Mapping[str, Any]) -> None:
         self.id: int = found["id"]
         self.market: str | None = found["market"]
-        self._request_id, self.known, self.new = found["name"], list[dict[str, Any]](), list[dict[str, Any]]()
+        self._request_id = found["name"]
+        self.known = list[dict[str, Any]]()
+        self.new = list[dict[str, Any]]()
         brief = _Brief(_Products([])) if found["body"] is None else _brief.decode(text_of(found["body"]))
-        self.last_day, self.products = brief.last_day, brief.rows.product
+        self.last_day = brief.last_day
+        self.products = brief.rows.product
 
     def report(self, outcomes: Iterable[ReportedOutcome]) -> None:
         """Find those that are new beside what is `known`. Raises OutcomeError."""
@@ -300,7 +308,8 @@ class _Decision:
             wanted = f"that of decision {self._request_id}, {self.market!r}"
             raise OutcomeError(f"outcome: market must be {wanted}; got {outcome.market!r}; fix one")
         if outcome.product not in self.products:
-            got, known = reprlib.repr(outcome.product), reprlib.repr(sorted(self.products))
+            got = reprlib.repr(outcome.product)
+            known = reprlib.repr(sorted(self.products))
             wanted = f"one that decision {self._request_id} priced"
             raise OutcomeError(f"outcome: product must be {wanted}; got {got}; known are {known}")
         before = reported.get(outcome.segment)

@@ -60,7 +60,8 @@ def decision_row(request_id: str, decision: Decision, reply: str | None = None) 
     Raises:
         ValueError: A propensity lies outside (0, 1].
     """
-    answer, state = decision.answer, decision.state
+    answer = decision.answer
+    state = decision.state
     shared = {"arm": decision.arm, "policy": answer.policy, "bundle": answer.bundle}
     if reply is not None:
         shared["reply"] = reply
@@ -86,7 +87,9 @@ def text_of(body: bytes) -> bytes:
 
 def _decision_columns(decision: Decision) -> dict[str, Any]:
     """The facts of each product, by column, as `_columns` would give them."""
-    answer, state, prices = decision.answer, decision.state, decision.answer.prices
+    answer = decision.answer
+    state = decision.state
+    prices = decision.answer.prices
     names = [price.product for price in prices]
     items = {item["product"]: item for item in state["products"]}
     facts = {key: state[key] for key in _WHOLE if key in state}

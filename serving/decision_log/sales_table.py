@@ -72,7 +72,9 @@ def write_sales(log: DecisionLog, out: Path) -> Sales:
         ChainError: A body of the log is damaged.
         ValueError: No decision has all its outcomes.
     """
-    ends, counts, columns = log.ends(), Counter[str](), dict[str, None]()
+    ends = log.ends()
+    counts = Counter[str]()
+    columns = dict[str, None]()
     prices = defaultdict[tuple[str, str], Counter[float]](Counter)
     for row, state, _ in _whole(log, ends, counts):
         prices[row["market"], row["product"]][row["price"]] += 1
@@ -103,7 +105,8 @@ def _whole(log: DecisionLog, ends: Ends, counts: Counter[str]) -> Iterator[tuple
         except msgspec.ValidationError:
             counts["faulty"] += 1
             continue
-        market, period = decision[0]["market"], decision[0]["period"]
+        market = decision[0]["market"]
+        period = decision[0]["period"]
         episode, last = episodes.get(market, (-1, period))
         if period <= last:
             episode = counts["episodes"]

@@ -159,7 +159,10 @@ class Storage:
             must = "decision log must be a new file, one of its own, or the URL of a database"
             raise ValueError(f"{must}; got {self.name}: {_line_of(error)}") from error
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._open, self._door, self._begun, self._committed = True, threading.Lock(), math.inf, -math.inf
+        self._open = True
+        self._door = threading.Lock()
+        self._begun = math.inf
+        self._committed = -math.inf
         self._thread = threading.Thread(target=self._write, name="decision-log", daemon=True)
         self._thread.start()
 
@@ -317,7 +320,8 @@ def _engine_of(url: URL, is_read_only: bool) -> Engine:
         settings = [f"PRAGMA {setting}" for setting in _PRAGMAS]
         if is_read_only:
             own = {"mode": "ro", "immutable": "1", "uri": "true"}
-            url, settings = url.set(database=f"file:{quote(os.path.abspath(url.database or ''))}", query=own), []
+            url = url.set(database=f"file:{quote(os.path.abspath(url.database or ''))}", query=own)
+            settings = []
         # The driver must not begin transactions: `locked` does, with an immediate lock.
         engine = create_engine(url, connect_args={"timeout": _LOCK_PATIENCE, "isolation_level": None})
         if url.database and not is_read_only:

@@ -86,7 +86,8 @@ def _check_noted(storage: Storage, noted: Mapping[str, Any], starts: Mapping[Tab
     lacking = list[str]()
     for table in CHAINS:
         counted = "rows" if table is DECISIONS else table.name
-        rows, own = noted.get(counted), noted.get("hash" if table is DECISIONS else f"{counted}_hash")
+        rows = noted.get(counted)
+        own = noted.get("hash" if table is DECISIONS else f"{counted}_hash")
         if not isinstance(rows, int) or not isinstance(own, str):
             raise ChainError(
                 f"a note of the heads must be what log verify --json wrote; got none of {table.name}; note all"

@@ -12,10 +12,14 @@ if TYPE_CHECKING:
     from ...agents import Run
     from ...pricing import Policy
 
-LEAST, EPISODES = 0.95, 256
-"""Share of the gain that a smaller policy must keep, and the fewest test episodes that judge it."""
-_PRECISE, _MOST_PRICES_ASKED = 0.0025, 10_000_000
-"""Standard error of that share from which on no more episodes are played, and most prices asked of a policy for it."""
+LEAST = 0.95
+"""Share of the gain that a smaller policy must keep."""
+EPISODES = 256
+"""The fewest test episodes that judge it."""
+_PRECISE = 0.0025
+"""Standard error of that share from which on no more episodes are played."""
+_MOST_PRICES_ASKED = 10_000_000
+"""The most prices asked of a policy for it."""
 # A gain below so many of its standard errors is no gain of which a share could be kept.
 _CLEAR = 3.0
 
@@ -41,7 +45,8 @@ class Compression:
     @property
     def words(self) -> str:
         """What was kept, in one line."""
-        facts, size = self.facts, self.facts["parameters"]
+        facts = self.facts
+        size = self.facts["parameters"]
         kept = f"{facts['kept']:.1%} of {facts['kept_of']} on {facts['episodes']} test episodes"
         return f"{facts['method']}: {size['after']:,} parameters instead of {size['before']:,}; keeps {kept}"
 
@@ -111,7 +116,8 @@ def kept(run: Run, policy: Policy, episodes: int = EPISODES, seed: int = 0) -> d
     while True:
         asked: Any = {"episodes": episodes, "seed": seed_for("test", seed), "expected": True, "assumed": run.spec}
         fixed, before, after = (rollout(run.goal, each, **asked).objective for each in three)
-        gain, root = before - fixed, episodes**0.5
+        gain = before - fixed
+        root = episodes**0.5
         clear = gain.mean() > _CLEAR * gain.std() / root
         whole = float((gain if clear else before).mean())
         error = float((after - before).std() / root) / abs(whole)

@@ -57,13 +57,16 @@ if TYPE_CHECKING:
     from ..bundle.reading import TrainingRange
 
 _PACKAGES = ("repricer", "numpy", "onnx", "onnxruntime", "torch")
-_AUDIT_EPISODES, _RANGE_EPISODES = 64, 32
-DRAWS, EPISODES = 100, 4
+_AUDIT_EPISODES = 64
+_RANGE_EPISODES = 32
+DRAWS = 100
+EPISODES = 4
 # As far as the service tolerates, see `training_range.DriftAlarm`.
 _OUTSIDE_SHARE = 0.05
 # Each new week moves the forecasts a little: what lies beyond the range by less than its width, or
 # a tenth (features are logarithms and shares), is no reason to train.
-_AUDIT_SLACK, _AUDIT_LEAST = 1.0, 0.1
+_AUDIT_SLACK = 1.0
+_AUDIT_LEAST = 0.1
 
 
 def export(
@@ -191,7 +194,9 @@ def setup_of(spec: MarketSpec, policy: NetworkPolicy | RecurrentPolicy, rule: st
     """
     from ...envs import catalogue_of
 
-    catalogue, slots, memory = catalogue_of(spec), spec.recommendation, None
+    catalogue = catalogue_of(spec)
+    slots = spec.recommendation
+    memory = None
     if isinstance(policy, RecurrentPolicy):
         row = np.zeros((1, row_width(catalogue, product_wise=policy.product_wise)), np.float32)
         memory = RecurrentLayout.of(policy.initial_state(row))
@@ -213,7 +218,8 @@ def market_facts(spec: MarketSpec) -> dict[str, Any]:
     """What the manifest says about the market."""
     from ...evaluation.uncertainty import charged_range
 
-    market, charged = spec.market, charged_range(spec)
+    market = spec.market
+    charged = charged_range(spec)
     return {
         "scenario": {"name": spec.name, "version": spec.version, "period": market.period, "currency": market.currency},
         "data": {"tables_sha256": spec.evidence.tables_sha256 or None},
@@ -228,7 +234,8 @@ def _law_facts(spec: MarketSpec) -> dict[str, Any] | None:
     """For which jurisdictions the prices are made, what that means, and where competitors' prices come from."""
     from ...scenarios.checks import uses_competitors
 
-    own, law = spec.law, spec.guardrails.law
+    own = spec.law
+    law = spec.guardrails.law
     if own is None or law is None:
         return None
     table = own.competitor_table or "section [competitors] of the market"
@@ -272,7 +279,8 @@ def range_document(spec: MarketSpec, policy: Policy, seed: int) -> dict[str, Any
     from ...envs import catalogue_of, rollout
     from ...envs.kernels.state import Outcome
 
-    catalogue, seen = catalogue_of(spec), list[np.ndarray]()
+    catalogue = catalogue_of(spec)
+    seen = list[np.ndarray]()
 
     def watch(view: MarketView, _: Outcome) -> None:
         found = product_features(view, fixed=False)
@@ -280,7 +288,8 @@ def range_document(spec: MarketSpec, policy: Policy, seed: int) -> dict[str, Any
 
     for one in (policy, FixedPrice(catalogue.regular_price)):
         rollout(spec, one, episodes=_AUDIT_EPISODES, seed=seed, watch=watch)
-    low, high = np.min(seen, axis=0).tolist(), np.max(seen, axis=0).tolist()
+    low = np.min(seen, axis=0).tolist()
+    high = np.max(seen, axis=0).tolist()
     return {"features": feature_names(catalogue, fixed=False), "low": low, "high": high}
 
 

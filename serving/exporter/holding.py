@@ -96,7 +96,8 @@ def held(run: Run, holding: Holding, seed: int = 0) -> tuple[Actor, NetworkPolic
     if run.base is not None and not isinstance(run.base, PricePath):
         must = "a bundle can blend learned prices with current ones where their base price is constant"
         raise BundleError(f"{must}; got {run.facts['settings']['base_price']}; give --policy learned")
-    share, layout = np.float32(1 - holding.toward_current), run.layout
+    share = np.float32(1 - holding.toward_current)
+    layout = run.layout
     # Prices and discounts move towards those of the current prices, which give no discounts.
     moved = 1 + layout.num_segments * int(layout.discounts)
     factors = np.ones(layout.size, np.float32)
@@ -147,11 +148,15 @@ def price_path(
         return best_plan(spec)
     if spec.plan is not None and (own := plan_policies(spec).get(holding.prices)) is not None:
         return own
-    current, share, prices = current_prices(spec), holding.toward_current, holding.prices
+    current = current_prices(spec)
+    share = holding.toward_current
+    prices = holding.prices
     shape = (spec.market.horizon_periods, len(spec.products.names))
-    planned, promotion = spec.products.regular_price, None
+    planned = spec.products.regular_price
+    promotion = None
     if isinstance(current, PricePath):
-        planned, promotion = current.path, current.promotion
+        planned = current.path
+        promotion = current.promotion
     learned, shown = (base.path, base.recommendation) if isinstance(base, PricePath) else (base, None)
     own = {"learned": learned, "regular": spec.products.regular_price, "current": planned}.get(prices)
     own = best_fixed(spec, seed=seed).price if own is None else own
@@ -166,7 +171,8 @@ def price_path(
 
 def holds_line(manifest: dict[str, Any]) -> str:
     """Which prices a bundle holds, in one line."""
-    holds, judged = manifest["holds"], manifest["evaluation"].get("uncertainty")
+    holds = manifest["holds"]
+    judged = manifest["evaluation"].get("uncertainty")
     if holds["recommended"] and holds["prices"] == "current":
         return "the bundle holds your current prices: no change is recommended"
     if holds["recommended"] is not False:

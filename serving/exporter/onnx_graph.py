@@ -80,7 +80,8 @@ class PolicyGraph(torch.nn.Module):
     def __init__(self, actor: Actor, setup: PolicySetup) -> None:
         super().__init__()
         self.actor = copy.deepcopy(actor).cpu().eval()
-        self.layout, self.memory = setup.layout, setup.memory
+        self.layout = setup.layout
+        self.memory = setup.memory
         self.columns = row_width(setup.catalogue, product_wise=setup.product_wise)
         products = [] if setup.product_wise else [setup.catalogue.num_products]
         self.shape = (-1, *products, self.layout.size)
@@ -102,7 +103,8 @@ class PolicyGraph(torch.nn.Module):
 
     def answer(self, rows: NDArray[np.float32], notes: RecurrentState) -> tuple[ActionParts, RecurrentState]:
         """Torch's answer, in the form of a `NetworkFunction`."""
-        names, axis = self.layout.names, 0 if self.memory is None else self.memory.rows_axis
+        names = self.layout.names
+        axis = 0 if self.memory is None else self.memory.rows_axis
         given = [torch.from_numpy(np.ascontiguousarray(np.moveaxis(note, 0, axis))) for note in notes]
         with torch.inference_mode():
             found = [part.numpy() for part in self(torch.from_numpy(rows), *given)]

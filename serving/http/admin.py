@@ -49,7 +49,8 @@ class Status:
     """Whether it stopped though the log did not answer."""
 
     def __init__(self, deployment: Deployment, log: DecisionLog) -> None:
-        self._deployment, self._log = deployment, log
+        self._deployment = deployment
+        self._log = log
 
     def routes(self) -> Routes:
         """The routes."""
@@ -77,7 +78,8 @@ class Status:
 
     async def metrics(self, _: Call) -> Response:
         """Counters and timings for Prometheus."""
-        slots, certificate = self._deployment.slots, self._deployment.positions.certificate
+        slots = self._deployment.slots
+        certificate = self._deployment.positions.certificate
         return Response(self._deployment.metrics.text(slots, certificate), media_type=CONTENT_TYPE_LATEST)
 
     async def policy(self, _: Call) -> Response:

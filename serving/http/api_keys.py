@@ -68,7 +68,9 @@ class KeyRing:
     """
 
     def __init__(self, path: FilePath) -> None:
-        self._path, self._looked, self._wrong = Path(path), time.monotonic(), ""
+        self._path = Path(path)
+        self._looked = time.monotonic()
+        self._wrong = ""
         self._keys = read_keys(self._path)
         if not self._keys:
             raise KeyFileError(f"{path} must hold at least one key; got none; `repricer keys add {path} --role admin`")
@@ -76,7 +78,8 @@ class KeyRing:
     def _renew(self) -> None:
         self._looked = time.monotonic()
         try:
-            self._keys, wrong = read_keys(self._path) if self._path.exists() else [], ""
+            self._keys = read_keys(self._path) if self._path.exists() else []
+            wrong = ""
         except KeyFileError as error:
             if (wrong := str(error)) != self._wrong:
                 _log.error("keys not reloaded", extra={"facts": {"reason": wrong}})
@@ -96,7 +99,8 @@ class KeyRing:
 def read_keys(path: Path) -> list[ApiKey]:
     """The keys of a file. Raises KeyFileError."""
     try:
-        status, keys = path.stat(), json.decode(path.read_bytes(), type=_File).keys
+        status = path.stat()
+        keys = json.decode(path.read_bytes(), type=_File).keys
     except (OSError, ValueError) as error:
         got = f"got {getattr(error, 'strerror', None) or error}; `repricer keys add {path}` makes one"
         raise KeyFileError(f"{path} must be a file of API keys; {got}") from error
@@ -120,7 +124,9 @@ def add_key(path: Path, *, role: str, name: str) -> str:
     """
     if role not in ROLES:
         raise KeyFileError(f"role must be one of {', '.join(ROLES)}; got '{role}'; choose one")
-    own, secret, salt = secrets.token_hex(4), secrets.token_urlsafe(32), secrets.token_hex(16)
+    own = secrets.token_hex(4)
+    secret = secrets.token_urlsafe(32)
+    salt = secrets.token_hex(16)
     key = ApiKey(own, name, role, salt, _hash(salt, secret), datetime.now(UTC).isoformat(timespec="seconds"))
     with only_writer(path):
         keys = read_keys(path) if path.exists() else []

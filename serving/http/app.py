@@ -72,8 +72,10 @@ def create_app(
         read_files(Path(bundle_path))  # where there is no bundle, no log is made
     decisions = temporary_log() if log is None else DecisionLog(log)
     deployment = Deployment(bundle_path, settings, public_key=public_key, log=decisions, guards=guards)
-    aside, operator = ThreadPoolExecutor(_ASIDE, "aside"), ThreadPoolExecutor(_OPERATOR, "operator")
-    recent, status = Recent(), Status(deployment, decisions)
+    aside = ThreadPoolExecutor(_ASIDE, "aside")
+    operator = ThreadPoolExecutor(_OPERATOR, "operator")
+    recent = Recent()
+    status = Status(deployment, decisions)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -100,7 +102,9 @@ def create_app(
     # With all fields and spaces, a state is longer than the example.
     state_bytes = 2 * len(orjson.dumps(example_state(deployment.bundle.catalogue)))
     app = guarded(routes, settings, state_bytes, deployment.metrics.requests, lifespan)
-    app.state.deployment, app.state.decisions, app.state.status = deployment, decisions, status
+    app.state.deployment = deployment
+    app.state.decisions = decisions
+    app.state.status = status
     app.state.reload = lambda by: reload_quietly(deployment, by)
     return app
 

@@ -38,7 +38,8 @@ class Batcher:
         return found
 
     def _answer(self) -> None:
-        waiting, self._waiting = [one for one in self._waiting if not one[1].cancelled()], []
+        waiting = [one for one in self._waiting if not one[1].cancelled()]
+        self._waiting = []
         try:
             found = self._deployment.answer([state for state, _ in waiting])
         except Exception as error:

@@ -24,7 +24,8 @@ class BundleAtPath:
     """
 
     def __init__(self, path: FilePath, public_key: FilePath | None, jurisdictions: Sequence[str]) -> None:
-        self._path, self._public_key = Path(path), public_key
+        self._path = Path(path)
+        self._public_key = public_key
         self._jurisdictions = tuple(jurisdictions)
         self._lock = threading.Lock()
         self._manifest = manifest_at(self._path)

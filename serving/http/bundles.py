@@ -26,7 +26,9 @@ class Bundles:
     def __init__(
         self, path: FilePath, public_key: FilePath | None, log: DecisionLog, jurisdictions: Sequence[str] = ()
     ) -> None:
-        self.path, self._public_key, self._log = Path(path), public_key, log
+        self.path = Path(path)
+        self._public_key = public_key
+        self._log = log
         self._jurisdictions = tuple(jurisdictions)
         self._loaded = dict[str, Bundle]()
 
@@ -45,7 +47,8 @@ class Bundles:
     def check_update(self, bundle: Bundle, active: str) -> None:
         """Raise BundleError where a bundle is older than the active one; ChainError, LogError."""
         try:
-            own, then = bundle.manifest["created"], self._known(active).manifest["created"]
+            own = bundle.manifest["created"]
+            then = self._known(active).manifest["created"]
         except BundleError:
             return  # of a key that no longer counts: it cannot go on here
         if own < then:

@@ -69,10 +69,16 @@ class Deployment:
         settings = settings or ServiceSettings()
         self.log = log or temporary_log()
         self._bundles = Bundles(path, public_key, self.log, settings.jurisdictions)
-        self._fallback, self._draws, self._share = settings.fallback, ArmAssignment(settings.seed), settings.canary
-        self.metrics, self._switching = Metrics(), threading.RLock()
-        self._guards, self._counted, self._complaints = guards or GuardRules(), -math.inf, list[str]()
-        self.positions, self._tail = Positions(), EMPTY
+        self._fallback = settings.fallback
+        self._draws = ArmAssignment(settings.seed)
+        self._share = settings.canary
+        self.metrics = Metrics()
+        self._switching = threading.RLock()
+        self._guards = guards or GuardRules()
+        self._counted = -math.inf
+        self._complaints = list[str]()
+        self.positions = Positions()
+        self._tail = EMPTY
         self._following: Any = None  # the bundles that the policies are of
         self._prepared: tuple[Positions, Slots] | None = None
         self._start(settings)
@@ -82,7 +88,8 @@ class Deployment:
         ValueError.
         """
         self._read()
-        loaded, wrong = None, ""
+        loaded = None
+        wrong = ""
         try:
             loaded = self._bundles.at_path()
         except BundleError as error:
@@ -97,7 +104,8 @@ class Deployment:
                 try:
                     self._bundles.check_update(loaded, now.active)
                 except BundleError as error:
-                    digest, wrong = now.active, str(error)
+                    digest = now.active
+                    wrong = str(error)
             return now.started(digest, settings.killed, self._share, settings.holdout)
 
         self.slots = self._fresh(loaded or self._bundles.get(self.positions.active))
@@ -132,7 +140,8 @@ class Deployment:
         """
         slots = self.slots
         named = isinstance(state, Mapping) and isinstance(state.get("market"), str)
-        arm, trial = self._draws.arm(slots, state) if named else FALLBACK if slots.killed else POLICY, slots.trial
+        arm = self._draws.arm(slots, state) if named else FALLBACK if slots.killed else POLICY
+        trial = slots.trial
         predictor = slots.fallback if arm == FALLBACK else trial.predictor if arm == CANARY and trial else slots.active
         return predictor, *preview(predictor, arm, state)
 
@@ -274,7 +283,8 @@ class Deployment:
 
     def status(self) -> dict[str, Any]:
         """The loaded policies and the position of every switch."""
-        slots, former = self.slots, self.positions.former
+        slots = self.slots
+        former = self.positions.former
         return {
             "active": {"policy": slots.active.policy.name, "bundle": self.bundle.digest},
             "former": None if former is None else {"bundle": former},
@@ -314,11 +324,13 @@ class Deployment:
         canary = self.slots.canary
         if canary is None:
             return
-        bundle, rules = canary.predictor.bundle, self._guards
+        bundle = canary.predictor.bundle
+        rules = self._guards
         if time.monotonic() > self._counted + rules.money_seconds:
             self._counted = time.monotonic()
             around = self.log.sold_around_trial(bundle.digest, rules.money_decisions)
-            costs, vat = _costs(bundle), _vat(bundle)
+            costs = _costs(bundle)
+            vat = _vat(bundle)
             canary.guards.earned(confidence_of_loss(around, bundle.digest, costs, vat, rules.least_markets))
         if canary.guards.stopped:
             guard, words = canary.guards.stopped
@@ -335,7 +347,8 @@ class Deployment:
         """The policies for these positions. Raises BundleError, DeploymentError."""
         if self._prepared is not None and self._prepared[0] == positions:
             return self._prepared[1]
-        slots, canary = self.slots, None
+        slots = self.slots
+        canary = None
         if positions.active != self.bundle.digest:
             slots = self._fresh(self._bundles.get(positions.active))
         if positions.trial is not None:
@@ -354,7 +367,8 @@ class Deployment:
 
     def _put(self, slots: Slots) -> None:
         """Replace all policies and switches at once."""
-        self.slots, now = slots, self.positions
+        self.slots = slots
+        now = self.positions
         self._bundles.keep({now.active, now.former, now.trial and now.trial.bundle})
 
 

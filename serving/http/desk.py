@@ -46,8 +46,11 @@ class Desk:
     """
 
     def __init__(self, path: str, bundle: Callable[[], Bundle], log: DecisionLog | None) -> None:
-        self._path, self._bundle, self._log = Path(path), bundle, log
-        self._lock, self._seen = threading.Lock(), (0, 0)
+        self._path = Path(path)
+        self._bundle = bundle
+        self._log = log
+        self._lock = threading.Lock()
+        self._seen = (0, 0)
         self._rows: list[PriceRow] = []
         with self._lock:
             self._current()
@@ -191,7 +194,8 @@ class Desk:
         if self._log is None:
             raise ListError(["a list that becomes live must be recorded; got no decision log; start with --log"])
         with self._deciding():
-            rows, bundle = decided_rows(self._path.name, self._current(), by), self._bundle()
+            rows = decided_rows(self._path.name, self._current(), by)
+            bundle = self._bundle()
             check_decisions(self._path.name, rows, bundle)
             items = self.image().key_items
             if is_known:
@@ -212,7 +216,8 @@ class Desk:
         """The rows as the file has them."""
         now = self._stamp()
         if now != self._seen:
-            self._rows, self._seen = read_list(self._path), now
+            self._rows = read_list(self._path)
+            self._seen = now
         return self._rows
 
     def _record(self, seen: Sequence[str], by: str) -> None:
@@ -244,7 +249,8 @@ def shown_summary(summary: ListSummary) -> dict[str, Any]:
 
 def shown_product(product: ListedProduct) -> dict[str, Any]:
     """A product as it is answered, with its rows and what becomes of the deal of each."""
-    first, summary = product.rows[0], product.summary
+    first = product.rows[0]
+    summary = product.summary
     shown: dict[str, Any] = {name: getattr(first, name) for name in ("zone", "product_id", "product", "category")}
     shown |= {name: getattr(product, name) for name in ("regular_price", "new_regular_price", "change", "reason")}
     for name in ("units", "revenue", "profit"):

@@ -93,7 +93,9 @@ class DeskStatus:
     """Whether it stopped though the log did not answer."""
 
     def __init__(self, desk: Desk, log: DecisionLog | None, registry: CollectorRegistry) -> None:
-        self._desk, self._log, self._registry = desk, log, registry
+        self._desk = desk
+        self._log = log
+        self._registry = registry
 
     def routes(self) -> Routes:
         """The routes."""

@@ -50,7 +50,8 @@ class Metrics:
 
     def __init__(self) -> None:
         own = self.registry = CollectorRegistry()
-        counter, gauge = partial(Counter, registry=own), partial(Gauge, registry=own)
+        counter = partial(Counter, registry=own)
+        gauge = partial(Gauge, registry=own)
         self.requests = RequestCounts(own)
         self.commits = Histogram(
             "repricer_log_commit_duration_seconds",
@@ -100,7 +101,8 @@ class Metrics:
             features: Their F names.
         """
         self._last = decisions[-1] if decisions else self._last
-        arms, rules = Tally[str](), Tally[str]()
+        arms = Tally[str]()
+        rules = Tally[str]()
         for decision in decisions:
             arms[decision.arm] += len(decision.answer.prices)
             rules.update(rules_in(decision.answer.prices))
@@ -117,7 +119,9 @@ class Metrics:
             self._certified.labels(certificate["state"]).set(1)
             self._lower.set(nan if certificate["lower_bound"] is None else certificate["lower_bound"])
             self._read.set(datetime.fromisoformat(certificate["date"] + "T00:00Z").timestamp())
-        bundle, canary, drift = slots.active.bundle, slots.canary, slots.drift
+        bundle = slots.active.bundle
+        canary = slots.canary
+        drift = slots.drift
         self._killed.set(slots.killed)
         self._holdout.set(slots.holdout)
         self._canary.set(0.0 if canary is None else canary.share)

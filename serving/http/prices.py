@@ -43,7 +43,8 @@ class Recent:
     """Keeps the last decision of each of the last hundred markets, in memory only."""
 
     def __init__(self) -> None:
-        self._lock, self._seen = threading.Lock(), OrderedDict[str, tuple[datetime, Decision]]()
+        self._lock = threading.Lock()
+        self._seen = OrderedDict[str, tuple[datetime, Decision]]()
 
     def add(self, decision: Decision) -> None:
         """Store a decision as the last one of its market."""
@@ -78,7 +79,10 @@ class PriceRoutes:
     """
 
     def __init__(self, deployment: Deployment, log: DecisionLog, recent: Recent, aside: Executor) -> None:
-        self._deployment, self._log, self._recent, self._aside = deployment, log, recent, aside
+        self._deployment = deployment
+        self._log = log
+        self._recent = recent
+        self._aside = aside
         self._batcher = Batcher(deployment)
 
     def routes(self) -> Routes:
@@ -110,7 +114,9 @@ class PriceRoutes:
         made.
         """
         _name_by_key(call)
-        question, text, loop = self._question(call), None, asyncio.get_running_loop()
+        question = self._question(call)
+        text = None
+        loop = asyncio.get_running_loop()
         if question:
             text = await committed(self._log.submit(partial(kept, request_id=call.request_id, question=question)))
         if text is None:
@@ -148,7 +154,8 @@ class PriceRoutes:
 
     def _many(self, call: Call, question: str | None) -> Submitted:
         """The answer to a large request, and its commit. Raises BodyError, StateError."""
-        states, name = parsed(call.body), call.request_id
+        states = parsed(call.body)
+        name = call.request_id
         if not isinstance(states, list):
             return self._submitted([(name, one) for one in self._decided([states])], b"%b", call, question)
         named = [(f"{name}.{i}", decision) for i, decision in enumerate(self._decided(states), start=1)]
@@ -165,7 +172,8 @@ class PriceRoutes:
     def _decided(self, states: list[State]) -> list[Decision]:
         if not 0 < len(states) <= MOST_STATES:
             raise StateError(f"a request must hold 1 to {MOST_STATES} states; got {len(states)}; send several requests")
-        slots, found = self._deployment.slots, list[Decision]()
+        slots = self._deployment.slots
+        found = list[Decision]()
         size = max(_PIECE_PRICES // slots.active.bundle.catalogue.num_products, 1)
         for first in range(0, len(states), size):
             # The guards of a newer bundle may end its trial in between.

@@ -65,7 +65,8 @@ class ArmAssignment:
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
-        self._key, self._numbers = seed.to_bytes(8, "big"), itertools.count()
+        self._key = seed.to_bytes(8, "big")
+        self._numbers = itertools.count()
 
     def arm(self, slots: Slots, state: State) -> str:
         """The arm of a market."""
@@ -94,8 +95,10 @@ def answered(
         The decision for each, or what is wrong with it; and (E, N, F) which features lie outside the training range, of
         the states that could be read.
     """
-    found, bundle = dict[int, Decision | StateError](), slots.active.bundle
-    asked, arms = dict[int, PriceRequest](), dict[int, str]()
+    found = dict[int, Decision | StateError]()
+    bundle = slots.active.bundle
+    asked = dict[int, PriceRequest]()
+    arms = dict[int, str]()
     for i, state in enumerate(states):
         try:
             asked[i] = slots.active.read(state)
@@ -105,7 +108,9 @@ def answered(
     if not asked:
         return [found[i] for i in range(len(states))], np.zeros((0, 0, len(bundle.seen.names)), np.bool_)
     observed = slots.active.observe(list(asked.values()))
-    outside, trial, alone = bundle.seen.outside(observed.features), slots.trial, slots.chances(0.0)
+    outside = bundle.seen.outside(observed.features)
+    trial = slots.trial
+    alone = slots.chances(0.0)
     slots.drift.add(outside)
     # Where an arm is drawn, all answer: a price that all give has probability 1.
     predictors = {POLICY: slots.active, FALLBACK: slots.fallback}
@@ -114,9 +119,12 @@ def answered(
     if trial is not None:
         trial.guards.compare(own[POLICY], [newer and newer[0] for newer in tried])
     for place, (i, arm) in enumerate(arms.items()):
-        answers, chances, newer = {arm: each[place] for arm, each in own.items()}, alone, tried[place]
+        answers = {arm: each[place] for arm, each in own.items()}
+        chances = alone
+        newer = tried[place]
         if trial is not None and newer is not None:
-            answers[CANARY], chances = newer[0], slots.chances(trial.share)
+            answers[CANARY] = newer[0]
+            chances = slots.chances(trial.share)
         arm = arm if arm in answers else POLICY
         if newer is None or arm != CANARY:
             newer = answers[arm], bundle.seen.warnings(outside[place], bundle.catalogue.products)

@@ -25,7 +25,8 @@ from .files import write_live
 from .image import KeyItem
 from .rows import ListError, PriceRow
 
-_LINES_NAMED, _ITEM = 5, ("name", "status", "decided_by", "decided_at")
+_LINES_NAMED = 5
+_ITEM = ("name", "status", "decided_by", "decided_at")
 Keys = Collection[tuple[str, str, dt.date]]
 """Zone, product and week of rows."""
 
@@ -156,7 +157,8 @@ def priced_override(source: str, rows: Sequence[PriceRow], bundle: Bundle, keys:
         zone, product, week = strange[0]
         got = f"{product!r} in {zone!r}, week {week}"
         raise ListError([f"an override must be about a row of {source}; got {got}; reload the page"])
-    first, tried = known[min(keys)], {"status": "overridden", "decided_price": price}
+    first = known[min(keys)]
+    tried = {"status": "overridden", "decided_price": price}
     own = [msgspec.structs.replace(row, **tried) if row.key in keys else row for row in rows if row.zone == first.zone]
     if wrong := _strange_rows(source, own, bundle.catalogue):
         raise ListError(wrong)
@@ -196,7 +198,9 @@ def _approval(row: PriceRow, bundle: Bundle) -> Approval:
 
 def _strange_rows(source: str, rows: Sequence[PriceRow], catalogue: Catalogue) -> list[str]:
     """Rows of other products or weeks than the bundle's, and rows that are missing."""
-    wrong, calendar, known = [], catalogue.calendar, set(catalogue.products)
+    wrong = []
+    calendar = catalogue.calendar
+    known = set(catalogue.products)
     days = None if calendar is None else set(calendar.labels)
     zones = defaultdict[str, dict[dt.date, set[str]]](lambda: defaultdict(set))
     for number, row in enumerate(rows, start=2):
@@ -231,14 +235,17 @@ class _ZoneDecisions:
         product = {name: n for n, name in enumerate(bundle.catalogue.products)}
         weeks = sorted({row.week for _, row in rows})
         period = {week: t for t, week in enumerate(weeks)}
-        self._source, self._bundle = source, bundle
+        self._source = source
+        self._bundle = bundle
         self._places = {(period[row.week], product[row.product]): (number, row) for number, row in rows}
         self._wanted, current, self._proposed = np.zeros((3, len(period), len(product)))
         for place, (_, row) in self._places.items():
-            self._wanted[place], current[place] = row.price, row.current_price
+            self._wanted[place] = row.price
+            current[place] = row.current_price
             checked = row.status == "overridden" and (only is None or row.key in only)
             self._proposed[place] = row.new_price if checked else row.price
-        rules, catalogue = bundle.guardrails, bundle.catalogue
+        rules = bundle.guardrails
+        catalogue = bundle.catalogue
         self._first = 0 if catalogue.calendar is None else catalogue.calendar.period(weeks[0])
         # Before other weeks than the first, the shop charges what it planned.
         from_start = catalogue.calendar is not None and self._first == 0
@@ -259,14 +266,17 @@ class _ZoneDecisions:
                 number, row = self._row(one)
                 column = "decided_price" if row.status == "overridden" else "status"
                 rules = ", ".join(f"{rule_words(rule)} ({RULES[rule]})" for rule in one.rules)
-                where, fix = f"{row.product!r} in the week of {row.week}", f"{one.allowed:g} would be allowed"
+                where = f"{row.product!r} in the week of {row.week}"
+                fix = f"{one.allowed:g} would be allowed"
                 must = f"column {column}: the price must keep the price rule {rules}"
                 lines.append(f"{self._source}, row {number}, {must}; got {one.price:g} for {where}; {fix}")
         return lines
 
     def warnings(self) -> list[str]:
         """The rows that leave other rules, those of a product and rule together, and what overrides earn."""
-        known, catalogue, scenario = self._bundle.response is not None, self._bundle.catalogue, self._bundle.manifest
+        known = self._bundle.response is not None
+        catalogue = self._bundle.catalogue
+        scenario = self._bundle.manifest
         terms = {"money": scenario["objective"], "currency": scenario["scenario"]["currency"]}
         gains = [0.0] * len(self._breaches)
         if known:
@@ -288,7 +298,8 @@ class _ZoneDecisions:
 
     def priced(self, proposed: float) -> PricedOverride:
         """What the overridden price of the rows that are checked costs, and the rules that it leaves, a firm one first."""
-        manifest, left = self._bundle.manifest, min(self._breaches, key=lambda one: not one.firm, default=None)
+        manifest = self._bundle.manifest
+        left = min(self._breaches, key=lambda one: not one.firm, default=None)
         cost = None if self._bundle.response is None else self._cost_of_overrides()
         found = PricedOverride(cost, manifest["objective"], manifest["scenario"]["currency"], proposed)
         if left is None:

@@ -93,13 +93,15 @@ def _read(path: Path) -> list[PriceRow]:
         lines, products = read_workbook(path)
     while lines and not any(lines[-1]):  # a spreadsheet may leave empty rows below the list
         lines.pop()
-    header, source = [str(name).strip() for name in lines[0]] if lines else [], path.name
+    header = [str(name).strip() for name in lines[0]] if lines else []
+    source = path.name
     if len(header) == 1 and (found := [mark for mark in ";\t" if mark in header[0]]):
         fix = "save it with commas, or decide in the workbook (.xlsx)"
         raise ListError([f"{source} must have commas between its fields; got {found[0]!r}; {fix}"])
     if problem := columns_mistake(header, COLUMNS, COLUMNS):
         raise ListError([f"{source}, row 1: must have {problem}"])
-    must, counts = f"must have {len(header)} cells, as the header", list(enumerate(map(len, lines), start=1))
+    must = f"must have {len(header)} cells, as the header"
+    counts = list(enumerate(map(len, lines), start=1))
     if wrong := [f"{source}, row {n}: {must}; got {count}; fix the row" for n, count in counts if count != len(header)]:
         raise ListError(wrong)
     cells = dict(zip(header, zip(*lines[1:], strict=True), strict=False))

@@ -161,7 +161,8 @@ def decided_items(
     if strange := [key for key in decisions if key not in known]:
         must = f"{called} must be the id or the name of a product of the market; got {strange[0]!r}"
         raise ListError([f"{must}; {nearest(strange[0], known)}"])
-    made, now = {known[key]: status for key, status in decisions.items()}, dt.datetime.now(dt.UTC)
+    made = {known[key]: status for key, status in decisions.items()}
+    now = dt.datetime.now(dt.UTC)
     time = now.isoformat(timespec="seconds")
 
     def decided(item: KeyItem) -> KeyItem:

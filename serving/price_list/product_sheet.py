@@ -73,7 +73,8 @@ def cells(products: Sequence[ListedProduct]) -> list[list[Any]]:
 
 
 def _known(product: ListedProduct) -> dict[str, Any]:
-    first, summary = product.rows[0], product.summary
+    first = product.rows[0]
+    summary = product.summary
     found: dict[str, Any] = {name: getattr(first, name) for name in ("zone", "product_id", "product", "category")}
     found |= {"regular_price": product.regular_price, "new_regular_price": product.new_regular_price}
     found["change"] = round(product.change, 6)
@@ -134,7 +135,9 @@ def decided_by_product(source: str, rows: Sequence[PriceRow], lines: Sequence[Se
     products = defaultdict[tuple[str, str], list[PriceRow]](list)
     for row in rows:
         products[row.zone, row.product].append(row)
-    made, wrong, seen = dict[tuple[str, str, dt.date], PriceRow](), list[str](), dict[tuple[str, str], int]()
+    made = dict[tuple[str, str, dt.date], PriceRow]()
+    wrong = list[str]()
+    seen = dict[tuple[str, str], int]()
     for number, line in enumerate(lines[1:], start=2):
         known = dict(zip(header, line, strict=False))
         if not any(cell not in ("", None) for cell in line):
@@ -199,7 +202,8 @@ def _mistakes(known: dict[str, Any]) -> list[str]:
     if _digest(others) != _text(known["check"]):
         must = "must be as they were written, since decisions stand in the columns from status on"
         found.append(f"column check: the columns before status {must}; got an edited one; restore it")
-    status, price = _text(known["status"]).strip(), _number(known["decided_price"])
+    status = _text(known["status"]).strip()
+    price = _number(known["decided_price"])
     if status not in (*STATUSES, BY_WEEK):
         found.append(f"column status: must be one of {', '.join((*STATUSES, BY_WEEK))}; got {status!r}; fix it")
     if price is not None and not 0 < price <= 1e9:

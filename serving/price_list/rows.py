@@ -174,7 +174,8 @@ def rows_of(source: str, cells: Sequence[Sequence[Any]]) -> list[PriceRow]:
 
 
 def _wrong_cells(source: str, cells: Sequence[Sequence[Any]]) -> list[str]:
-    wrong, declared = [], fields(PriceRow)
+    wrong = []
+    declared = fields(PriceRow)
     for number, row in enumerate(cells, start=2):
         for (name, field), cell in zip(declared.items(), row, strict=True):
             where = f"{source}, row {number}, column {name}: "
@@ -187,7 +188,9 @@ def _wrong_cells(source: str, cells: Sequence[Sequence[Any]]) -> list[str]:
 
 def contradictions(row: PriceRow) -> list[str]:
     """What does not fit together in a row."""
-    wrong, decided, status = [], row.decided_price, row.status
+    wrong = []
+    decided = row.decided_price
+    status = row.status
     if row.check != row.checksum:
         wrong.append("check: the columns before status must be as they were proposed; got an edited one; restore it")
     if status == "overridden" and decided is None:

@@ -87,7 +87,8 @@ class ZoneSummary(Struct, frozen=True, kw_only=True):
             >>> ZoneSummary(zone="all stores", verdict="Keep your prices.", metric="profit").sentences("EUR")
             ['Keep your prices.', 'No price changes.']
         """
-        found, parts = [self.verdict], list[str]()
+        found = [self.verdict]
+        parts = list[str]()
         if self.gain is not None:
             parts.append(self.gain.as_share())
         if self.amount is not None:
@@ -219,7 +220,8 @@ def read_summary(path: Path, rows: Sequence[PriceRow]) -> ListSummary | None:
     file = summary_path(path)
     if not file.is_file():
         return None
-    must, fix = f"{file.name} must hold the summary of {path.name}", "write the list again, or remove the file"
+    must = f"{file.name} must hold the summary of {path.name}"
+    fix = "write the list again, or remove the file"
     try:
         found = msgspec.json.decode(file.read_bytes(), type=ListSummary)
     except (OSError, msgspec.DecodeError, ValueError) as error:

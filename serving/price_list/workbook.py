@@ -24,8 +24,11 @@ from .products import BY_WEEK, ListedProduct, by_product
 from .rows import DECIDED, KINDS, STATUSES, ListError, PriceRow
 from .summary import ListSummary, PastRow, together_line
 
-SUMMARY, SHEET, NOTES = "summary", "prices", "notes"
-_MOST_ROWS, _SHEET_ROWS_AT_ONCE = 1_048_575, 2000
+SUMMARY = "summary"
+SHEET = "prices"
+NOTES = "notes"
+_MOST_ROWS = 1_048_575
+_SHEET_ROWS_AT_ONCE = 2000
 _EPOCH = dt.date(1899, 12, 30).toordinal()
 _FORMATS = {"text": "@", "number": "#,##0.00", "date": "yyyy-mm-dd", "share": "0.0%", "week": "#,##0.00"}
 _COLUMN_WIDTHS = {"week": 12}
@@ -111,7 +114,8 @@ def _empty_workbook(
         _write_summary(book, products, currency, summary)
         for table in tables:
             _start_sheet(book, table)
-        bold, notes = book.add_format(_HEAD), book.add_worksheet(NOTES)
+        bold = book.add_format(_HEAD)
+        notes = book.add_worksheet(NOTES)
         notes.set_column(0, 0, 24)
         notes.set_column(1, 1, 100)
         lines = [("", text) for text in (*_HOW, f"Money is in {currency}.")]
@@ -127,8 +131,11 @@ def _empty_workbook(
 
 def _start_sheet(book: Any, table: _Table) -> None:
     """The sheet of a table, with everything but its rows."""
-    sheet, last, names = book.add_worksheet(table.name), max(len(table.rows), 1), list(table.kinds)
-    bold, edited = book.add_format(_HEAD), book.add_format(_HEAD | {"bg_color": _EDITED})
+    sheet = book.add_worksheet(table.name)
+    last = max(len(table.rows), 1)
+    names = list(table.kinds)
+    bold = book.add_format(_HEAD)
+    edited = book.add_format(_HEAD | {"bg_color": _EDITED})
     for number, (name, kind) in enumerate(table.kinds.items()):
         cell = book.add_format({"num_format": _FORMATS[kind]})
         sheet.write_string(0, number, name, edited if name in table.edited else bold)
@@ -154,8 +161,10 @@ def _write_summary(book: Any, products: Sequence[ListedProduct], currency: str, 
     sheet = book.add_worksheet(SUMMARY)
     sheet.set_column(0, 0, 70)
     sheet.set_column(1, len(PastRow.__struct_fields__), 14)
-    wrapped, bold = book.add_format({"text_wrap": True, "valign": "top"}), book.add_format(_HEAD)
-    width, line = len(PastRow.__struct_fields__) - 1, 0
+    wrapped = book.add_format({"text_wrap": True, "valign": "top"})
+    bold = book.add_format(_HEAD)
+    width = len(PastRow.__struct_fields__) - 1
+    line = 0
 
     def said(text: str, how: Any) -> None:
         nonlocal line
@@ -220,7 +229,8 @@ def _row_elements(table: _Table, styles: list[str]) -> Iterator[str]:
 
 def _cells(kind: str, style: str, values: Sequence[Any]) -> list[str]:
     """The cells of a column."""
-    empty, start = f'<c s="{style}"/>', f'<c s="{style}"><v>'
+    empty = f'<c s="{style}"/>'
+    start = f'<c s="{style}"><v>'
     if kind in ("number", "share"):
         return [empty if value is None else f"{start}{value!r}</v></c>" for value in values]
     if kind == "date":

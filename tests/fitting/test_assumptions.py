@@ -16,7 +16,9 @@ def test_how_far_prices_may_leave_what_was_charged(widening, said):
     assert any(said in line for line in words), words
 
 
-@pytest.mark.parametrize(("share", "said"), [(0.0, "a unit costs nothing."), (0.005, "a unit costs 0.5% of its unit cost")])
+@pytest.mark.parametrize(
+    ("share", "said"), [(0.0, "a unit costs nothing."), (0.005, "a unit costs 0.5% of its unit cost")]
+)
 def test_what_holding_a_unit_costs(share, said):
     words = Assumptions(holding_cost_share=share).lines(pd.DataFrame({"product": ["tea"], "category": ["hot"]}))
     assert any(said in line for line in words), words

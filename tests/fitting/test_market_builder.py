@@ -97,7 +97,8 @@ def test_a_category_answers_as_estimated_where_forecasts_hold_that_deals_sell_mo
 
 def test_holding_stock_costs_nothing_unless_it_is_assumed_so_that_profit_is_what_the_shop_books():
     stock = build_market(models(), name="shop", assumptions=Assumptions()).stock
-    assert stock is not None and not stock.holding_cost.any()
+    assert stock is not None
+    assert not stock.holding_cost.any()
     given = build_market(models(), name="shop", assumptions=Assumptions(holding_cost_share=0.005))
     assert given.stock is not None
     assert given.stock.holding_cost == pytest.approx(0.005 * given.products.unit_cost)

@@ -52,7 +52,8 @@ class Guards:
     """
 
     def __init__(self, rules: GuardRules) -> None:
-        self._lock, self._rules = threading.Lock(), rules
+        self._lock = threading.Lock()
+        self._rules = rules
         # Products, moves of their prices; states, errors.
         self._sums = np.zeros(4)
         self._money: float | None = None

@@ -37,7 +37,8 @@ def confidence_of_loss(
     # During the trial, a market belongs to the arm that it is in.
     for (market, arm), money in since.items():
         if past := before.get((market, POLICY)):
-            was, now = statistics.fmean(past), statistics.fmean(money)
+            was = statistics.fmean(past)
+            now = statistics.fmean(money)
             size = (abs(now) + abs(was)) / 2
             changes[arm].append((now - was) / size if size else 0.0)
     if min(map(len, changes.values())) < least_markets:

@@ -35,7 +35,8 @@ class Trial:
     @classmethod
     def of(cls, newer: Bundle, active: Bundle, share: float, rules: GuardRules) -> Trial:
         """A trial of `newer` beside `active`. Raises BundleError where that makes no sense."""
-        own, then = newer.manifest["created"], active.manifest["created"]
+        own = newer.manifest["created"]
+        then = active.manifest["created"]
         if own <= then:
             raise BundleError(f"a canary must be newer than the active bundle ({then}); got one of {own}; export it")
         if set(newer.catalogue.products) != set(active.catalogue.products):
@@ -65,7 +66,8 @@ class Trial:
 
     def answers(self, states: Sequence[State]) -> list[tuple[PriceAnswer, list[str]] | None]:
         """Price the states, each with its warnings; None where that fails, and the active bundle answers alone."""
-        asked, found = dict[int, PriceRequest](), dict[int, tuple[PriceAnswer, list[str]]]()
+        asked = dict[int, PriceRequest]()
+        found = dict[int, tuple[PriceAnswer, list[str]]]()
         for i, state in enumerate(states):
             with suppress(StateError):
                 asked[i] = self.predictor.read(state)

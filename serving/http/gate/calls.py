@@ -105,15 +105,20 @@ class RequestRecorder:
     """
 
     def __init__(self, app: ASGIApp, counts: RequestCounts, paths: Collection[str]) -> None:
-        self._app, self._counts, self._paths = app, counts, frozenset(paths)
+        self._app = app
+        self._counts = counts
+        self._paths = frozenset(paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let one request be answered."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started, status, state = time.perf_counter(), 0, scope.setdefault("state", {})
-        state["request_id"], state["caller"] = os.urandom(16).hex(), None
+        started = time.perf_counter()
+        status = 0
+        state = scope.setdefault("state", {})
+        state["request_id"] = os.urandom(16).hex()
+        state["caller"] = None
 
         async def sent(message: Message) -> None:
             nonlocal status
@@ -133,7 +138,8 @@ class RequestRecorder:
             line = f"the service failed; report request {state['request_id']} to its operator"
             await problem(500, line)(scope, receive, sent)
             state["caller"] = None
-        route, seconds = scope["path"] if scope["path"] in self._paths else "other", time.perf_counter() - started
+        route = scope["path"] if scope["path"] in self._paths else "other"
+        seconds = time.perf_counter() - started
         self._counts.answered(route, status, seconds)
         facts = {"route": route, "method": scope["method"], "status": status, "ms": round(seconds * 1e3, 3)}
         _log.info("request", extra={"facts": {**facts, "request_id": state["request_id"], "key": state["caller"]}})

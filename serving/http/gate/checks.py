@@ -151,7 +151,8 @@ class OwnBodies(Check):
         """Raise HTTPException for them."""
         if scope["method"] in ("GET", "HEAD", "OPTIONS"):
             return
-        origin, site = headers.get(b"origin"), headers.get(b"sec-fetch-site", b"none")
+        origin = headers.get(b"origin")
+        site = headers.get(b"sec-fetch-site", b"none")
         if origin is not None and origin.partition(b"://")[2] != headers.get(b"host"):
             got = repr(origin[:100].decode("latin-1"))
             raise HTTPException(403, f"Origin must be the service's own; got {got}; call from a server")
@@ -160,7 +161,8 @@ class OwnBodies(Check):
             raise HTTPException(403, line)
         size = stated_bytes(scope["path"], headers)
         if size < 0:
-            got, most = stated_length(headers).decode("latin-1")[:20] or "none", most_bytes(scope["path"])
+            got = stated_length(headers).decode("latin-1")[:20] or "none"
+            most = most_bytes(scope["path"])
             line = f"request must state its content-length, at most {most}; got {got}; send several requests"
             raise HTTPException(413, line)
         kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
@@ -184,7 +186,9 @@ class RateLimit:
     """
 
     def __init__(self, per_second: float, burst: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._rate, self._burst, self._clock = per_second, burst, clock
+        self._rate = per_second
+        self._burst = burst
+        self._clock = clock
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def wait(self, caller: str, cost: float = 1.0) -> float:
@@ -224,7 +228,9 @@ class KnownCaller(Check):
 
     def check(self, scope: Scope, headers: Headers) -> None:
         """Raise HTTPException for a caller who is refused."""
-        path, caller, key = scope["path"], (scope.get("client") or ("",))[0], None
+        path = scope["path"]
+        caller = (scope.get("client") or ("",))[0]
+        key = None
         if self._keys is not None:
             key = self._keys.find(_token(headers.get(b"authorization", b"").decode("latin-1")))
             caller = caller if key is None else f"key {key.name}"

@@ -42,7 +42,8 @@ def _text(deployment: Deployment, recent: Recent, market: str | None, *, has_pri
     """The page of the last decision of a market, or one for the example state before any
     request.
     """
-    markets, bundle = recent.markets, deployment.bundle
+    markets = recent.markets
+    bundle = deployment.bundle
     seen = markets.get(market or "") or next(iter(markets.values()), None)
     if seen is None:
         time, (_, _, decision) = None, deployment.preview(bundle.example)

@@ -42,7 +42,8 @@ class Server(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config, drain: float) -> None:
         super().__init__(config)
-        self._drain, self._leaves = drain, math.inf
+        self._drain = drain
+        self._leaves = math.inf
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, and say so."""
@@ -96,9 +97,12 @@ class Handshake(asyncio.Protocol):
         admit: Callable[[Handshake], None],
         leave: Callable[[Handshake], None],
     ) -> None:
-        self._tls, self._following = tls, following
-        self._admit, self._leave = admit, leave
-        self._is_lost, self._early = False, list[bytes]()
+        self._tls = tls
+        self._following = following
+        self._admit = admit
+        self._leave = leave
+        self._is_lost = False
+        self._early = list[bytes]()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin the handshake."""
