@@ -72,7 +72,12 @@ def command(
     the kill switch is thrown.
     """
     if (log is None) == (tables is None) or (log is None) != (policy is None):
-        got = "both" if log and tables else "neither" if log is tables else "only one of --from-log and --policy"
+        if log and tables:
+            got = "both"
+        elif log is tables:
+            got = "neither"
+        else:
+            got = "only one of --from-log and --policy"
         raise ValueError(f"certify needs --from-log and --policy, or --sales; got {got}; give one or the other")
     shop = {name: options.pop(name) for name in ("decisions", "since", "service", "token")}
     if tables is not None:

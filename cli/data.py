@@ -200,8 +200,10 @@ def _show_summary(result: SalesSummary) -> None:
         label = name.replace("_", " ")
         if isinstance(value, float):
             table.add_row(label, f"{value:.1%}" if name.endswith("share") else f"{value:,.3f}")
+        elif isinstance(value, int):
+            table.add_row(label, f"{value:,}")
         elif not isinstance(value, dict | list):
-            table.add_row(label, "not known" if value is None else f"{value:,}" if isinstance(value, int) else value)
+            table.add_row(label, "not known" if value is None else value)
     table.add_row("price index, last week (first = 1)", f"{result.price_index.iloc[-1]:.3f}")
     for name, row in facts["abc"].items():
         table.add_row(f"class {name}", f"{row['products']:,} products, {row['revenue_share']:.1%} of revenue")
@@ -227,9 +229,9 @@ def _rounded(frame: pd.DataFrame) -> pd.DataFrame:
 def _show_table(frame: pd.DataFrame, title: str, justify: dict[Any, Any] | None = None) -> None:
     table = Table(title=escape(title))
     text = {"product", "name", "category"}
+    sides = justify or {name: "left" if name in text else "right" for name in frame}
     for name in frame:
-        side = justify[name] if justify else "left" if name in text else "right"
-        table.add_column(str(name).replace("_", " "), justify=side)
+        table.add_column(str(name).replace("_", " "), justify=sides[name])
     for row in frame.itertuples(index=False):
         table.add_row(*(escape(str(value)) for value in row))
     show(table)

@@ -133,7 +133,9 @@ def _read(where: str, table: str, key: str, value: Any) -> Any:
         return _SECTIONS[key](where, table, value)
     allowed, fits = _VALUES[key]
     _check(where, allowed, value, fits(value))
-    return tuple(value) if isinstance(value, list) else codecs.lookup(value).name if key == "encoding" else value
+    if isinstance(value, list):
+        return tuple(value)
+    return codecs.lookup(value).name if key == "encoding" else value
 
 
 def _columns(where: str, table: str, value: Any) -> dict[str, str]:

@@ -24,9 +24,15 @@ def number(value: Any, digits: int | None = None) -> str:
     if not known(value):
         return "–"
     if digits is None:
-        digits = 0 if isinstance(value, int) or abs(value) >= 1000 else 1 if abs(value) >= 100 else 2
+        digits = _usual_digits(value)
     text = f"{value:,.{digits}f}"
     return text.lstrip("-") if not text.strip("-0.,") else text.replace("-", "−")
+
+
+def _usual_digits(value: float) -> int:
+    if isinstance(value, int) or abs(value) >= 1000:
+        return 0
+    return 1 if abs(value) >= 100 else 2
 
 
 def percent(value: Any, digits: int = 1) -> str:

@@ -390,8 +390,12 @@ class _RuledMarket:
             revenue = kept * spec.products.net(paid)
             profit = revenue - kept * draw.products.unit_cost
             profit = profit - units * (handling - saved[:, None] - course.funding[:, :, None])
-            own = revenue - kept * goal.products.unit_cost
-            chosen_by = own if goal is not spec else profit if goal.market.objective == "profit" else revenue
+            if goal is not spec:
+                chosen_by = revenue - kept * goal.products.unit_cost
+            elif goal.market.objective == "profit":
+                chosen_by = profit
+            else:
+                chosen_by = revenue
             yield np.einsum("abtkn,t->abkn", np.stack([chosen_by, revenue, profit]), weight) @ self.member
 
     def _searched(self, market: MarketSpec) -> Array:

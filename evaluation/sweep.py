@@ -80,7 +80,10 @@ class Sweep(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         textbook = [name for name, source in registered().items() if isinstance(source, Path)]
         for name in self.scenarios:
             beside = path.parent / name
-            found += textbook if name == TEXTBOOK else [str(beside) if beside.exists() else name]
+            if name == TEXTBOOK:
+                found += textbook
+            else:
+                found.append(str(beside) if beside.exists() else name)
         if any(len(set(names)) < len(names) for names in (found, self.algorithms, self.seed_list)):
             raise ValueError(f"{path}: scenarios, algorithms and seeds must differ; got one twice; leave one out")
         for name in found:

@@ -196,7 +196,11 @@ class _Scale:
     def __init__(self, name: str, first: Array) -> None:
         self.log = name in _RATIOS
         self.root = name in _COUNTS
-        self._even = np.log if self.log else np.sqrt if self.root else np.asarray
+        self._even = np.asarray
+        if self.log:
+            self._even = np.log
+        elif self.root:
+            self._even = np.sqrt
         raw = self._even(first)
         self.centre = float(np.median(raw))
         deviation = float(np.abs(raw - self.centre).mean())
@@ -207,7 +211,9 @@ class _Scale:
 
     def back(self, value: float) -> float:
         raw = value * self.unit + self.centre
-        return round(max(raw, 0.0) ** 2, 9) if self.root else math.exp(raw) if self.log else raw
+        if self.root:
+            return round(max(raw, 0.0) ** 2, 9)
+        return math.exp(raw) if self.log else raw
 
     def least_spread(self, *values: float) -> float:
         """A hundredth of the series' size, so that rounding in a constant series raises no alarm."""

@@ -219,7 +219,9 @@ def _reference_nodes(spec: MarketSpec, n: int, prices: Array, *, alone: bool) ->
     initial = float(spec.initial_reference[n])
     free = alone and np.isinf(spec.stock.initial_units[n])
     steps = spec.guardrails.allowed_prices(n)
-    count = (_FREE_NODES if steps is None else _LADDER_NODES) if free else _NODES
+    count = _NODES
+    if free:
+        count = _FREE_NODES if steps is None else _LADDER_NODES
     nodes = np.union1d(np.linspace(min(initial, low), max(initial, high), count), [initial, low, high])
     # Where losses weigh more than gains, it may be best to stay exactly at the reference price.
     return nodes, prices if steps is not None else nodes[(nodes >= low) & (nodes <= high)]

@@ -245,8 +245,9 @@ def excluded_parts(family: str, process: str) -> dict[str, tuple[str, str]]:
     if process == "single":
         for part in ("overdispersion", "loyalty", "strategic", "shocks"):
             excluded[part] = ("where arrivals.process = 'single'", "use process = 'poisson'")
-    alone = () if family == "mnl" else ("strategic", "recommendation") if family == "cheapest" else _TOGETHER
-    for part in alone:
+    if family == "mnl":
+        return excluded
+    for part in ("strategic", "recommendation") if family == "cheapest" else _TOGETHER:
         excluded[part] = (f"with demand.family '{family}'", "use family = 'mnl'")
     return excluded
 

@@ -188,7 +188,9 @@ def as_number(text: str) -> Any:
         number = float(text)
     except ValueError:
         return text
-    return text if not math.isfinite(number) else int(number) if number.is_integer() else number
+    if not math.isfinite(number):
+        return text
+    return int(number) if number.is_integer() else number
 
 
 def mistake(kind: type[Struct], data: Any, name: str, where: str | None = None) -> str | None:

@@ -434,7 +434,9 @@ def _headline(bundle: Bundle, view: MarketView, answer: PriceAnswer, n: int, mon
     start = f" from {answer.date}" if answer.date else ""
     before = float(view.list_price[0, n])
     regular = float(bundle.catalogue.regular_price[n])
-    move = "unchanged from" if _same(item.price, before) else "up from" if item.price > before else "down from"
+    move = "up from" if item.price > before else "down from"
+    if _same(item.price, before):
+        move = "unchanged from"
     now, before, regular = (money_words(price, money) for price in (item.price, before, regular))
     return f"The price of {item.product} is {now}{start}, {move} {before}; the regular price is {regular}."
 

@@ -65,9 +65,11 @@ def worst_share(risk: str) -> float:
         >>> worst_share("mean"), worst_share("cvar:0.1")
         (1.0, 0.1)
     """
+    if risk == "mean":
+        return 1.0
     kind, _, share = str(risk).partition(":")
     try:
-        number = float(share) if kind == "cvar" else 1.0 if risk == "mean" else np.nan
+        number = float(share) if kind == "cvar" else np.nan
     except ValueError:
         number = np.nan
     if not 0 < number <= 1:

@@ -73,7 +73,9 @@ class MarketVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArra
         # In a market whose demand is drawn anew in each episode, every row has a draw of its own, as it has alone.
         self._apart = spec.posterior is not None and spec.posterior.simulated
         draws = draws or self._apart
-        count = num_envs if self._apart else min(num_envs, _MOST_BATCHES) if draws else 1
+        count = min(num_envs, _MOST_BATCHES) if draws else 1
+        if self._apart:
+            count = num_envs
         batches = np.array_split(np.arange(num_envs), count)
         markets = [
             Market(spec, num_markets=len(own), numbers=own, draws=DrawSchedule(i, count) if draws else None)
@@ -148,7 +150,9 @@ class MarketVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArra
             seeds = [self._drawn_seed() if each is None else each for each in seed]
             numbers = numbers_for(seeds)
         whole = seed is not None or unseeded
-        key = seed if isinstance(seed, int) else self._drawn_seed() if unseeded and seed is None else 0
+        key = seed if isinstance(seed, int) else 0
+        if unseeded and seed is None:
+            key = self._drawn_seed()
         for view, rows in zip(self._views, self._rows, strict=True):
             if not whole:
                 if mask[rows].any():

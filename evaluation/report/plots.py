@@ -293,7 +293,9 @@ def _period_axis(axis: Axes, period: str, dates: Names) -> None:
 def _period(number: float, dates: Names) -> str:
     """A period, counted from 1, as the plots call it."""
     place = round(number) - 1
-    return (dates[place] if 0 <= place < len(dates) else "") if dates else f"{place + 1}"
+    if not dates:
+        return f"{place + 1}"
+    return dates[place] if 0 <= place < len(dates) else ""
 
 
 def _edges(values: NDArray[np.floating]) -> tuple[float, float]:

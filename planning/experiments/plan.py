@@ -222,8 +222,10 @@ class _ExperimentPlanner:
         """The experiment."""
         stores = len(self.past.stores)
         found = []
-        kinds = ("switchback",) if stores == 1 else ("both",) if stores < _SOME else ("stores", "both")
-        if stores > 1 and self.weeks < 2 * (block_weeks or 1):
+        kinds = ("stores", "both") if stores >= _SOME else ("both",)
+        if stores == 1:
+            kinds = ("switchback",)
+        elif self.weeks < 2 * (block_weeks or 1):
             kinds = ("stores",)  # there is no second block in which a store could change arms
         for one in (kind,) if kind else kinds:
             design = self._design(one, block_weeks, washout_days)
@@ -242,11 +244,14 @@ class _ExperimentPlanner:
     def _design(self, kind: str, block_weeks: int | None, washout_days: int | None) -> Design:
         if block_weeks is None:
             short = len(self.past.stores) == 1 or self.weeks < 4 or self.weeks % 2
-            block_weeks = self.weeks if kind == "stores" else 1 if short else 2
+            block_weeks = 1 if short else 2
+            if kind == "stores":
+                block_weeks = self.weeks
         if self.weeks % block_weeks:
             raise ValueError(f"weeks must be whole blocks of {block_weeks} weeks; got {self.weeks}; change one of them")
-        washout = (3 if block_weeks == 1 else DAYS) if washout_days is None else washout_days
-        return Design(kind, self.weeks // block_weeks, block_weeks, washout, self.past.alike)
+        if washout_days is None:
+            washout_days = 3 if block_weeks == 1 else DAYS
+        return Design(kind, self.weeks // block_weeks, block_weeks, washout_days, self.past.alike)
 
     def _errors(self, design: Design) -> Array:
         """(O, 2) standard errors of what each test reads: of its products, and of the others of their category.

@@ -181,7 +181,9 @@ def rollout(money: Floats, held: Floats, plan: RolloutPlan | None = None, draws:
                 None if np.isnan(part[place]) else float(part[place]) for part in (estimate, lower, upper)
             )
             share = max(least, plan.shares[min(stage - 1 + bool(enough[place]), len(plan.shares) - 1)])
-            state = "stopped" if stop else "certified" if sure else "waiting"
+            state = "certified" if sure else "waiting"
+            if stop:
+                state = "stopped"
             reason = _reason(plan, state, stage, sure, np.isnan(estimate[place]))
             looks.append(Look(day, state, stage, gain, low, high, share, stop, reason))
             if stop:

@@ -139,10 +139,15 @@ class Deployment:
         counted. Raises StateError.
         """
         slots = self.slots
-        named = isinstance(state, Mapping) and isinstance(state.get("market"), str)
-        arm = self._draws.arm(slots, state) if named else FALLBACK if slots.killed else POLICY
-        trial = slots.trial
-        predictor = slots.fallback if arm == FALLBACK else trial.predictor if arm == CANARY and trial else slots.active
+        if isinstance(state, Mapping) and isinstance(state.get("market"), str):
+            arm = self._draws.arm(slots, state)
+        else:
+            arm = FALLBACK if slots.killed else POLICY
+        predictor = slots.active
+        if arm == FALLBACK:
+            predictor = slots.fallback
+        elif arm == CANARY and slots.trial:
+            predictor = slots.trial.predictor
         return predictor, *preview(predictor, arm, state)
 
     def reload(self, by: str = "unnamed", reason: str = "") -> bool:
@@ -168,7 +173,10 @@ class Deployment:
         except (BundleError, DeploymentError):
             self.metrics.reloads.labels("refused").inc()
             raise
-        self.metrics.reloads.labels("same" if not thrown else "tried" if self._share else "swapped").inc()
+        change = "same"
+        if thrown:
+            change = "tried" if self._share else "swapped"
+        self.metrics.reloads.labels(change).inc()
         return bool(thrown)
 
     def try_newer(self, share: float, by: str = "unnamed", reason: str = "") -> None:

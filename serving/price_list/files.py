@@ -18,7 +18,7 @@ from ...atomic import write_whole
 from ..csv_batch import QUOTE, safe_text
 from ..documents import columns_mistake
 from .product_sheet import decided_by_product
-from .rows import COLUMNS, KINDS, ListError, PriceRow, rows_of
+from .rows import COLUMNS, KINDS, ListError, PriceRow, as_text, rows_of
 from .summary import ListSummary
 
 
@@ -112,12 +112,20 @@ def _read(path: Path) -> list[PriceRow]:
 
 def _typed(kind: str, column: Sequence[Any]) -> list[Any]:
     """The cells of a column as what it holds; a cell that is no such thing stays text, to be refused."""
-    if kind == "number":
-        return [c if type(c) is float else None if c == "" else _number(str(c)) for c in column]
-    if kind == "date":
-        return [c.date() if isinstance(c, dt.datetime) else c.strip() if isinstance(c, str) else c for c in column]
-    # An id that a spreadsheet took for a number is text again.
-    return [c if type(c) is str else f"{c:.15g}" if type(c) is float else str(c) for c in column]
+    read = {"number": _as_number, "date": _as_date}.get(kind, as_text)
+    return [read(cell) for cell in column]
+
+
+def _as_number(cell: Any) -> float | str | None:
+    if type(cell) is float:
+        return cell
+    return None if cell == "" else _number(str(cell))
+
+
+def _as_date(cell: Any) -> Any:
+    if isinstance(cell, dt.datetime):
+        return cell.date()
+    return cell.strip() if isinstance(cell, str) else cell
 
 
 def _number(text: str) -> float | str:

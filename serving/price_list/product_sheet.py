@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from .products import BY_WEEK, ListedProduct, ProductDecision, by_product
-from .rows import EXPECTED, STATUSES, ListError, PriceRow, contradictions
+from .rows import EXPECTED, STATUSES, ListError, PriceRow, as_text, contradictions
 
 SHEET = "products"
 DECISIONS = ("status", "decided_price", "decided_by", "decision_reason")
@@ -182,7 +182,7 @@ def _is_day(name: str) -> bool:
 
 
 def _text(cell: Any) -> str:
-    return "" if cell is None else f"{cell:.15g}" if isinstance(cell, float) else str(cell)
+    return "" if cell is None else as_text(cell)
 
 
 def _number(cell: Any) -> float | None:

@@ -211,3 +211,16 @@ def _repeated(source: str, rows: Sequence[PriceRow]) -> list[str]:
         for number, row in enumerate(rows, start=2)
         if first.setdefault(row.key, number) != number
     ]
+
+
+def as_text(cell: Any) -> str:
+    """A cell as text: an id that a spreadsheet took for a number has no decimals.
+
+    Args:
+        cell: What the workbook holds.
+
+    Example:
+        >>> as_text(4711.0), as_text("a")
+        ('4711', 'a')
+    """
+    return f"{cell:.15g}" if type(cell) is float else str(cell)
