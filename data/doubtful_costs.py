@@ -13,11 +13,11 @@ _ABOVE_PRICE_SHARE = 0.5
 _SLOPE = 0.6
 """Costs follow units where their logarithms rise with this slope at least."""
 _FIT = 0.5
-"""The line must explain this share of the variance."""
+"""Costs follow units only where the line explains this share of their variance."""
 _COST_LINES = 30
-"""Fewer lines do not show it."""
+"""Whether costs follow units is asked of products with so many lines."""
 _LEAST_VARIANCE = 0.02
-"""Less variance of log units does not show it either."""
+"""Whether costs follow units is asked of products whose log units vary by so much."""
 
 
 def doubtful_costs(sales: pl.LazyFrame, products: pl.LazyFrame | None = None, vat: float = 0.0) -> list[str]:

@@ -12,11 +12,11 @@ from .weeks import Weeks
 _CLOSED_WEEKS = 4
 """Weeks without a sale after which a store is taken for closed."""
 _OPEN = 0.8
-"""A store, or a product, sells in this share of the other stores while one is taken for closed."""
+"""What sells in at least this share of the weeks in which it could counts as sold throughout."""
 _GAP = 3
 """A new id begins at most so many weeks after the old one ends."""
 _ID_WEEKS = 8
-"""Either id sells for so many weeks."""
+"""A product must sell in so many weeks before it is taken for an earlier one, or for two packs under one id."""
 _ALIKE_PRICES = 0.01
 """Without names, prices of the two differ by this share at most."""
 _VOLUME = 2.0

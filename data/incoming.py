@@ -29,9 +29,9 @@ _LINES_LOOKED_AT = 1_000_000
 _MOSTLY = 100
 """More unreadable rows than this, and than good ones, are no accident: the layout is not that of the file."""
 _COPIES = 100
-"""More copied sale lines than this, and than the share below, are no accident: whether they were sold, the shop has to say."""
+"""Up to so many sale lines that are exact copies are taken for an accident."""
 _COPIES_SHARE = 0.05
-"""Share of all sale lines."""
+"""So is this share of all sale lines; of more copies, the shop has to say whether they were sold."""
 Changes = Counter[str]
 """How many rows were changed, by the note about them; the number goes where the braces are."""
 

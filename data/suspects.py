@@ -20,7 +20,7 @@ _FAR = 6.0
 _LEAST_SPREAD = 0.3
 """Least such deviation: a factor of six above the median at least."""
 _FEWEST = 30
-"""Customers that tell what is usual."""
+"""With fewer customers than these, nothing is called unusual."""
 _RETURNED = 0.5
 """Share of the units bought that came back."""
 _MANY_UNITS = 10.0

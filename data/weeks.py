@@ -15,9 +15,10 @@ from .schema import DataError
 
 WEEK = pd.Timedelta(days=7)
 DAY = pd.Timedelta(days=1)
-# whole weeks, and those of the mean year
 YEAR_WEEKS = 52
+"""Whole weeks of a year."""
 WEEKS_A_YEAR = 52.1775
+"""Weeks of the mean year."""
 _ROWS_AT_ONCE = 1_000_000
 PERIODS = {"week": WEEK, "day": DAY}
 """The periods that a shop can be priced by."""

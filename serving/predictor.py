@@ -277,7 +277,7 @@ class Predictor:
         candidates = self.bundle.candidates
         if candidates is None or action.recommendation is None:
             return [{} for _ in range(view.num_markets)]
-        # -1 is none
+        # Slot -1 shows no product.
         names = (*catalogue.products, None)
         stock = on_sale(view, ordered(action, catalogue))
         shown = shown_products(action.recommendation, candidates, stock).tolist()

@@ -15,9 +15,9 @@ from ..weeks import WEEK, YEAR_WEEKS, Weeks, to_polars
 from .aggregation import carried_forward, with_prices
 
 CHARGED = "charged"
-"""Column of a panel: the price that most stores charged."""
+"""Column of a panel: the price that more than half of the stores charged."""
 CHARGED_SHARE = "charged_share"
-"""Column: the share of the stores that charged it."""
+"""Column: the price over the store's own regular one that half of the stores charged or exceeded; at most 1."""
 REGULAR_LEVEL = "regular_level"
 """Column: the regular price by `regular_levels`."""
 _CHARGED_CLOSE = 0.05

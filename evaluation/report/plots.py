@@ -57,7 +57,7 @@ _STYLE: dict[Any, Any] = {
     "grid.color": PALE,
     "grid.linewidth": 0.6,
 }
-# inches; a phone shows them at about their own size
+# Inches: a phone shows the plots at about their own size.
 WIDTH = 4.0
 NARROW = 3.3
 _PIXELS_PER_INCH = 96

@@ -223,4 +223,4 @@ def as_text(cell: Any) -> str:
         >>> as_text(4711.0), as_text("a")
         ('4711', 'a')
     """
-    return f"{cell:.15g}" if type(cell) is float else str(cell)
+    return f"{cell:.15g}" if isinstance(cell, float) else str(cell)
