@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .backend import ONE, ZERO, log, where
+from .backend import ONE, ZERO, exp, log, where
 
 DEAL = 0.98
 """Below this share of the regular price, a price is a deal."""
@@ -80,7 +80,7 @@ def regular_level(price: Any, usual: Any, level: Any, on_deal: Any) -> Any:
 
 
 def lowered(level: Any) -> Any:
-    """The level, at most one: customers take a dearer regular price for no reason to find a deal deeper.
+    """The level, at most one: a price that rises for good leaves no customer with stocks to use up.
 
     Example:
         >>> import numpy as np
@@ -88,6 +88,48 @@ def lowered(level: Any) -> Any:
         [0.9, 1.0]
     """
     return where(level < ONE, level, ONE)
+
+
+def perceived_level(price: Any, usual: Any, level: Any, on_deal: Any, depth: Any) -> Any:
+    """The level of the regular price that customers compare the price of a period with.
+
+    They take a dearer regular price for no reason to find a deal deeper than planned: it counts as far as the deal's price
+    rises with it.
+
+    Args:
+        price: As for `regular_level`, like `usual` and `on_deal`.
+        usual: See price.
+        level: The level after the period.
+        on_deal: See price.
+        depth: Depth of the deal as planned, the logarithm of its regular price over its price, above zero.
+
+    Example:
+        >>> import numpy as np
+        >>> deal = {"usual": 10.0, "on_deal": True, "depth": float(np.log(10 / 8))}
+        >>> [round(float(perceived_level(np.float64(price), level=1.1, **deal)), 3) for price in (8.0, 8.4, 8.8, 9.6)]
+        [1.0, 1.05, 1.1, 1.1]
+    """
+    kept = price * exp(depth) / usual
+    kept = where(kept > ONE, kept, ONE)
+    return where(on_deal, where(level < kept, level, kept), lowered(level))
+
+
+def remembered_price(price: Any, usual: Any, level: Any, perceived: Any) -> Any:
+    """The price of a period as customers remember it, at the level of `lowered`: no higher than the regular price.
+
+    Args:
+        price: As for `regular_level`, like `usual`.
+        usual: See price.
+        level: The level after the period.
+        perceived: As of `perceived_level`.
+
+    Example:
+        >>> import numpy as np
+        >>> [float(remembered_price(np.float64(price), 10.0, 1.1, perceived)) for price, perceived in ((8.8, 1.1), (11.0, 1.0))]
+        [8.0, 10.0]
+    """
+    met = price / perceived
+    return lowered(level) * where(met < usual, met, usual)
 
 
 def standing_share(price: Any, usual: Any, level: Any, on_deal: Any, depth: Any, share: Any, always: Any) -> Any:

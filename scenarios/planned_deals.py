@@ -10,7 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..pricing.backend import like, where
-from ..pricing.planned_deals import DEAL, FUNDED, deals_in, lowered, regular_level, standing_share
+from ..pricing.planned_deals import (
+    DEAL,
+    FUNDED,
+    deals_in,
+    lowered,
+    perceived_level,
+    regular_level,
+    remembered_price,
+    standing_share,
+)
 from .periods import planned_prices, simulated_prices
 from .sections import Array
 from .spec import MarketSpec
@@ -188,11 +197,15 @@ def course_of(
     level = before.level
     levels = []
     for t in range(count):
-        levels.append(regular_level(price[..., t, :], plan["usual"][t], level, announced[..., t, :]))
-        references.append(reference * lowered(levels[-1]) / lowered(level))
-        level = levels[-1]
-        met = price[..., t, :] * lowered(level) / level
-        reference = memory * references[-1] + (1 - memory) * met
+        now = price[..., t, :]
+        usual = plan["usual"][t]
+        before_it = lowered(level)
+        level = regular_level(now, usual, level, announced[..., t, :])
+        levels.append(level)
+        reference = reference * lowered(level) / before_it
+        perceived = perceived_level(now, usual, level, announced[..., t, :], plan["depth"][t])
+        references.append(reference * perceived / lowered(level))
+        reference = memory * reference + (1 - memory) * remembered_price(now, usual, level, perceived)
     planned = {name: plan[name] for name in ("usual", "depth", "always")}
     standing = standing_share(price, level=_stacked(levels), on_deal=announced, share=plan["feature"], **planned)
     shown = standing - plan["feature"]

@@ -247,8 +247,9 @@ def open_period(constants, before, lanes, clock, shared, parts, announced, given
     promoted = out.promoted
     if scratch.reference.shape[0]:
         reference = scratch.reference
-        reference[:] = before[REFERENCE_PRICE]
-        planned_deals.follow_plan(constants.deals, period, out.price, announced, shared.level, reference)
+        memories = (before[REFERENCE_PRICE], reference, lanes[REFERENCE_PRICE])
+        memory = transition.memory
+        planned_deals.follow_plan(constants.deals, memory, period, out.price, announced, shared.level, *memories)
         planned_deals.show_deals(constants.deals, period, out.price, announced, shared.level, out.displayed)
         planned_deals.fund_deals(constants.deals, period, out.price, announced, out.funded)
     if out.displayed.shape[0]:
@@ -394,11 +395,9 @@ def advance(constants, keys, clock, before, lanes, shared, now, ends, scratch, o
         transitions.postpone(stock.delay, keys, first + transitions.LATE, clock[PERIOD], lanes)
     lanes[LIST_PRICE][:] = out.price
     lanes[LAST_UNITS][:] = out.money[UNITS]
-    remembered = lanes[REFERENCE_PRICE]
-    if scratch.reference.shape[0]:
-        planned_deals.move_remembered(transition.memory, out.price, shared.level, now.reference, remembered)
-    else:
-        transitions.move_reference(transition.memory, out.price, now.reference, remembered)
+    # Where a plan has deals, what is remembered follows from it.
+    if not scratch.reference.shape[0]:
+        transitions.move_reference(transition.memory, out.price, now.reference, lanes[REFERENCE_PRICE])
     delivers = stock.orders and not stock.immediate
     restart = ends if stock.season else ends[:0]
     transitions.close_period(constants.money, keys, segments, delivers, restart, out, lanes, scratch.place)

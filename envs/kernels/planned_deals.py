@@ -10,7 +10,7 @@ from collections import namedtuple
 
 import numpy as np
 
-from ...pricing.planned_deals import lowered, regular_level, standing_share
+from ...pricing.planned_deals import lowered, perceived_level, regular_level, remembered_price, standing_share
 from ...scenarios import MarketSpec
 from ...scenarios.planned_deals import planned_deals
 from ..jit.compiling import compiled
@@ -40,23 +40,31 @@ class DealRules(namedtuple("DealRules", [*_BY_PERIOD, "displays", "funds"])):
 
 
 @compiled
-def follow_plan(deals, period, price, announced, level, reference):
-    """Update the levels of regular prices, and with them what customers remember before the period.
+def follow_plan(deals, memory, period, price, announced, level, before, reference, after):
+    """Update the levels of regular prices, and with them what customers remember in the period and after it.
 
     Args:
         deals: `DealRules`.
+        memory: Share of what is remembered that a period leaves.
         period: (E,) number of the period.
         price: (N, E) list price, currency per unit.
         announced: (N, E) above zero where a deal is announced; (0, E) where the plan says.
         level: (N, E) level of the regular prices relative to the plan's, updated in place.
-        reference: (N, E) reference price, currency per unit, updated in place.
+        before: (N, E) reference price before the period, currency per unit.
+        reference: (N, E) that which prices of the period are compared with, filled.
+        after: (N, E) that after the period, filled.
     """
     for n in range(price.shape[0]):
         for e in range(price.shape[1]):
             t = period[e]
+            usual = deals.usual[n, t]
             on_deal = (announced[n, e] if announced.shape[0] else deals.on_deal[n, t]) > _ZERO
-            now = regular_level(price[n, e], deals.usual[n, t], level[n, e], on_deal)
-            reference[n, e] *= lowered(now) / lowered(level[n, e])
+            now = regular_level(price[n, e], usual, level[n, e], on_deal)
+            usually = before[n, e] * (lowered(now) / lowered(level[n, e]))
+            perceived = perceived_level(price[n, e], usual, now, on_deal, deals.depth[n, t])
+            reference[n, e] = usually * (perceived / lowered(now))
+            met = remembered_price(price[n, e], usual, now, perceived)
+            after[n, e] = memory * usually + (_ONE - memory) * met
             level[n, e] = now
 
 
@@ -81,12 +89,3 @@ def fund_deals(deals, period, price, announced, funded):
             on_deal = (announced[n, e] if announced.shape[0] else deals.on_deal[n, t]) > _ZERO
             pays = on_deal and price[n, e] <= deals.funded_price[n, t]
             funded[n, e] = deals.funding[n, t] if pays else _ZERO
-
-
-@compiled
-def move_remembered(memory, price, level, before, after):
-    """Fill the reference price after the period, (N, E): it follows the price at the plan's level of regular prices."""
-    for n in range(price.shape[0]):
-        for e in range(price.shape[1]):
-            met = price[n, e] * (lowered(level[n, e]) / level[n, e])
-            after[n, e] = memory * before[n, e] + (_ONE - memory) * met

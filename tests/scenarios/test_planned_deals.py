@@ -131,6 +131,20 @@ def test_a_dearer_regular_price_with_the_same_deals_sells_no_more_in_any_week(sp
         assert (more <= at_plan.sum(axis=(1, 2)) * (1 + 1e-9)).all()
 
 
+def test_a_deal_that_keeps_its_depth_under_a_dearer_regular_price_is_no_weaker(spec):
+    """All prices a share dearer: customers compare as at the plan, and only the regular prices count."""
+    plan = planned_deals(spec)
+    usual = course_of(spec, plan.price)
+    for step in (0.02, 0.05, 0.2):
+        deal = course_of(spec, (1 + step) * plan.price)
+        gap, planned = (plan.price / course.reference for course in (deal, usual))
+        np.testing.assert_allclose((1 + step) * gap[plan.on_deal], planned[plan.on_deal])
+        halfway = np.where(plan.on_deal, (1 + step / 2) * plan.price, (1 + step) * plan.price)
+        np.testing.assert_allclose(
+            course_of(spec, halfway).reference[plan.on_deal], (1 + step / 2) * usual.reference[plan.on_deal]
+        )
+
+
 def test_a_course_of_tensors_has_the_derivative_of_its_finite_differences(spec):
     price = 0.97 * planned_deals(spec).price + 0.01
     given = torch.tensor(price, requires_grad=True)
