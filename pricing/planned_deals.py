@@ -19,6 +19,8 @@ from .backend import ONE, ZERO, exp, log, where
 
 DEAL = 0.98
 """Below this share of the regular price, a price is a deal."""
+WHOLE = np.float32(0.5)
+"""A deal keeps its whole display down to this share of its planned depth."""
 FUNDED = 1.005
 """The supplier pays for a deal up to this multiple of the price that was agreed on."""
 
@@ -133,7 +135,8 @@ def remembered_price(price: Any, usual: Any, level: Any, perceived: Any) -> Any:
 
 
 def standing_share(price: Any, usual: Any, level: Any, on_deal: Any, depth: Any, share: Any, always: Any) -> Any:
-    """The share of stores with a display or mailer for a product: that of a deal fades with the deal's depth.
+    """The share of stores with a display or mailer for a product: that of a deal is whole down to half of the planned depth,
+    and fades below.
 
     Args:
         price: As for `regular_level`, like `usual` and `on_deal`.
@@ -141,15 +144,15 @@ def standing_share(price: Any, usual: Any, level: Any, on_deal: Any, depth: Any,
         level: The level after the period.
         on_deal: See price.
         depth: Depth of the deal as planned, the logarithm of its regular price over its price, above zero.
-        share: Share of stores that show the deal at that depth or below.
+        share: Share of stores that show the deal at that depth.
         always: Share of stores that show the product without a deal.
 
     Example:
         >>> import numpy as np
         >>> planned = {"usual": 10.0, "level": 1.0, "on_deal": True, "depth": float(np.log(10 / 8)), "share": 0.5, "always": 0.0}
         >>> [round(float(standing_share(np.float64(price), **planned)), 3) for price in (7.0, 8.0, 9.8, 10.0)]
-        [0.5, 0.5, 0.045, 0.0]
+        [0.5, 0.5, 0.091, 0.0]
     """
-    part = log(level * usual / price) / depth
+    part = log(level * usual / price) / (depth * WHOLE)
     part = where(part < ONE, part, ONE)
     return where(on_deal, share * where(part > ZERO, part, ZERO), always)

@@ -257,11 +257,16 @@ class PlanSearch:
         return self._allowed(plan)
 
     def _with_regular_prices(self, plan: Plan, steps: Sequence[float]) -> Plan:
-        """The plan with the best regular prices: each category as a whole, then product by product."""
+        """The plan with the best regular prices, under which deals keep their prices or their depths: each category as a whole,
+        then product by product.
+        """
         whole = np.ones(len(self.place), bool)
         for turn in (whole, *(self.place == k for k in range(self.place.max() + 1))):
-            options = [stepped(self.spec, plan, np.where(turn, step, 0.0)) for step in steps]
-            plan = self._best_of(plan, options, _FAVOURED)
+            moves = [np.where(turn, step, 0.0) for step in steps]
+            plan = self._best_of(plan, [stepped(self.spec, plan, move) for move in moves], _FAVOURED)
+            if plan.deal[:, turn].any():
+                along = [stepped(self.spec, plan, move, with_deals=True) for move in moves]
+                plan = self._best_of(plan, along, _DEAL_FAVOURED)
         return plan
 
     def _best_of(self, plan: Plan, options: Sequence[Plan], favoured: float) -> Plan:

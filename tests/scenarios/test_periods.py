@@ -53,8 +53,10 @@ def test_lower_regular_prices_are_what_customers_are_used_to_and_lower_weeks_are
     np.testing.assert_allclose(remembered(plan), [10, 10, 9, 9.5])
     # Everything 10% lower: customers compare with what they are used to, in proportion.
     np.testing.assert_allclose(remembered(0.9 * plan), 0.9 * remembered(plan))
-    # Higher prices surprise nobody into using up what they stored, nor make a deal look deeper.
-    np.testing.assert_allclose(remembered(1.2 * plan), remembered(plan))
+    # Higher prices surprise nobody into using up what they stored, nor make a deal look deeper; one that rises with them
+    # keeps its depth.
+    np.testing.assert_allclose(remembered(np.where(plan < 10, plan, 12.0)), remembered(plan))
+    np.testing.assert_allclose(remembered(1.2 * plan), [10, 12, 9, 9.5])
     # A deal more is a deal where it is announced, else a lower regular price.
     more = np.array([[8.0], [8.0], [10.0], [10.0]])
     np.testing.assert_allclose(remembered(more, more < 10)[:2], [10, 9])

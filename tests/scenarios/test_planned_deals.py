@@ -100,14 +100,14 @@ def test_what_is_remembered_never_looks_ahead(spec):
 
 def test_a_display_fades_with_its_deal_and_goes_with_it(spec):
     plan = planned_deals(spec)
-    prices = np.array([0.75, 0.875, 0.98, 1.0]) * 3.0
+    prices = np.array([0.75, 0.85, 0.9, 0.98, 1.0]) * 3.0
     shown = []
     for price in prices:
         course = plan.price.copy()
         course[2, 1] = price
         shown.append(0.6 + course_of(spec, course).shown[2, 1])
-    full = np.log(1 / 0.75)
-    np.testing.assert_allclose(shown, 0.6 * np.log(3.0 / prices) / full, atol=1e-12)
+    half = np.log(1 / 0.75) / 2
+    np.testing.assert_allclose(shown, 0.6 * np.minimum(np.log(3.0 / prices) / half, 1.0), atol=1e-12)
 
 
 def test_what_was_agreed_for_a_week_stays_in_it(spec):
