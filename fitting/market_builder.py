@@ -13,13 +13,14 @@ from ..data.schema import COMPETITOR_PRICE
 from ..data.weeks import WEEK
 from ..forecasting import replenishment_levels
 from ..pricing import choice_shares, felt_price, matching_utility
-from ..pricing.choice_formulas import stocking_price
+from ..pricing.choice_formulas import gap_effect, reference_gap, stocking_price
 from ..pricing.price_rules.grids import PriceGrid
 from ..pricing.price_rules.rule_formulas import in_order
 from ..pricing.value_added_tax import without_vat
 from ..scenarios import MarketSpec
 from ..scenarios.price_section import Prices
 from ..scenarios.sections import (
+    SATURATING,
     Arrivals,
     DemandSection,
     MarketSection,
@@ -399,9 +400,11 @@ def _at_plan(models: FittedModels, sensitivity: Array, promotion: PromotionSecti
     units = np.zeros_like(charged)
     if reference is not None:
         remembered = remembered_prices(models, charged)
-        added = added + (reference.gain * np.maximum(np.log(remembered / charged), 0.0))[:, None]
-        gap = np.log(remembered / stocking_price(charged, remembered, np.broadcast_to(regular, charged.shape)))
-        units = reference.units_gain * np.maximum(gap, 0.0) + reference.units_loss * np.minimum(gap, 0.0)
+        gap = reference_gap(charged, remembered, False, True)
+        added = added + gap_effect(gap, reference.gain, 0.0)[:, None]
+        met = stocking_price(charged, remembered, np.broadcast_to(regular, charged.shape))
+        gap = reference_gap(met, remembered, False, True)
+        units = gap_effect(gap, reference.units_gain, reference.units_loss)
     if promotion is not None and models.current_promotion is not None:
         added = added + promotion.lift * (models.current_promotion > 0.5)[:, None]
     return added, units
@@ -450,7 +453,8 @@ def _reference(demand: FittedDemand) -> ReferencePrice | None:
     if demand.remembered is None or not demand.deals.any():
         return None
     gain, more, less = demand.deals.mean(axis=0)
-    return ReferencePrice(demand.remembered.memory, gain, np.zeros_like(gain), units_gain=more, units_loss=less)
+    units = {"units_gain": more, "units_loss": less}
+    return ReferencePrice(demand.remembered.memory, gain, np.zeros_like(gain), **units, scale=SATURATING)
 
 
 def _stock(models: FittedModels, cost: Array, assumptions: Assumptions) -> Stock:

@@ -17,6 +17,7 @@ import numpy as np
 from ..envs import expected_units
 from ..pricing import choice_shares
 from ..scenarios import MarketSpec, choice_model
+from ..scenarios.sections import SATURATING
 from .logit import best_price, linear_and_log
 from .nested_logit import NestedCustomer
 from .problem import Array, Costs, cycle_periods, is_infinite_horizon, is_stationary, price_grid, sections_on
@@ -253,8 +254,7 @@ class _Logit(FluidDemand):
             self.patience = np.concatenate([self.patience, strategic.patience])
         if (remembered := spec.reference_price) is not None:
             # A purchase is of as many units as at the lowest price; `utility` takes off what they are fewer.
-            gap = self.reference - self.low if remembered.scale == "linear" else np.log(self.reference / self.low)
-            self.kept = self.kept * np.exp(remembered.units_gain * gap)
+            self.kept = self.kept * np.exp(remembered.units_gain * choice_model(spec).gap(self.low, self.reference))
 
     @functools.cached_property
     def loyalty(self) -> Array:
@@ -298,6 +298,12 @@ class _Logit(FluidDemand):
             if spec.reference_price.scale == "log":
                 level = level + gain * np.log(self.reference) + units * np.log(self.low)
                 power = power + gain + units
+            elif spec.reference_price.scale == SATURATING:
+                # The square of a ratio lies above its tangent at the regular price.
+                ratio = spec.products.regular_price / self.reference
+                above = (1 + ratio**2) / 2
+                level = level + (gain + units) * above - units * model.gap(self.low, self.reference)
+                slope = slope + (gain + units) * ratio / self.reference
             else:
                 level = level + gain * self.reference + units * self.low
                 slope = slope + gain + units

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ..pricing.choice_formulas import reference_gap
+
 # Errors from which on decimals say nothing; above the share of the posterior, the prior decides.
 _WHOLE = 10
 _MOSTLY = 0.7
@@ -83,7 +85,8 @@ def _long_run_lines(report: dict[str, Any]) -> list[str]:
     lines = []
     deals = report["deals"]
     if deals is not None:
-        more, less = (math.expm1(sign * 0.1 * deals[name]["mean"]) for sign, name in ((1, "units"), (-1, "dip")))
+        met = ((0.9, "units"), (1.1, "dip"))
+        more, less = (math.expm1(reference_gap(ratio, 1.0, False, True) * deals[name]["mean"]) for ratio, name in met)
         take = f"per 10% off, buyers take {more:+.0%} units, and {less:+.0%} per 10% above the price they remember"
         likely = f"{deals['probability']:.0%} likely"
         lines.append(f"  deals and regular prices have responses of their own: {likely}; {take}")

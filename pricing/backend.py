@@ -14,6 +14,7 @@ import numpy as np
 
 # Written out, since a compiled loop would take a bare 1 for double precision.
 ZERO = np.float32(0)
+HALF = np.float32(0.5)
 ONE = np.float32(1)
 THREE = np.float32(3)
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .backend import detached, exp, like, log, where
+from .backend import HALF, detached, exp, like, log, where
 
 Array = NDArray[np.float64]
 _SHARE_ROUNDS = 10_000
@@ -52,9 +52,26 @@ def felt_price(price: Any, regular: Any, curvature: Any) -> Any:
     return price + curvature * (regular + regular * log(price / regular) - price)
 
 
-def gap_effect(price: Any, reference: Any, linear: bool, gain: Any, loss: Any) -> Any:
-    """What a price below its reference adds, one above takes: gain, loss per log point, or per currency if linear."""
-    gap = reference - price if linear else log(reference / price)
+def reference_gap(price: Any, reference: Any, linear: Any, saturating: Any) -> Any:
+    """How far a price lies below its reference: log points, or currency if linear. If saturating, half of one less the square of
+    price over reference: as many as log points for small differences, and fewer the deeper a deal is.
+
+    The same formula is compiled for the simulator.
+
+    Example:
+        >>> [round(float(reference_gap(np.float64(price), 10.0, False, True)), 3) for price in (11.0, 10.0, 9.0, 7.0)]
+        [-0.105, 0.0, 0.095, 0.255]
+    """
+    if linear:
+        return reference - price
+    if saturating:
+        ratio = price / reference
+        return ratio * ratio * -HALF + HALF
+    return log(reference / price)
+
+
+def gap_effect(gap: Any, gain: Any, loss: Any) -> Any:
+    """What a price below its reference adds, one above takes: gain, loss per unit of `reference_gap`."""
     return where(gap > 0, gain, loss) * gap
 
 

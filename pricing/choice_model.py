@@ -23,6 +23,7 @@ from .choice_formulas import (
     lowest_price_shares,
     members,
     nested_shares,
+    reference_gap,
     stocking_price,
 )
 
@@ -58,6 +59,7 @@ class ChoiceModel:
         family: one of `FAMILIES`; the others than `mnl`, `nested-logit` and `cheapest` are for one
             product per category.
         linear_reference: whether the distance from the reference price is linear, not logarithmic.
+        saturating_reference: whether it grows less the deeper a deal is, see `reference_gap`.
         single: whether at most one customer comes per period and category.
         category: (N,) index of each product's category.
         quality: (K, N) utility at a price of zero (of one, where the logarithm of the price counts).
@@ -125,6 +127,7 @@ class ChoiceModel:
     overdispersion: Array
     nesting: Array = field(default_factory=lambda: np.empty(0))
     nest: NDArray[np.intp] = field(default_factory=lambda: np.empty(0, np.intp))
+    saturating_reference: bool = False
     curvature: Array = field(default_factory=lambda: np.empty(0))
     regular: Array = field(default_factory=lambda: np.empty(0))
     units_gain: Array = field(default_factory=lambda: np.empty(0))
@@ -168,8 +171,12 @@ class ChoiceModel:
         if not _is_on(self.units_gain):
             return units
         price = stocking_price(now.price, now.reference, model.regular)
-        of_gap = gap_effect(price, now.reference, self.linear_reference, model.units_gain, model.units_loss)
+        of_gap = gap_effect(self.gap(price, now.reference), model.units_gain, model.units_loss)
         return units * exp(of_gap)[:, None]
+
+    def gap(self, price: Array, reference: Array) -> Array:
+        """How far prices lie below their references, as of `reference_gap`."""
+        return reference_gap(price, reference, self.linear_reference, self.saturating_reference)
 
     def linear_utility(self, period: Periods) -> tuple[Array, Array]:
         """(…, K, N) utility at a price of zero and what a unit of the felt price takes, in no regime, without promotion
@@ -200,7 +207,8 @@ class ChoiceModel:
         if not hasattr(price, "new_tensor"):
             return self
         arrays = {item.name: getattr(self, item.name) for item in fields(self)}
-        kept = ("family", "linear_reference", "single", "category", "nest", "rival_category", "rivals_product")
+        kept = ("family", "linear_reference", "saturating_reference", "single")
+        kept = (*kept, "category", "nest", "rival_category", "rivals_product")
         return replace(self, **{name: like(price, values) for name, values in arrays.items() if name not in kept})
 
     def _situation(
@@ -280,7 +288,7 @@ class ChoiceModel:
         """(B, N) utility from the distance between the reference price and the list price."""
         if not _is_on(self.gain):
             return 0.0 * now.price
-        return gap_effect(now.price, now.reference, self.linear_reference, self.gain, self.loss)
+        return gap_effect(self.gap(now.price, now.reference), self.gain, self.loss)
 
     def _logit(self, now: _Situation, value: Array, customers: Array, season: Array, path: Array) -> Iterator[Array]:
         """Multinomial logit among products in stock, rival offers and leaving."""

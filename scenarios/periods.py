@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..pricing import ChoiceModel
 from ..pricing.price_rules.grids import seven_digits
-from .sections import Array
+from .sections import SATURATING, Array
 from .spec import MarketSpec
 
 _LEAST_OF_NOW = 0.01
@@ -164,6 +164,7 @@ def choice_model(spec: MarketSpec) -> ChoiceModel:
     return ChoiceModel(
         family=demand.family,
         linear_reference=reference is not None and reference.scale == "linear",
+        saturating_reference=reference is not None and reference.scale == SATURATING,
         single=spec.arrivals.process == "single",
         category=spec.category_index,
         nest=np.empty(0, np.intp) if demand.nest is None else spec.nest_index,

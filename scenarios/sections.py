@@ -151,11 +151,16 @@ class PromotionSection:
     max_products: int = scalar("largest number of products on promotion at once", 1, 1e6, default=1e6)
 
 
+SATURATING = "saturating"
+"""The scale of a reference price on which a log point adds less the deeper a deal is."""
+
+
 @dataclass(frozen=True)
 class ReferencePrice:
     """The reference price r that customers remember: r' = memory * r + (1 - memory) * price.
 
-    Utility changes with log(r / price), or with r - price on the linear scale. With units_gain and units_loss, so do
+    Utility changes with log(r / price), with r - price on the linear scale, or with (1 - (price / r)^2) / 2 on the saturating
+    one, on which what a log point adds falls with the depth of a deal. With units_gain and units_loss, so do
     the units that buyers take, but not which product they choose: they stock up at a low price, and buy less afterwards.
     """
 
@@ -166,7 +171,7 @@ class ReferencePrice:
     loss: Array = array("N", "utility lost per log point (or unit of currency) above it", 0, 1e3)
     units_gain: Array = array("N", "log units bought more per log point (or currency) below it", 0, 100, default=0.0)
     units_loss: Array = array("N", "log units bought less above it, up to the regular price", 0, 100, default=0.0)
-    scale: str = choice("scale of the difference between price and reference", "log", "linear")
+    scale: str = choice("scale of the difference between price and reference", "log", "linear", SATURATING)
     start: Array | None = array(
         "N", "reference before the first period, currency per unit; by default the regular price", *PRICE, default=None
     )

@@ -369,8 +369,7 @@ class PosteriorMoney:
     def _of_gap(self, price: Tensor, path: _Path, gain: Tensor, loss: Tensor) -> Tensor:
         """(M, S, J) effect of the distance of (S, J) prices from the reference prices; gain, loss: (M, J)."""
         assert self._spec.reference_price is not None
-        linear = self._spec.reference_price.scale == "linear"
-        return gap_effect(price, path.reference, linear, gain[:, None], loss[:, None])
+        return gap_effect(choice_model(self._spec).gap(price, path.reference), gain[:, None], loss[:, None])
 
     def _margin(self, draws: Draws, index: NDArray[np.intp], path: _Path) -> Tensor:
         """(M, S, J) money of a purchase, of one unit unless customers stock up."""

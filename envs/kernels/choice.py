@@ -13,7 +13,7 @@ import numpy as np
 from numba import objmode
 
 from ...pricing import felt_price
-from ...pricing.choice_formulas import stocking_price
+from ...pricing.choice_formulas import reference_gap, stocking_price
 from ..jit.compiling import compiled, inlined
 from ..jit.math import exponential, logarithm, multiply_add
 from .choice_parameters import CHEAPEST, CONSTANT_ELASTICITY, EXTENSION, JOINT, LINEAR, MNL, NESTED, NEVER, replace_by
@@ -165,14 +165,9 @@ def add_reference_effect(p, price, reference, effect):
     for n in range(price.shape[0]):
         up = gain[n]
         down = loss[n]
-        if p.linear_reference:
-            for e in range(price.shape[1]):
-                gap = reference[n, e] - price[n, e]
-                effect[n, e] += up * gap if gap > _ZERO else down * gap
-        else:
-            for e in range(price.shape[1]):
-                gap = logarithm(reference[n, e] / price[n, e])
-                effect[n, e] += up * gap if gap > _ZERO else down * gap
+        for e in range(price.shape[1]):
+            gap = reference_gap(price[n, e], reference[n, e], p.linear_reference, p.saturating_reference)
+            effect[n, e] += up * gap if gap > _ZERO else down * gap
 
 
 @compiled
@@ -186,8 +181,7 @@ def units_factor(p, price, reference, out):
         down = loss[n]
         for e in range(out.shape[1]):
             met = stocking_price(price[n, e], reference[n, e], regular[n])
-            remembered = reference[n, e]
-            gap = remembered - met if p.linear_reference else logarithm(remembered / met)
+            gap = reference_gap(met, reference[n, e], p.linear_reference, p.saturating_reference)
             out[n, e] = exponential(up * gap if gap > _ZERO else down * gap)
 
 

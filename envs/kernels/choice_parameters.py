@@ -44,7 +44,7 @@ _ARRAYS = (
 )
 ChoiceParameters = namedtuple(
     "ChoiceParameters",
-    ["family", "extension", "linear_reference", "nesting", "steepness", *_INTEGERS, *_ARRAYS],
+    ["family", "extension", "linear_reference", "saturating_reference", "nesting", "steepness", *_INTEGERS, *_ARRAYS],
 )
 """Parameters of the choice model: the arrays of `pricing.ChoiceModel`, by the same names and in the same shapes, and
 
@@ -79,6 +79,7 @@ def choice_parameters(spec: MarketSpec, dtype: DTypeLike = np.float32) -> Choice
         family=BUILT_IN.index(family) if family in BUILT_IN else others,
         extension=_extension_of(spec),
         linear_reference=model.linear_reference,
+        saturating_reference=model.saturating_reference,
         nesting=nesting,
         steepness=1 / (1 - nesting[nest]),
         nest=nest,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import logit
 
 from ...pricing import felt_price
+from ...pricing.choice_formulas import reference_gap
 from .category_model import CategoryData
 from .category_rows import SegmentUnits, category_data, demeaned
 from .lasting_response import LastingResponse
@@ -31,7 +32,7 @@ class RememberedPrice:
 
     Example:
         >>> RememberedPrice(0.5).gap(np.array([[4.0], [2.0], [4.0]])).ravel().round(2).tolist()
-        [0.0, 0.69, -0.29]
+        [0.0, 0.38, -0.39]
     """
 
     memory: float
@@ -45,9 +46,11 @@ class RememberedPrice:
         return remembered
 
     def gap(self, charged: Array, remembered: Array | None = None) -> Array:
-        """(..., W, N) log(reference / price); the reference follows from the prices if not given."""
+        """(..., W, N) how far prices lie below the reference, which follows from the prices if not given, on the saturating scale
+        of `pricing.choice_formulas.reference_gap`: the deeper a deal, the less another per cent adds.
+        """
         reference = self.price(charged) if remembered is None else remembered
-        return np.log(reference / charged)
+        return reference_gap(charged, reference, False, True)
 
 
 MEMORIES = (0.4, 0.7, 0.9)
@@ -183,7 +186,7 @@ def _deal_model(
         deals=_DEAL_EFFECTS + gap.shape[-1],
         shown=shown,
         remembered=remembered,
-        # Mean logarithm of the remembered price over the price paid on deals.
+        # Mean gap of the prices paid on deals.
         depth=float(on_deal.mean()) if on_deal.size else 1.0,
     )
 
@@ -215,7 +218,7 @@ def _with_deals(data: CategoryData, gap: Array, priors: Priors, *, shown: int = 
     those who buy buy more, by its depth and by being a deal at all; above it, they buy less.
 
     Args:
-        gap: (G, W, J) log(reference / price).
+        gap: (G, W, J) as of `RememberedPrice.gap`.
         shown: Number of the first effects that are displays and mailers, which may make those who buy buy more too.
     """
     if shown:

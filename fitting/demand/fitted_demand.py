@@ -242,8 +242,10 @@ class FittedDemand:
             if reference is not None:
                 deals = (self.deals if draws else self.deals.mean(axis=0)[None])[:, :, None, here]
                 (drawn, more, fewer), asked, usual = np.moveaxis(deals, 1, 0), price[:, here], reference[:, here]
-                added = added + gap_effect(asked, usual, False, drawn, 0.0)[:, :, None]
-                bought = gap_effect(stocking_price(asked, usual, self.regular_price[here]), usual, False, more, fewer)
+                assert self.remembered is not None, "deals are measured from what is remembered"
+                added = added + gap_effect(self.remembered.gap(asked, usual), drawn, 0.0)[:, :, None]
+                met = stocking_price(asked, usual, self.regular_price[here])
+                bought = gap_effect(self.remembered.gap(met, usual), more, fewer)
             for name, shown in {**(promotion or {}), CONTROL: control}.items():
                 if shown is not None and name in self.effects:
                     effect = theta[:, layout.effects][:, self.effects.index(name)]

@@ -208,7 +208,9 @@ def read_response(document: dict[str, Any] | None, catalogue: Catalogue) -> Choi
     """
     if document is None:
         return None
-    flags = {name: document[name] for name in ("linear_reference", "single")}
+    # Bundles of releases before the scale was there say nothing of it.
+    document = {"saturating_reference": False, **document}
+    flags = {name: document[name] for name in ("linear_reference", "saturating_reference", "single")}
     if document["family"] not in FAMILIES or not all(type(flag) is bool for flag in flags.values()):
         raise refusal(RESPONSE, "must be a choice model that is known; got another")
     sizes = {"N": catalogue.num_products, "K": catalogue.num_segments, "T": catalogue.horizon}

@@ -171,7 +171,7 @@ def test_every_program_knows_a_calendar_that_starts_again(make):
         assert optimum.value <= upper_bound(spec).value
 
 
-@pytest.mark.parametrize("scale", ["linear", "log"])
+@pytest.mark.parametrize("scale", ["linear", "log", "saturating"])
 def test_reference_prices_with_a_ladder(make, scale):
     """Every path of prices, whose reference prices are then exact."""
     steps = (3.0, 4.0, 5.0, 6.5, 8.0)
@@ -184,7 +184,12 @@ def test_reference_prices_with_a_ladder(make, scale):
         reference_price={"memory": 0.6, "gain": 0.8, "loss": 1.1, "scale": scale},
         prices={"price_ladder": list(steps)},
     )
-    gap = (lambda r, p: r - p) if scale == "linear" else (lambda r, p: np.log(r / p))
+    gaps = {
+        "linear": lambda r, p: r - p,
+        "log": lambda r, p: np.log(r / p),
+        "saturating": lambda r, p: (1 - (p / r) ** 2) / 2,
+    }
+    gap = gaps[scale]
     paths = np.array(list(product(steps, repeat=7)))
     money, reference = np.zeros(len(paths)), np.full(len(paths), 6.0)
     for t, price in enumerate(paths.T):

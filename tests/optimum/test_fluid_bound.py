@@ -156,6 +156,7 @@ def shops():
     """Small shops, each with a part of the market on that the bound has to grant."""
     yield "plain", {}
     yield "stocking up", {"reference_price": {"units_gain": 0.6, "units_loss": [0.5, 1.0, 0.2]}}
+    yield "saturating", {"reference_price": {"units_gain": 0.6, "units_loss": [0.5, 1.0, 0.2], "scale": "saturating"}}
     yield "by currency", {"reference_price": {"units_gain": [0.15, 0.1, 0.2], "units_loss": 0.1, "scale": "linear"}}
     yield "loyal", {"loyalty": {"memory": 0.8, "price_effect": 1.0, "stockout_effect": 0.5}}
     yield "waiting", {"strategic": {"share": [0.3, 0.6], "patience": 0.9}}

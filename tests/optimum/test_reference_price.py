@@ -85,10 +85,10 @@ def test_gains_and_losses_of_every_kind(make, effect):
 
 
 @pytest.mark.parametrize("family", ["linear", "mnl"])
-@pytest.mark.parametrize("scale", ["log", pytest.param("linear", marks=pytest.mark.long)])
+@pytest.mark.parametrize("scale", ["log", "saturating", pytest.param("linear", marks=pytest.mark.long)])
 def test_customers_who_stock_up_are_solved_and_the_bound_holds(make, family, scale):
     """Demand is no longer linear, so the quadratic solution does not hold; the other one counts the units."""
-    units = 0.6 if scale == "log" else 0.05
+    units = 0.05 if scale == "linear" else 0.6
     effect = {"scale": scale, "gain": 0.01, "loss": 0.01}
     demand = {"family": family} | ({"quality": 2.0, "price_sensitivity": 0.2} if family == "mnl" else {})
     plain = make("remembered", reference_price=effect, demand=demand)

@@ -15,6 +15,9 @@ SPECS = {
     "bench-10-full": lambda: load_scenario("bench-10-full"),
     "bent": lambda: sample_catalogue(8, 5, parts="all").with_changes(demand={"price_curvature": np.linspace(0, 1, 8)}),
     "stocks up": lambda: sample_catalogue(8, 5, parts="all").with_changes(reference_price=UNITS),
+    "saturating": lambda: sample_catalogue(8, 5, parts="all").with_changes(
+        reference_price=UNITS | {"scale": "saturating"}
+    ),
     "by currency": lambda: sample_catalogue(8, 6, parts="all", family="nested-logit").with_changes(
         reference_price={"units_gain": np.linspace(0, 0.1, 8), "units_loss": 0.05}
     ),
@@ -53,7 +56,8 @@ def test_tensors_give_the_same_units_and_gradients(name):
 def test_gradients_reach_the_parameters_of_a_model_of_tensors():
     spec = load_scenario("grocery")
     model, (price, given) = choice_model(spec), situation(spec)
-    kept = ("family", "linear_reference", "single", "category", "rival_category", "rivals_product")
+    kept = ("family", "linear_reference", "saturating_reference", "single")
+    kept = (*kept, "category", "rival_category", "rivals_product")
     arrays = {f.name: getattr(model, f.name) for f in fields(ChoiceModel) if f.name not in kept}
     quality = torch.tensor(model.quality, requires_grad=True)
     tensors = {name: torch.tensor(values) for name, values in arrays.items()} | {"quality": quality}

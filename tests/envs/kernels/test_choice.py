@@ -54,7 +54,7 @@ def test_those_who_wait_expect_the_reference_price():
 STOCKS_UP = {"memory": 0.5, "gain": 0.0, "loss": 0.0, "units_gain": [1.5, 0.0], "units_loss": [0.7, 0.0]}
 
 
-@pytest.mark.parametrize("scale", ["log", "linear"])
+@pytest.mark.parametrize("scale", ["log", "linear", "saturating"])
 @pytest.mark.parametrize("within", [False, True])
 def test_a_price_below_the_remembered_one_sells_more_units_of_the_product_alone(scale, within):
     """Nobody chooses otherwise: the other product, rivals and those who leave stay, and so do those who wait."""
@@ -69,7 +69,12 @@ def test_a_price_below_the_remembered_one_sells_more_units_of_the_product_alone(
         outcome, same = market.step(at([price, 5.0])), plain.step(at([price, 5.0]))
         # Above the regular price, nobody has more to use up.
         met = min(price, max(remembered, 4.0))
-        gap = np.log(remembered / met) if scale == "log" else remembered - met
+        gaps = {
+            "log": np.log(remembered / met),
+            "linear": remembered - met,
+            "saturating": (1 - (met / remembered) ** 2) / 2,
+        }
+        gap = gaps[scale]
         more = np.exp((1.5 if gap > 0 else 0.7) * gap)
         np.testing.assert_allclose(bought(outcome)[0], bought(same)[0] * [more, 1.0], rtol=1e-5)
         np.testing.assert_array_equal(outcome.rival_units, same.rival_units)
