@@ -59,6 +59,7 @@ from . import (  # noqa: F401  they register their checks
     serving,
     shops,
     shops_analgesics,
+    shops_deals,
     shops_gains,
     shops_others,
     simulation,
