@@ -46,6 +46,8 @@ _RECENT_WEEKS = 8
 # A regular price that held this long, but for rounding, is the current one; means over stores or days vary.
 _HELD_WEEKS = 2
 _SAME = 1e-6
+# One that differs by more from that of the last week was another: the shop moved it since.
+_MOVED = 0.01
 _LONG_CLOSURE = 4 * WEEK
 # Below this share of the regular price a price is a deal.
 
@@ -448,7 +450,8 @@ def weeks_to_come(tables: Tables, proof: Split, weeks: int, zone: Zone | None = 
 
 
 def regular_price(panel: pd.DataFrame) -> pd.Series:
-    """The regular price at the end of a panel, by product: that of the last two weeks if it was one, else a median.
+    """The regular price at the end of a panel, by product: that of the last two weeks if it was one, else the median of the
+    weeks since it last moved, which may be one.
 
     Where a price that most stores charged is close, it is that one, as means over stores are charged by none.
     In an experiment it is the planned price, and where one lasts to the end, that of its weeks alone.
@@ -464,7 +467,9 @@ def regular_price(panel: pd.DataFrame) -> pd.Series:
     else:
         recent = recently(REGULAR_LEVEL if REGULAR_LEVEL in panel else "regular_price")
     last = recent[-_HELD_WEEKS * per_week :]
-    found = last.max().where(last.max() <= (1 + _SAME) * last.min(), recent.median())
+    moved = (recent / recent.ffill().iloc[-1] - 1).abs() > _MOVED
+    since = recent.mask(moved[::-1].cummax()[::-1])
+    found = last.max().where(last.max() <= (1 + _SAME) * last.min(), since.median())
     return as_charged(panel, found.index.to_series(), found)
 
 

@@ -83,16 +83,22 @@ def test_the_last_cost_in_the_sales_is_the_unit_cost_that_the_products_do_not_gi
 
 
 @pytest.mark.parametrize(("period", "days"), [("week", 1), ("day", 6)])
-def test_a_regular_price_that_moved_three_weeks_ago_is_the_current_one(period, days):
-    """One that differs between the last two weeks, as a mean over stores does, is the median of eight."""
+def test_a_regular_price_is_that_since_its_last_move(period, days):
+    """Three weeks ago, and again in the last week alone."""
     tables, end = shop(range(30), per_week=days), START + pd.Timedelta(weeks=30)
     moved = tables.sales["date"] >= end - pd.Timedelta(weeks=3)
     varied = (tables.sales["product"] == "b") & (tables.sales["date"] >= end - pd.Timedelta(weeks=1))
     sales = tables.sales.assign(regular_price=3.0 + 0.5 * moved + 0.1 * varied)
     proof = held_out(replace(tables, sales=sales), PRODUCTS, 4, period=period)
-    assert regular_price(pd.concat([proof.past, proof.future])).to_dict() == {"a": 3.5, "b": 3.0}
+    assert regular_price(pd.concat([proof.past, proof.future])).to_dict() == pytest.approx({"a": 3.5, "b": 3.6})
     planned = weeks_to_come(replace(tables, sales=sales), proof, 4).future
     assert set(planned.loc[planned["product"] == "a", "regular_price"]) == {3.5}
+
+
+def test_a_regular_price_that_varies_as_a_mean_over_stores_does_is_the_median_since_its_last_move():
+    weeks = pd.date_range(START, periods=12, freq="7D")
+    price = [3.0] * 7 + [3.5, 3.52, 3.49, 3.51, 3.5]
+    assert regular_price(pd.DataFrame({"week": weeks, "product": "a", "regular_price": price})).to_dict() == {"a": 3.5}
 
 
 def test_a_product_that_sold_nothing_in_the_last_week_has_the_regular_price_of_the_week_before():
