@@ -132,9 +132,10 @@ def _found(spec: MarketSpec, risk: str) -> tuple[PricePath, float]:
     return kept, high
 
 
-def _different(plans: Sequence[Plan]) -> list[Plan]:
-    """The plans without those that equal an earlier one: near the shop's prices, larger steps are cut to the same."""
-    return list({(plan.price.tobytes(), plan.deal.tobytes(), plan.feature.tobytes()): plan for plan in plans}.values())
+def _different(plans: Sequence[Plan]) -> list[int]:
+    """The numbers of the plans that equal no earlier one: near the shop's prices, larger steps are cut to the same."""
+    keys = [(plan.price.tobytes(), plan.deal.tobytes(), plan.feature.tobytes()) for plan in plans]
+    return [number for number, key in enumerate(keys) if key not in keys[:number]]
 
 
 def _is_above(gain: Array) -> bool:
@@ -251,7 +252,7 @@ class PlanSearch:
                 plan = self._with_regular_prices(plan, steps)
                 for turn in calendar.turns(plan):
                     options = [calendar.changed(plan, turn, option) for option in self.changes]
-                    plan = self._best_of(plan, options, _DEAL_FAVOURED)
+                    plan = self._best_of(plan, options, [_DEAL_FAVOURED] * len(options))
                 if np.array_equal(before.price, plan.price):
                     break
         return self._allowed(plan)
@@ -263,17 +264,19 @@ class PlanSearch:
         whole = np.ones(len(self.place), bool)
         for turn in (whole, *(self.place == k for k in range(self.place.max() + 1))):
             moves = [np.where(turn, step, 0.0) for step in steps]
-            plan = self._best_of(plan, [stepped(self.spec, plan, move) for move in moves], _FAVOURED)
-            if plan.deal[:, turn].any():
-                along = [stepped(self.spec, plan, move, with_deals=True) for move in moves]
-                plan = self._best_of(plan, along, _DEAL_FAVOURED)
+            kept = [stepped(self.spec, plan, move) for move in moves]
+            along = [stepped(self.spec, plan, move, self.lowest) for move in moves if plan.deal[:, turn].any()]
+            plan = self._best_of(plan, [*kept, *along], [_FAVOURED] * len(kept) + [_DEAL_FAVOURED] * len(along))
         return plan
 
-    def _best_of(self, plan: Plan, options: Sequence[Plan], favoured: float) -> Plan:
+    def _best_of(self, plan: Plan, options: Sequence[Plan], favoured: Sequence[float]) -> Plan:
         """The plan, or the best option of each category that is better on average and in such a share of the draws."""
-        tried = stacked(_different([plan, *map(self._allowed, options)]))
-        if len(tried.price) == 1:
+        every = [plan, *map(self._allowed, options)]
+        different = _different(every)
+        if len(different) == 1:
             return plan
+        tried = stacked([every[number] for number in different])
+        least = np.array([0.0, *favoured])[different][1:, None]
         money = self._money(tried)
         gain = money - money[:, :1]
         if self.share == 1:
@@ -282,7 +285,7 @@ class PlanSearch:
             over = money - self.start[:, None]
             worst = np.array([[risk_value(rows, self.share) for rows in each.T] for each in np.moveaxis(over, 1, 0)])
             score = worst - worst[0]
-        score[1:][(gain[:, 1:] > 0).mean(axis=0) < favoured] = -np.inf
+        score[1:][(gain[:, 1:] > 0).mean(axis=0) < least] = -np.inf
         return picked(tried, score.argmax(axis=0)[self.spec.category_index])
 
     def _money(self, plan: Plan) -> Array:

@@ -174,15 +174,18 @@ class PlanValue:
         return gains
 
 
-def stepped(spec: MarketSpec, plan: Plan, step: Array | float, *, with_deals: bool = False) -> Plan:
-    """The plan with regular prices moved by a relative step, one or (N,); deals keep their prices, at most the new regular ones,
-    or move along and keep their depth.
+def stepped(spec: MarketSpec, plan: Plan, step: Array | float, lowest: Array | None = None) -> Plan:
+    """The plan with regular prices moved by a relative step, one or (N,).
+
+    Deals keep their prices, at most the new regular ones; or, where their lowest prices are given, (N,), they move along and
+    keep their depth.
     """
     low = spec.guardrails.low
     high = spec.guardrails.high
     moved = np.clip(plan.price * (1 + np.asarray(step)), np.minimum(low, plan.price), np.maximum(high, plan.price))
     regular = (1 + np.asarray(step)) * spec.products.regular_price
-    price = moved if with_deals else np.where(plan.deal, np.minimum(plan.price, regular), moved)
+    deal = np.minimum(plan.price, regular) if lowest is None else np.maximum(moved, np.minimum(plan.price, lowest))
+    price = np.where(plan.deal, deal, moved)
     return plan._replace(price=np.where(spec.guardrails.held, plan.price, price))
 
 

@@ -13,7 +13,8 @@ from .deals import draws_of_search, plan_of
 
 
 class InformedPlan(NamedTuple):
-    """Money of an episode in each of M posterior draws, currency, with ample stock and at the cost of the profit floor.
+    """Money of an episode in each of M posterior draws, currency, with ample stock and at the cost of the profit floor; where
+    customers remember prices, with the quiet periods after it.
 
     Args:
         plan: (M,) of the best plan over all draws.
@@ -62,6 +63,7 @@ def informed_plan(spec: MarketSpec, risk: str = "mean") -> InformedPlan | None:
     for draw in draws_of_search(spec):
         search = PlanSearch(spec, draws=[draw])
         known = search.best(extra_cost, near=plan)
-        earned = [float(search.value.money_by_draw(each, extra_cost=extra_cost).sum()) for each in (plan, known)]
+        money = search.value.money_by_draw
+        earned = [float(money(each, search.after, extra_cost).sum()) for each in (plan, known)]
         rows.append((earned[0], max(earned)))
     return InformedPlan(*np.array(rows).T)

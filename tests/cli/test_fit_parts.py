@@ -19,7 +19,7 @@ from repricer.serving.price_list.files import read_list
 
 from .calls import document, run
 
-FIT = ["--forecaster", "moving-average", "--draws", "8", "--weeks", "3", "--holdout", "4", "--json"]
+FIT = ["--forecaster", "moving-average", "--draws", "40", "--weeks", "3", "--holdout", "4", "--json"]
 
 
 @pytest.fixture(scope="module")

@@ -128,7 +128,9 @@ def market_model(model, theta):
         "curvature": np.full(products, data.curvature),
         "regular": np.ones(products),
     }
-    return ChoiceModel(**arrays | {"family": "mnl", "linear_reference": False, "single": False})
+    return ChoiceModel(
+        **arrays | {"family": "mnl", "linear_reference": False, "saturating_reference": False, "single": False}
+    )
 
 
 @pytest.mark.parametrize("curvature", [0.0, 0.4, 1.0])
