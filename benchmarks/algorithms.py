@@ -22,7 +22,8 @@ from ..scenarios import STRESSES, MarketSpec, ScenarioError, load_scenario
 SCENARIOS = ("stationary-logit", "gallego-van-ryzin", "low-before-high", "regimes")
 ALGORITHMS = ("ppo", "sac", "tqc", "dqn", "a2c", "td3", "recurrent-ppo")
 STEPS = 100_000
-SEEDS, EPISODES = 3, 4_000
+SEEDS = 3
+EPISODES = 4_000
 
 
 class Reached(NamedTuple):
@@ -42,7 +43,8 @@ class Reached(NamedTuple):
 
 def share(spec: MarketSpec, policy: Policy) -> float:
     """Share of the optimum: exact, but for a policy with a memory beside the optimal one on the same customers."""
-    exact, optimum = exact_value(spec, policy), solve(spec)
+    exact = exact_value(spec, policy)
+    optimum = solve(spec)
     assert optimum is not None, "the instance has one"
     if exact is not None:
         return exact / optimum.value
@@ -61,7 +63,8 @@ def reached(algo: str) -> list[Reached]:
         for seed in range(SEEDS):
             started = time.process_time()
             policy = train(spec, algo=algo, steps=STEPS, seed=seed).policy
-            seconds, own = time.process_time() - started, share(spec, policy)
+            seconds = time.process_time() - started
+            own = share(spec, policy)
             runs.append(Reached(name, seed, own, (own - fixed) / (1 - fixed), seconds))
             print(f"{algo}, {name}, seed {seed}: {own:.2%}, {runs[-1].closed:.1%} closed", file=sys.stderr, flush=True)
     return runs
@@ -75,7 +78,8 @@ def losses(spec: MarketSpec, policy: Policy) -> dict[str, float]:
             market = load_scenario(f"{spec.name}@{stress}")
         except ScenarioError:
             continue
-        value, optimum = exact_value(market, policy, assumed=spec), solve(market)
+        value = exact_value(market, policy, assumed=spec)
+        optimum = solve(market)
         if optimum is not None:
             assert value is not None, "the policy is a function of the view"
             found[stress] = 1 - value / optimum.value

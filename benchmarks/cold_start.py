@@ -23,10 +23,15 @@ from .customers import markdown
 
 KINDS = ("words", "meaning", "vectors", "nothing")
 """What tells of demand in a made-up catalogue, beside category and price."""
-ATTRIBUTES, WORDS, MEANING, BOTH = "attributes", "+ words", "+ meaning", "+ words, meaning"
-OWN, BRAND = "+ own vectors", "+ brand, size"
+ATTRIBUTES = "attributes"
+WORDS = "+ words"
+MEANING = "+ meaning"
+BOTH = "+ words, meaning"
+OWN = "+ own vectors"
+BRAND = "+ brand, size"
 NEW = 200
-_KNOWN, _WEEKS = 600, 26
+_KNOWN = 600
+_WEEKS = 26
 _SHELVES = ["jam", "tea", "soap", "rice", "bread", "cheese", "juice", "coffee", "pasta", "honey"]
 _MAKERS = ["Alder", "Birch", "Cedar", "Dahlia", "Elm", "Fern", "Gorse", "Hazel", "Iris", "Juniper", "Kauri", "Laurel"]
 _USES = ["breakfast", "travel", "party", "kids"]
@@ -98,7 +103,8 @@ def _panel(products: pd.DataFrame, level: np.ndarray, rng: np.random.Generator) 
 
 
 def _text(products: pd.DataFrame) -> dict[str, tuple[pd.DataFrame, ...]]:
-    words, meaning = word_vectors(product_texts(products)), meaning_vectors(product_texts(products))
+    words = word_vectors(product_texts(products))
+    meaning = meaning_vectors(product_texts(products))
     return {ATTRIBUTES: (), WORDS: (words,), MEANING: (meaning,), BOTH: (words, meaning)}
 
 
@@ -147,12 +153,14 @@ def errors(shop: Shop, name: str) -> dict[str, float]:
 def alike(shop: Shop, switches: pd.DataFrame, name: str, count: int = 3) -> float:
     """New products' switches to the nearest known ones, as a share of those to the ones switched to most."""
     is_new = shop.products["product"].isin(shop.new)
-    known, new = shop.products[~is_new], shop.products[is_new]
+    known = shop.products[~is_new]
+    new = shop.products[is_new]
     to = switches.loc[new["product"], known["product"]]
     most = pd.Series(np.sort(to.to_numpy(), axis=1)[:, -count:].sum(axis=1), index=to.index)
     new = new[(to.gt(0).sum(axis=1) > count).to_numpy()]
     found = nearest(known, new, shop.vectors[name], count=count)
-    row, column = to.index.get_indexer(pd.Index(found["product"])), to.columns.get_indexer(pd.Index(found["nearest"]))
+    row = to.index.get_indexer(pd.Index(found["product"]))
+    column = to.columns.get_indexer(pd.Index(found["nearest"]))
     return float(to.to_numpy()[row, column].sum() / most[new["product"]].sum())
 
 
@@ -167,7 +175,8 @@ def table(market: str, splits: int = 5) -> list[dict[str, Any]]:
     found = [{name: errors(shop, name) for name in shop.vectors} for shop in shops]
     rows = []
     for name in found[0]:
-        each, base = pd.DataFrame([one[name] for one in found]), pd.DataFrame([one[ATTRIBUTES] for one in found])
+        each = pd.DataFrame([one[name] for one in found])
+        base = pd.DataFrame([one[ATTRIBUTES] for one in found])
         row: dict[Any, Any] = {"market": market, "features": name} | each.mean().to_dict()
         for measure in ("wape", "alike"):
             change = each[measure] / base[measure] - 1

@@ -25,8 +25,11 @@ from .customers import markdown
 from .uplift import draw_shop
 from .uplift import shop_tables as tables_of
 
-SHOPS, HELD, TRAFFIC_WEEKS = 5, 8, 4
-FAMILIES, PRODUCTS = ("clean", "promoted", "endogenous", "seasonal"), (4, 12)
+SHOPS = 5
+HELD = 8
+TRAFFIC_WEEKS = 4
+FAMILIES = ("clean", "promoted", "endogenous", "seasonal")
+PRODUCTS = (4, 12)
 WEEKS = {"10": (10,) * SHOPS, "16": (16,) * SHOPS, "12 to 104": (12, 16, 26, 52, 104)}
 
 
@@ -55,7 +58,8 @@ def split(panel: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 def federated(pasts: dict[str, pd.DataFrame]) -> Common:
     """What the shops' products have in common, by files in a folder."""
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(len(pasts)) as pool:
-        place, key = Path(folder), bytes(32)
+        place = Path(folder)
+        key = bytes(32)
         parts = [pool.submit(fit_shared, past, place, key, name=name, shops=len(pasts)) for name, past in pasts.items()]
         return parts[0].result().common
 

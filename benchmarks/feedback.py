@@ -77,7 +77,8 @@ def gain_over(own: Array, other: Array) -> Gain:
         0.1
     """
     apart = (own - other) / other.mean()
-    of_seeds, of_customers = apart.mean(axis=1), apart.mean(axis=0)
+    of_seeds = apart.mean(axis=1)
+    of_customers = apart.mean(axis=0)
     parts = np.array([part.var(ddof=1) / part.size for part in (of_seeds, of_customers)])
     freedom = np.array([of_seeds.size - 1, of_customers.size - 1])
     variance = parts.sum()

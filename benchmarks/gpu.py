@@ -24,7 +24,8 @@ def table() -> list[dict[str, Any]]:
     """
     if not torch.cuda.is_available():
         raise SkippedError("skipped, as torch sees no GPU here")
-    card, rows = torch.cuda.get_device_name(), []
+    card = torch.cuda.get_device_name()
+    rows = []
     for width in _WIDTHS:
         devices = {"the CPU": "cpu", card: "cuda"}
         what = "the trainer's PPO on {}, 2 layers of {}"

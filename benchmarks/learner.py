@@ -19,7 +19,8 @@ from .timing import row_of
 def rate(model: PPO, steps: int, clock: Callable[[], float] = time.process_time) -> float:
     """Steps per second of `learn`, of the CPU by default, after a warm-up of one rollout."""
     model.learn(1)
-    started, before = clock(), model.num_timesteps
+    started = clock()
+    before = model.num_timesteps
     model.learn(steps, reset_num_timesteps=False)
     return (model.num_timesteps - before) / (clock() - started)
 

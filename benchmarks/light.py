@@ -31,7 +31,8 @@ from .timing import median_seconds, rates
 
 MARKETS = ("bench-100", "gallego-van-ryzin", "reference-price", "segment-prices")
 MANY = 10_000
-LEARNED, INT8 = "learned", "int8"
+LEARNED = "learned"
+INT8 = "int8"
 
 
 def table(folders: Sequence[str | Path] = (), *, steps: int = 400_000, **effort: Any) -> list[dict[str, Any]]:
@@ -89,7 +90,8 @@ def _session(model: bytes) -> Any:
 def _int8(model: bytes) -> bytes:
     """The model with weights of eight bits; what flows between layers is quantised while it runs."""
     with tempfile.TemporaryDirectory() as folder:
-        before, after = Path(folder) / "before.onnx", Path(folder) / "after.onnx"
+        before = Path(folder) / "before.onnx"
+        after = Path(folder) / "after.onnx"
         before.write_bytes(model)
         quantize_dynamic(before, after)
         return after.read_bytes()

@@ -22,7 +22,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-_CONNECTIONS, _ROUNDS, _EACH = 32, 5, 60
+_CONNECTIONS = 32
+_ROUNDS = 5
+_EACH = 60
 
 
 def free_port() -> int:
@@ -99,7 +101,8 @@ async def paced(
         times.append(await _request(connection[0], connection[1], message))
         idle.append(connection)
 
-    started, tasks = time.perf_counter(), []
+    started = time.perf_counter()
+    tasks = []
     for i in range(int(rate * seconds)):
         await asyncio.sleep(max(started + i / rate - time.perf_counter(), 0))
         tasks.append(asyncio.create_task(one()))
@@ -129,7 +132,9 @@ def memory(process: subprocess.Popen[bytes]) -> float:
 
 def throughput(bundle: Path, state: dict[str, Any], python: str = sys.executable) -> float:
     """Requests per CPU second of the service, a median."""
-    body, port, found = json.dumps(state).encode(), free_port(), []
+    body = json.dumps(state).encode()
+    port = free_port()
+    found = []
     with running(serve_command(python, bundle, port), port) as own:
         for _ in range(_ROUNDS):
             before = cpu_seconds(own)

@@ -26,7 +26,9 @@ from ..scenarios import MarketSpec, spec_from_table
 from .customers import markdown
 
 MEAN = 5
-DEMANDS, PENALTIES, LEAD_TIMES = ("Poisson", "geometric"), (4, 9, 19, 39), (1, 2, 3, 4)
+DEMANDS = ("Poisson", "geometric")
+PENALTIES = (4, 9, 19, 39)
+LEAD_TIMES = (1, 2, 3, 4)
 STEPS = 1_200_000
 SETTINGS = {"gamma": 0.98, "gae_lambda": 0.95, "batch_size": 480, "log_std_init": -2.0}
 """What differs from PPO's preset, in all instances: a raw order of one is the largest, so that its deviation is small."""
@@ -34,7 +36,9 @@ _LARGEST_ORDER = {"Poisson": 12, "geometric": 20}
 _RARE = 1e-10
 # Relative value iteration ends when the cost of a period is known this well.
 _TOLERANCE = 1e-5
-_MARKETS, _WARM_UP, _PERIODS = 4_096, 100, 1_000
+_MARKETS = 4_096
+_WARM_UP = 100
+_PERIODS = 1_000
 
 
 class Instance(NamedTuple):
@@ -85,9 +89,11 @@ def least_cost(instance: Instance) -> float:
     The state is the units on hand, and those due in one period, in two, … Orders above the largest
     of the market, and stocks beyond what they lead to, pay in no instance of the grid.
     """
-    mass, orders = instance.mass(), _LARGEST_ORDER[instance.demand] + 1
+    mass = instance.mass()
+    orders = _LARGEST_ORDER[instance.demand] + 1
     top = (instance.lead_time + 1) * MEAN * (3 if instance.demand == "Poisson" else 5)
-    hand, wanted = np.arange(top + 1)[:, None], np.arange(mass.size)
+    hand = np.arange(top + 1)[:, None]
+    wanted = np.arange(mass.size)
     left = np.maximum(hand - wanted, 0)
     cost = (mass * (left + instance.penalty * np.maximum(wanted - hand, 0))).sum(axis=1)
     arriving = np.zeros((orders, top + 1, top + 1))
@@ -127,7 +133,9 @@ def row(instance: Instance, seeds: int) -> dict[str, float]:
     Args:
         seeds: Number of trainings.
     """
-    spec, least, started = instance.market(), least_cost(instance), time.process_time()
+    spec = instance.market()
+    least = least_cost(instance)
+    started = time.process_time()
     found = [cost_of(instance, train(spec, steps=STEPS, seed=seed, settings=SETTINGS).policy) for seed in range(seeds)]
     more = np.array([cost for cost, _ in found]) / least - 1
     return {

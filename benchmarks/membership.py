@@ -60,7 +60,8 @@ class Runs(NamedTuple):
 
 def advantage(runs: Runs) -> Advantage:
     """A linear attack on what was published, with its direction and threshold from the first half of the runs."""
-    half, found = len(runs.member) // 2, []
+    half = len(runs.member) // 2
+    found = []
     for canary in range(runs.member.shape[1]):
         member = runs.member[:, canary, None]
         inside = np.where(member, runs.published[:, canary], runs.twin[:, canary])
@@ -77,7 +78,8 @@ def advantage(runs: Runs) -> Advantage:
 def _shop() -> tuple[Histories, NDArray[np.intp], int]:
     """Histories of customers and, after them, canaries; the segments of all, found once and known to the attacker."""
     one = release(split(), budget(4.0), 0)
-    figures, units = one.histories.figures, one.histories.units
+    figures = one.histories.figures
+    units = one.histories.units
     # Each canary has a pair of products of its own.
     absurd = np.repeat(np.eye(CANARIES, units.shape[1] // 2), 2, axis=1) * _ABSURD_UNITS
     canary = np.tile([1.0, 1e4, 0.9, 2 * _ABSURD_UNITS, -_ABSURD_UNITS], (CANARIES, 1))
@@ -99,7 +101,8 @@ def statistics(epsilon: float | None, runs: int) -> Advantage:
 
 def recommender(epsilon: float | None, runs: int) -> Advantage:
     """EASE's weight between a canary's two products, or under `epsilon` their shares of the segment's noisy units."""
-    labels, pairs = _shop()[1][-CANARIES:], np.arange(2 * CANARIES).reshape(CANARIES, 2)
+    labels = _shop()[1][-CANARIES:]
+    pairs = np.arange(2 * CANARIES).reshape(CANARIES, 2)
 
     def seen(one: Statistics, counts: Array) -> Array:
         units = np.maximum(one.units, 0.0)
@@ -111,7 +114,9 @@ def recommender(epsilon: float | None, runs: int) -> Advantage:
 def _customer_runs(epsilon: float | None, runs: int, seen: Callable[[Statistics, Array], Array]) -> Runs:
     """What `seen` makes of the sums, and of the counts of the cell that each canary has to itself."""
     histories, labels, groups = _shop()
-    own, published, twins = np.arange(CANARIES), [], []
+    own = np.arange(CANARIES)
+    published = []
+    twins = []
     member, chosen = _halves(len(labels) - CANARIES, runs)
     for run, twin in chosen:
         exact = [_part(histories, some).sums(labels[some], groups) for some in (run, twin)]
@@ -120,7 +125,8 @@ def _customer_runs(epsilon: float | None, runs: int, seen: Callable[[Statistics,
             # What noise adds to the run, it adds to the twin.
             asked = budget(epsilon)
             noisy = _part(histories, run).released(labels[run], groups, asked)
-            figures, units = noisy.figures - exact[0].figures, noisy.units - exact[0].units
+            figures = noisy.figures - exact[0].figures
+            units = noisy.units - exact[0].units
             exact = [Statistics(sums.figures + figures, sums.units + units) for sums in exact]
             query = asked.query(COUNTS)
             blank = noisy_sums(np.zeros((1, 1)), np.zeros(1, dtype=int), CANARIES, query.epsilon, query.delta)
@@ -167,7 +173,8 @@ def network(epsilon: float | None, runs: int) -> Advantage:
     from ..forecasting.models.lstm_private import train_private
 
     data = _planted(torch.Generator().manual_seed(0))
-    products, size = len(data.target), {"hidden": 8, "embedding": 2, "dropout": 0.0}
+    products = len(data.target)
+    size = {"hidden": 8, "embedding": 2, "dropout": 0.0}
     origins = torch.zeros(data.target.shape[1], 1, dtype=torch.long)
     member = np.random.default_rng(0).random((runs, products)) < 0.5
 
@@ -193,7 +200,9 @@ def _planted(generator: Any) -> Any:
 
     from ..forecasting.models.lstm_network import Data
 
-    products, weeks, ahead = 24, 12, 4
+    products = 24
+    weeks = 12
+    ahead = 4
     sign = torch.where(torch.rand(products, 1, generator=generator) < 0.5, -1.0, 1.0)
     own = 3.0 * torch.eye(products)[:, None].expand(-1, weeks, -1)
     return Data(

@@ -113,7 +113,8 @@ def _ascended(spec: MarketSpec, path: Array, seed: int, episodes: int) -> Iterat
                 earned = mean_money(spec, tried, seed=seed, episodes=episodes)
                 if earned.max() <= best:
                     break
-                path, best = tried[earned.argmax()], earned.max()
+                path = tried[earned.argmax()]
+                best = earned.max()
         yield path
 
 
@@ -134,7 +135,8 @@ def _parabolic_move(spec: MarketSpec, path: Array, moves: Array, best: float, se
     """(T, N) the sum of the moves, each to the top of the parabola through its three values, once its size at most."""
     tried = _moved(spec, path, [*-moves, *moves])
     below, above = mean_money(spec, tried, seed=seed, episodes=episodes).reshape(2, -1) - best
-    slope, bend = (above - below) / 2, -(above + below)
+    slope = (above - below) / 2
+    bend = -(above + below)
     top = np.clip(slope / np.where(bend > 0, bend, 1), -1, 1)
     return np.einsum("k,ktn->tn", np.where(bend > 0, top, np.sign(slope)), moves)
 

@@ -32,7 +32,9 @@ from ..scenarios import MarketSpec
 from .customers import markdown, tables
 
 EPSILONS = (8.0, 4.0, 2.0, 1.0, 0.5)
-_WEEKS, _EPISODES, _LEAST_UNITS = 12, 400, 500
+_WEEKS = 12
+_EPISODES = 400
+_LEAST_UNITS = 500
 
 
 @functools.cache
@@ -108,7 +110,8 @@ def gains(epsilon: float, steps: int, releases: int = 1) -> dict[str, float]:
     found = []
     for _ in range(releases):
         one = release(split(), budget(epsilon), 0)
-        noisy, truth = market(published(split(), one, budget(epsilon))), market(exact(one)[0])
+        noisy = market(published(split(), one, budget(epsilon)))
+        truth = market(exact(one)[0])
         learned, best = (train(spec, steps=steps).policy for spec in (noisy, truth))
         found.append([_gain(noisy, learned), _gain(truth, learned), _gain(truth, best)])
     promised, realised, known = np.mean(found, axis=0)

@@ -60,7 +60,8 @@ def table() -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         path = export(run, Path(folder) / "bundle")
         predictor = Predictor(load_bundle(path))
-        policy, state = predictor.bundle.policy, example_state(predictor.bundle.catalogue)
+        policy = predictor.bundle.policy
+        state = example_state(predictor.bundle.catalogue)
         served = throughput(path, state)
     assert isinstance(policy, NetworkPolicy), "a policy without recurrent state"
     row = np.zeros((1, *make_sb3_env(scenario, num_envs=1).reset().shape[1:]), np.float32)

@@ -102,7 +102,8 @@ def _allowed(key: Field) -> str:
         return ", ".join(f"`{word}`" for word in key.metadata["choices"])
     if "shape" not in key.metadata:
         return ""
-    low, high = key.metadata["low"], key.metadata["high"]
+    low = key.metadata["low"]
+    high = key.metadata["high"]
     return f"{low:g} to {high:g}" if np.isfinite(high) else f"{low:g} or more"
 
 

@@ -14,8 +14,10 @@ from numpy.random import Generator
 from .parameters import Array
 
 _ROUNDS = 200
-_EXTRA, _MISSING = (1.5, 4.0), (0.6, 0.95)
-_UNNOTICED, _LEAST = 0.05, 0.15
+_EXTRA = (1.5, 4.0)
+_MISSING = (0.6, 0.95)
+_UNNOTICED = 0.05
+_LEAST = 0.15
 _WHEN = (0.5, 0.3, 0.2)
 
 
@@ -226,8 +228,10 @@ class StockingUp:
             reduction: (…, T, n) share of the regular price.
             stored: (3, n) what is missing in the first three weeks; None for nothing.
         """
-        batch, products = wanted.shape[:-2], wanted.shape[-1]
-        bought, before = np.empty_like(wanted), stored
+        batch = wanted.shape[:-2]
+        products = wanted.shape[-1]
+        bought = np.empty_like(wanted)
+        before = stored
         stored = np.zeros((len(_WHEN), *batch, products))
         if before is not None:
             stored += before.reshape(len(_WHEN), *(1 for _ in batch), products)

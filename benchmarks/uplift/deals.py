@@ -18,22 +18,40 @@ from .truth import Truth, best_path, best_steps
 
 LONGEST = 4
 """Weeks after which a lower price is no deal but the regular price."""
-UNNOTICED, NOTICED = 0.02, 0.05
-"""Reductions up to the first pass for a change of the regular price, those beyond the second for deals."""
+UNNOTICED = 0.02
+"""Reductions up to this pass for a change of the regular price."""
+NOTICED = 0.05
+"""Reductions beyond this are deals."""
 YEAR = 52
-_SENSITIVITY, _LEVEL, _LARGEST = 0.3, -0.3, 0.15
-"""How zones differ in logs, what the chain made of it, and the most by which their price levels differ."""
-_MOVE, _CATEGORY_MOVE, _ZONE_MOVE = (0.02, 0.05), (0.02, 0.025), (0.0, 0.04)
-_SHOCK, _PERSISTENCE = 0.1, 0.8
-_DEPTHS, _FEATURED = ((0.1, 0.2), (0.2, 0.35)), 0.7
+_SENSITIVITY = 0.3
+"""How far apart zones' customers are, in logs of their sensitivity."""
+_LEVEL = -0.3
+"""What the chain made of it: log price level of a zone per log of its sensitivity."""
+_LARGEST = 0.15
+"""The most by which price levels of zones differ from the chain's, in logs."""
+_MOVE = (0.02, 0.05)
+_CATEGORY_MOVE = (0.02, 0.025)
+_ZONE_MOVE = (0.0, 0.04)
+_SHOCK = 0.1
+_PERSISTENCE = 0.8
+_DEPTHS = ((0.1, 0.2), (0.2, 0.35))
+_FEATURED = 0.7
 _FUNDED = (0.2, 0.6)
-OWN, CATEGORY, BUMP, STEEPEST = (1.0, 3.0), (0.1, 1.0), (2.0, 5.0), 6.0
-"""Absolute elasticities of a product's and a category's units with regular prices, and how many times as strong a deal
-is as the former, up to an elasticity of 6."""
+OWN = (1.0, 3.0)
+"""Absolute elasticities of a product's units with its regular price."""
+CATEGORY = (0.1, 1.0)
+"""Absolute elasticities of a category's units with its regular prices."""
+BUMP = (2.0, 5.0)
+"""How many times as strong as a regular price a deal is."""
+STEEPEST = 6.0
+"""The largest absolute elasticity of a deal."""
 DEPTH = 0.2
-"""The reduction for which that holds, in its first week and without a feature."""
+"""The reduction for which these hold, in its first week and without a feature."""
 _POINT = float(-np.log1p(-DEPTH))
-_GROWTH, _SIMILARITY, _CLASSES, _NESTS = (0.3, 0.8), (0.5, 0.9), 3, 2
+_GROWTH = (0.3, 0.8)
+_SIMILARITY = (0.5, 0.9)
+_CLASSES = 3
+_NESTS = 2
 _MOST = 3.0
 """Times as many units of a category as usual that deals can sell at most."""
 EXTRA = (0.8, 2.0)
@@ -41,8 +59,10 @@ EXTRA = (0.8, 2.0)
 FREQUENT_BUMP = 3.0
 """How many times as strong as a regular price each deal of `chain-deals` is."""
 _ROUNDS = 300
-_WEAR, _MEMORY = 0.3, 0.8
-"""Share of its strength that a deal loses in logs by one of 20% in the week before, and what is left of that a week on."""
+_WEAR = 0.3
+"""Share of its strength that a deal loses in logs by one of 20% in the week before."""
+_MEMORY = 0.8
+"""What is left of that loss a week on."""
 
 
 def regular_prices(path: Array, before: Array, after: Array | None = None) -> Array:
@@ -114,8 +134,11 @@ class DealTruth(Truth):
             >>> later.weeks - shop.weeks
             4
         """
-        own, first, end = self.deals, self.weeks, self.weeks + len(listed)
-        whole, reduced = own.listed.copy(), own.depth.copy()
+        own = self.deals
+        first = self.weeks
+        end = self.weeks + len(listed)
+        whole = own.listed.copy()
+        reduced = own.depth.copy()
         whole[first:end] = listed
         if after is not None:
             whole[end:] = after
@@ -128,8 +151,10 @@ class DealTruth(Truth):
 
     def earned(self, objective: str = "profit") -> float:
         """Expected profit or revenue, over the shocks, of the weeks in which it charged given prices, by store."""
-        here, own = slice(self.weeks - self.charged, self.weeks), self.deals
-        price, units = np.moveaxis(own.prices[here], 1, 0), self._without_shocks()[:, here]
+        here = slice(self.weeks - self.charged, self.weeks)
+        own = self.deals
+        price = np.moveaxis(own.prices[here], 1, 0)
+        units = self._without_shocks()[:, here]
         margin = price
         if objective == "profit":
             funded = own.funding * np.moveaxis(own.listed[here] * own.taken[here], 1, 0)
@@ -152,7 +177,8 @@ class DealTruth(Truth):
     def category_units(self, number: int, path: Array, first: int) -> Array:
         """(…, T, n) expected units of a category's products."""
         assert self.stocking_up is not None, "households stock up"
-        own, weeks = self.parameters.category == number, np.arange(first, first + path.shape[-2])
+        own = self.parameters.category == number
+        weeks = np.arange(first, first + path.shape[-2])
         regular = self._regular_prices(path, first, own)
         depth = 1 - path / regular
         feature = self._feature(number, weeks) * np.clip(depth / NOTICED, 0, 1)
@@ -212,7 +238,8 @@ class DealTruth(Truth):
         best = np.empty((horizon, low.size))
         for number in range(len(self.responses)):
             own = self.parameters.category == number
-            depth, earned = self.deals.depth[first : first + horizon, own], self._earned_by(number, first, objective)
+            depth = self.deals.depth[first : first + horizon, own]
+            earned = self._earned_by(number, first, objective)
             best[:, own] = best_path(earned, self.listed[first, own], depth, low[own], high[own], calendar=calendar)
         return best
 
@@ -263,7 +290,8 @@ class DealTruth(Truth):
         """
         assert self.stocking_up is not None, "households stock up"
         if (number, first) not in self._kept:
-            past, depth = self._in_history(number, first), self._depth(number, first)
+            past = self._in_history(number, first)
+            depth = self._depth(number, first)
             _, remembered = worn(-np.log1p(-depth), np.zeros_like(depth[:, 0]))
             _, missing = self.stocking_up.units(past, depth)
             self._kept[number, first] = remembered, missing.sum(axis=1)
@@ -275,7 +303,8 @@ class DealTruth(Truth):
 
     def _in_history(self, number: int, weeks: int) -> Array:
         """(S, T, n) units of the first weeks if no customer had any at home."""
-        own, when = self.parameters.category == number, np.arange(weeks)
+        own = self.parameters.category == number
+        when = np.arange(weeks)
         listed = np.moveaxis(self.history.listed[:weeks][..., own], 1, 0)
         sat_out = np.moveaxis(self.deals.sat_out[:weeks][..., own], 1, 0)
         depth = self._depth(number, weeks)
@@ -363,7 +392,8 @@ def draw_deal_history(
     chain: Chain, parameters: Parameters, seed: int, weeks: int, whole: int, random: Generator
 ) -> DealHistory:
     """The shop's own prices until the week `whole`, of which the tables hold the first `weeks`."""
-    products, zones = parameters.regular.size, chain.zones
+    products = parameters.regular.size
+    zones = chain.zones
     zone = np.repeat(np.arange(zones), chain.stores)
     level = random.dirichlet(np.full(zone.size, 6.0))
     sensitivity = np.exp(random.normal(0, _SENSITIVITY if zones > 1 else 0.0, zones))[zone]
@@ -378,11 +408,13 @@ def draw_deal_history(
     listed = np.round(base * np.exp(np.cumsum(steps, axis=0)), 2)
     cost = np.concatenate([(supply + 0.5 * moved)[:, 0], np.zeros((whole - weeks, products))])
     (depth, shown), years = _calendar(chain, products, random), (whole // YEAR + 1, 1)
-    depth, shown = np.tile(depth, years)[:whole], np.tile(shown, years)[:whole]
+    depth = np.tile(depth, years)[:whole]
+    shown = np.tile(shown, years)[:whole]
     no_effect = np.zeros((whole, products))
     unit_cost = np.round(parameters.unit_cost * np.exp(np.cumsum(cost, axis=0)), 2)
     shock = autoregression(_PERSISTENCE, _SHOCK, (whole, products), random)
-    funding, planned = float(random.uniform(*_FUNDED)) if seed % 3 == 0 else 0.0, seed // 2 % 2 == 0
+    funding = float(random.uniform(*_FUNDED)) if seed % 3 == 0 else 0.0
+    planned = seed // 2 % 2 == 0
     sat_out = _sat_out(chain, depth[:weeks], whole, random)
     prices = np.round(listed * np.where(sat_out, 1.0, 1 - depth[:, None]), 2)
     own = (level, np.ones(zone.size), listed, prices, unit_cost, shown, shock, no_effect)
@@ -414,10 +446,12 @@ def _moves(shape: tuple[int, int, int], size: tuple[float, float], random: Gener
 
 def _calendar(chain: Chain, products: int, random: Generator) -> tuple[Array, NDArray[np.bool_]]:
     """(52, N) depth of each product's deals in the weeks of a year, and whether a feature comes with them."""
-    depth, shown = np.zeros((YEAR, products)), np.zeros((YEAR, products), dtype=bool)
+    depth = np.zeros((YEAR, products))
+    shown = np.zeros((YEAR, products), dtype=bool)
     for product in range(products):
         usual = [random.uniform(*between) for between in _DEPTHS]
-        pause, week = random.uniform(*chain.pause), int(random.integers(1, 8))
+        pause = random.uniform(*chain.pause)
+        week = int(random.integers(1, 8))
         while week < YEAR - 3:
             length = int(random.integers(1, 3))
             depth[week : week + length, product] = usual[int(random.random() < 0.5)]
@@ -510,7 +544,8 @@ class NestedDeals:
 
     def _inside(self, utility: Array) -> tuple[Array, Array]:
         """Shares of the products in the category, and its inclusive value."""
-        weight, member = np.exp(utility), self.tier[:, None] == self.tier
+        weight = np.exp(utility)
+        member = self.tier[:, None] == self.tier
         nest = weight @ member
         # Each product's part of its nest's weight, so that the products of a nest add up to it.
         part = weight * nest ** (self.similarity - 1)
@@ -583,13 +618,18 @@ def _nested_deals(
     )
     prone = random.lognormal(0, 0.4, _CLASSES)[:, None]
     tier = random.permutation(np.arange(share.size) % _NESTS)
-    similarity, growth = random.uniform(*_SIMILARITY), random.uniform(*_GROWTH)
+    similarity = random.uniform(*_SIMILARITY)
+    growth = random.uniform(*_GROWTH)
     bought = share.sum()
-    utility, level, slope, reach = np.log(share / bought), np.log(bought / (1 - bought)), elasticity, 0.5
+    utility = np.log(share / bought)
+    level = np.log(bought / (1 - bought))
+    slope = elasticity
+    reach = 0.5
     none = np.zeros((1, share.size))
 
     def at(deal: Array) -> NestedDeals:
-        tastes, slopes = utility + parts.taste, parts.sensitivity[:, None] * slope
+        tastes = utility + parts.taste
+        slopes = parts.sensitivity[:, None] * slope
         return NestedDeals(tier, parts.weight, tastes, level, slopes, deal, similarity, reach, growth)
 
     for _ in range(_ROUNDS):
@@ -622,10 +662,13 @@ def _deal_slope(bought: Callable[[Array], Array], wanted: Array, stocking_up: St
         stocking_up: What they put by.
     """
     put_by = stocking_up.units(np.ones((1, 1)), np.full((1, 1), DEPTH))[0].item()
-    goal, usual = wanted * _POINT - np.log(put_by), bought(np.zeros((1, wanted.size)))[0]
-    low, high = np.zeros_like(wanted), np.full_like(wanted, 30.0)
+    goal = wanted * _POINT - np.log(put_by)
+    usual = bought(np.zeros((1, wanted.size)))[0]
+    low = np.zeros_like(wanted)
+    high = np.full_like(wanted, 30.0)
     for _ in range(60):
         middle = (low + high) / 2
         reached = np.log(np.diag(bought(np.diag(middle * _POINT))) / usual)
-        low, high = np.where(reached < goal, middle, low), np.where(reached < goal, high, middle)
+        low = np.where(reached < goal, middle, low)
+        high = np.where(reached < goal, high, middle)
     return (low + high) / 2

@@ -24,7 +24,8 @@ from .settings import StudySettings
 from .shop import draw_shop, imported, names, write_files
 from .study import OnShop, run_shops
 
-_HOLDOUT, _AHEAD = 12, 12
+_HOLDOUT = 12
+_AHEAD = 12
 _MANY = 1e5
 """Times as many customers, so that half a unit, which the estimate adds, is nothing."""
 
@@ -84,7 +85,8 @@ def estimate_shop(settings: StudySettings, seed: int, *, draws: int = 200) -> di
         >>> estimate_shop(StudySettings("chain-deals"), seed=0)["covered"]  # doctest: +SKIP
         True
     """
-    started, shop = time.process_time(), draw_shop(settings.truth, seed, settings.products, settings.weeks)
+    started = time.process_time()
+    shop = draw_shop(settings.truth, seed, settings.products, settings.weeks)
     assert isinstance(shop, DealTruth), "the family has deals"
     split = split_of(shop)
     row: dict[str, Any] = {"seed": seed, **settings.to_dict(), **by_category(shop, split)}
@@ -142,7 +144,8 @@ def _at_regular_prices(shop: DealTruth, number: int, products: Sequence[str]) ->
     """What a category would sell, by store and on average, if it had no deals: what is estimated of it weighs stores and
     products by how much their regular prices moved.
     """
-    own, history = shop.parameters.category == number, shop.deals
+    own = shop.parameters.category == number
+    history = shop.deals
     listed = np.moveaxis(history.listed[: shop.weeks][..., own], 1, 0)
     regular = np.log(listed / history.base[:, own][:, None])
     none = np.zeros_like(regular[0])

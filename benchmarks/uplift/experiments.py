@@ -33,7 +33,8 @@ from .settings import StudySettings
 from .shop import FIRST_DAY, draw_shop, fitted_files, imported, names, shop_tables, write_files
 from .study import displayed, run_shops, weeks_of
 
-WEEKS, AFTER = 4, 22
+WEEKS = 4
+AFTER = 22
 ARMS = ("never", "planned", "random", "varied")
 """No experiment; the planner's; one of its size drawn at random; and all prices moved at random by store and week."""
 _STEP = 0.1
@@ -83,11 +84,13 @@ def compare_arms(settings: StudySettings, seed: int, *, firm: bool = False) -> d
         >>> compare_arms(StudySettings("regular-and-deal"), seed=0)["tested"]["never"]  # doctest: +SKIP
         0
     """
-    started, shop = time.process_time(), draw_shop(settings.truth, seed, settings.products, settings.weeks)
+    started = time.process_time()
+    shop = draw_shop(settings.truth, seed, settings.products, settings.weeks)
     assert isinstance(shop, DealTruth), "the family has deals"
     with tempfile.TemporaryDirectory() as folder:
         first = fitted_files(write_files(shop, Path(folder)), settings, seed, weeks=WEEKS + AFTER)
-    rules, order = first.spec.guardrails, [first.spec.products.names.index(name) for name in displayed(shop)]
+    rules = first.spec.guardrails
+    order = [first.spec.products.names.index(name) for name in displayed(shop)]
     bounds = tuple(np.asarray(bound, np.float64)[order] for bound in (rules.low, rules.high))
     path = recommended(first.spec, order, bounds)
     row: dict[str, Any] = {"seed": seed, "stores": shop.history.level.size}
@@ -125,11 +128,13 @@ def recommended(spec: MarketSpec, order: Sequence[int], bounds: tuple[Array, ...
         >>> recommended(fitted.spec, range(12), (low, high)).shape  # doctest: +SKIP
         (26, 12)
     """
-    value, category = PlanValue(spec), spec.category_index
+    value = PlanValue(spec)
+    category = spec.category_index
     planned = value.planned
     low, high = np.empty((2, len(order)))
     low[order], high[order] = bounds
-    factor, place = np.ones(len(order)), np.array([(category[:n] == one).sum() for n, one in enumerate(category)])
+    factor = np.ones(len(order))
+    place = np.array([(category[:n] == one).sum() for n, one in enumerate(category)])
     for grid in _GRIDS:
         for turn in (place >= 0, *(place == k for k in range(place.max() + 1))):
             trial = factor * np.where(turn, grid[:, None], 1.0)
@@ -154,7 +159,8 @@ def charged(shop: DealTruth, path: Array, ratio: Array) -> tuple[DealTruth, pd.D
         >>> later.weeks - shop.weeks, calendar["arm"].unique().tolist()
         (4, ['test'])
     """
-    weeks, regular = slice(shop.weeks, shop.weeks + len(path)), path.max(axis=0)
+    weeks = slice(shop.weeks, shop.weeks + len(path))
+    regular = path.max(axis=0)
     level = shop.history.listed[shop.weeks] / shop.listed[shop.weeks]
     depth = shop.deals.depth[shop.weeks :].copy()
     depth[: len(path)] = 1 - path / regular

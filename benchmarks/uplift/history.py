@@ -25,18 +25,25 @@ STOCKPILING = "stockpiling"
 PLAIN = ("clean", "seasonal", "promoted", "segments", "stores", "scarce", "drifting", "short")
 FAMILIES = (*PLAIN, *ENDOGENOUS, CATEGORY, STOCKPILING, "misspecified", *DEALS)
 MISSPECIFIED = ("nested", "cheapest-first", "constant-elasticity", "rival")
-WEEKS, SHORT = 104, 40
+WEEKS = 104
+SHORT = 40
 STORES = 4
 _SEGMENTS = 5
 _YEAR = 365.25 / 7
-REDUCED, DEPTH = 0.2, (0.08, 0.35)
-"""Probability of a price reduction in a week, and its depth as a share of the regular price."""
-SHOCK, _PERSISTENCE = 0.3, 0.6
-"""Standard deviation and autocorrelation of the demand shocks, in utility."""
+REDUCED = 0.2
+"""Probability of a price reduction in a week."""
+DEPTH = (0.08, 0.35)
+"""Its depth, as a share of the regular price."""
+SHOCK = 0.3
+"""Standard deviation of the demand shocks, in utility."""
+_PERSISTENCE = 0.6
+"""Their autocorrelation."""
 REACTION = 0.1
 """Change of the log price per unit of the demand shock of the same week."""
-_CATEGORY_REACTION, _PRODUCT_MOVE = (0.2, 0.5), 0.03
-"""The same per log customer of a category, and moves of each product's regular price without a reason."""
+_CATEGORY_REACTION = (0.2, 0.5)
+"""The same per log customer of a category."""
+_PRODUCT_MOVE = 0.03
+"""Moves of each product's regular price without a reason."""
 _CHAIN_WIDE = 0.12
 
 
@@ -94,7 +101,8 @@ def draw_traffic(family: str, categories: int, weeks: int, random: Generator) ->
     if family not in ("seasonal", *DEALS):
         return np.ones((weeks, categories))
     week = np.arange(weeks)[:, None]
-    amplitude, phase = random.uniform(0.15, 0.35, categories), random.uniform(0, 2 * np.pi, categories)
+    amplitude = random.uniform(0.15, 0.35, categories)
+    phase = random.uniform(0, 2 * np.pi, categories)
     trend = random.uniform(-0.1, 0.1, categories)
     return np.exp(amplitude * np.sin(2 * np.pi * week / _YEAR + phase) + trend * (week / 104 - 0.5))
 
@@ -153,24 +161,28 @@ def draw_history(family: str, parameters: Parameters, customers: Array, random: 
     level = random.dirichlet(np.full(stores, 6.0))
     store_price = random.lognormal(0, 0.05, stores) if stores > 1 else np.ones(1)
     store_price = store_price / (level @ store_price)
-    shock, cost = np.zeros((weeks, products)), np.ones((weeks, products))
+    shock = np.zeros((weeks, products))
+    cost = np.ones((weeks, products))
     following, moved = np.zeros((2, weeks, products))
     if family in ENDOGENOUS:
         shock = autoregression(_PERSISTENCE, SHOCK, (weeks, products), random)
         cost = autoregression(0.95, 0.12, (weeks, products), random)
-        moved, following = random.uniform(0.5, 0.9, products) * cost, REACTION * shock
+        moved = random.uniform(0.5, 0.9, products) * cost
+        following = REACTION * shock
         cost = np.exp(cost)
     good_week = shock / SHOCK
     if family == CATEGORY:
         seen = np.log(customers)[:, parameters.category]
         moved = random.normal(0, _PRODUCT_MOVE, (weeks, products))
-        following, good_week = random.uniform(*_CATEGORY_REACTION) * seen, seen / seen.std()
+        following = random.uniform(*_CATEGORY_REACTION) * seen
+        good_week = seen / seen.std()
     listed = np.round(parameters.regular * np.exp(moved + following)[:, None] * store_price[:, None], 2)
     reduction = _reductions(family, (weeks, stores, products), good_week, random)
     display = np.zeros((weeks, products), dtype=bool)
     if family == "promoted":
         display = random.random((weeks, products)) < np.where(reduction[:, 0] > 0, 0.7, 0.08)
-    prices, unit_cost = np.round(listed * (1 - reduction), 2), np.round(parameters.unit_cost * cost, 2)
+    prices = np.round(listed * (1 - reduction), 2)
+    unit_cost = np.round(parameters.unit_cost * cost, 2)
     return History(level, store_price, listed, prices, unit_cost, display, shock, following)
 
 

@@ -71,7 +71,8 @@ def draw_parameters(seed: int, products: int) -> Parameters:
     """
     if products not in SIZES:
         raise ValueError(f"products must be {' or '.join(map(str, SIZES))}; got {products}; choose one of them")
-    random, categories = generator(0, seed, products), SIZES[products]
+    random = generator(0, seed, products)
+    categories = SIZES[products]
     category = np.repeat(np.arange(categories), products // categories)
     level = random.lognormal(np.log(4.0), 0.6, categories)[category]
     regular = np.maximum(np.round(level * random.lognormal(0, 0.25, products), 2), 0.5)

@@ -23,7 +23,8 @@ from .truth import AHEAD, Truth
 
 FIRST_DAY = pd.Timestamp("2022-01-03")
 _CUSTOMERS = 300
-_SHORT_SUPPLY, _SUPPLY = 0.12, (0.3, 1.0)
+_SHORT_SUPPLY = 0.12
+_SUPPLY = (0.3, 1.0)
 _AMPLE = 2.5
 _WIDENING = {"free": None, "charged": 0.0, "charged+10%": 0.1, "charged+20%": 0.2}
 _KEY = b"pseudonyms of a synthetic shop"
@@ -55,7 +56,8 @@ def draw_shop(family: str, seed: int, products: int = 12, weeks: int | None = No
     length = weeks_of(family) if weeks is None else weeks
     if length < 1:
         raise ValueError(f"weeks must be 1 or more; got {length}; leave it out for the family's own")
-    categories, whole = parameters.outside.size, length + AHEAD
+    categories = parameters.outside.size
+    whole = length + AHEAD
 
     def part(number: int) -> Generator:
         return generator(number, seed, products)
@@ -96,14 +98,16 @@ def shop_tables(truth: Truth) -> Tables:
     """
     random = generator(6, truth.seed, truth.regular.size)
     means = mean_units(truth)
-    shape, charged = 1 / truth.parameters.dispersion, truth.charged if isinstance(truth, DealTruth) else 0
+    shape = 1 / truth.parameters.dispersion
+    charged = truth.charged if isinstance(truth, DealTruth) else 0
     past = means[: len(means) - charged]
     # Poisson draws with a gamma multiplier by product, store and week.
     multiplier = random.gamma(shape, 1 / shape, (*past.shape[:2], 1, past.shape[3]))
     demand = random.poisson(past * multiplier).astype(np.float64)
     if charged:
         # The same customers at any prices: what differs in the sales is what prices do.
-        later, of = generator(10, truth.seed, truth.regular.size), means[len(past) :]
+        later = generator(10, truth.seed, truth.regular.size)
+        of = means[len(past) :]
         multiplier = later.gamma(shape, 1 / shape, of.shape)
         demand = np.concatenate([demand, stats.poisson.ppf(later.random(of.shape), of * multiplier)])
     stock = None
@@ -129,7 +133,8 @@ def mean_units(truth: Truth) -> Array:
     """(T, S, K, N) expected units of the history by store and segment, given its demand shocks."""
     if isinstance(truth, DealTruth):
         return truth.history_units()[:, :, None]
-    history, weeks = truth.history, np.arange(truth.weeks, dtype=np.float64)
+    history = truth.history
+    weeks = np.arange(truth.weeks, dtype=np.float64)
     by_category = []
     for number, choice in enumerate(truth.choices):
         own = truth.parameters.category == number
@@ -260,7 +265,8 @@ def write_files(shop: Truth, folder: Path) -> dict[str, Path]:
         >>> sorted(write_files(draw_shop("promoted", seed=0), Path(tempfile.mkdtemp())))
         ['plan', 'products', 'promotions', 'sales']
     """
-    tables, paths = shop_tables(shop), {}
+    tables = shop_tables(shop)
+    paths = {}
     for name in (field.name for field in fields(Tables)):
         table = getattr(tables, name)
         if table is not None:

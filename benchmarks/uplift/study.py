@@ -91,7 +91,8 @@ def run_shops(
         place: Where the jobs run.
         on_shop: As for `run_study`.
     """
-    code, done = code_fingerprint(*_CODE), 0
+    code = code_fingerprint(*_CODE)
+    done = 0
     jobs = [Job(function, {"settings": settings.to_dict(), "seed": seed, **more}, code) for seed in seeds]
     if not jobs:
         raise ValueError("shops must be 1 or more; got 0; ask for one")
@@ -130,7 +131,8 @@ def assess_shop(settings: StudySettings, seed: int) -> dict[str, Any]:
     Raises:
         ValueError: There is no market to fit on the shop's tables.
     """
-    started, shop = time.process_time(), draw_shop(settings.truth, seed, settings.products, settings.weeks)
+    started = time.process_time()
+    shop = draw_shop(settings.truth, seed, settings.products, settings.weeks)
     row = {"seed": seed, **settings.to_dict(), "model": shop.model, **_described(shop)}
     with tempfile.TemporaryDirectory() as folder:
         try:
@@ -150,7 +152,8 @@ def realised(shop: Truth, spec: MarketSpec, recommended: PredictedGain) -> dict[
         shop: The shop whose customers are known.
         spec: The fitted market: its weeks, objective, regular prices and price bounds.
     """
-    weeks, objective = weeks_of(spec), spec.market.objective
+    weeks = weeks_of(spec)
+    objective = spec.market.objective
     given = {"first": weeks[0], "horizon": len(weeks), "objective": objective}
     order = [spec.products.names.index(name) for name in displayed(shop)]
     rules = spec.guardrails
@@ -250,8 +253,10 @@ def recommend(spec: MarketSpec, settings: StudySettings, seed: int) -> Predicted
     run = train(spec, steps=settings.steps, seed=seed)
     found = evaluate(spec, [run.policy, _REGULAR], episodes=settings.episodes, seed=seed).uncertainty
     assert found is not None, "a fitted market has a posterior"
-    chosen, objective = found.recommendation, spec.market.objective
-    reference, prices = chosen.current if settings.over_current else _REGULAR, None
+    chosen = found.recommendation
+    objective = spec.market.objective
+    reference = chosen.current if settings.over_current else _REGULAR
+    prices = None
     if chosen.change:
         prices = rollout(spec, found.policy, episodes=_PATH_EPISODES, seed=seed_for("test", seed)).price_path
     predicted, (low, high) = _relative(found.gain(chosen.policy, reference, objective))
@@ -263,7 +268,8 @@ def _halves(found: Assessment) -> tuple[float, float]:
     """What the half of the sales that found prices expects of its own choice, and what the other half does; over all shops,
     those for which the other half refuses it among them.
     """
-    first, current = found.recommendation.first_choice, found.recommendation.current
+    first = found.recommendation.first_choice
+    current = found.recommendation.current
     if first is None:
         return 0.0, 0.0
     own, other = (found.compared.gain(first.policy, current, part=part).share for part in ("choose", "report"))
@@ -302,7 +308,8 @@ def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """
     columns = {name: np.array([row[name] for row in rows], dtype=float) for name in _MEANS}
     low, high = np.array([row["interval90"] for row in rows], dtype=float).T
-    gain, error = columns["realised"], columns["predicted"] - columns["realised"]
+    gain = columns["realised"]
+    error = columns["predicted"] - columns["realised"]
     earned = {name: np.array([row["earned"][name] for row in rows]) for name in ("own", "recommended")}
     refused = np.array([row["refused"] for row in rows])
     wide = np.where(error > 0, columns["predicted"] - low, high - columns["predicted"])

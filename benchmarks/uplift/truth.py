@@ -24,8 +24,10 @@ _SWEEPS = 12
 _SHARES = 11
 """Shares that are tried for a step of some prices."""
 _STARTS = (1 / 3, 2 / 3, 1.0)
-_DEALS, _DEEPEST = np.linspace(0, 1.6, 9), 0.3
-"""Factors on a product's deals; those of a week go up to 1.6 times 30%."""
+_DEALS = np.linspace(0, 1.6, 9)
+"""Factors on a product's deals."""
+_DEEPEST = 0.3
+"""What the factors multiply for the depth of a single week."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,8 @@ class Truth:
                 after their end.
             horizon: T, if prices has one axis.
         """
-        path, first = by_week(prices, horizon), self.weeks if first is None else first
+        path = by_week(prices, horizon)
+        first = self.weeks if first is None else first
         whole = np.empty_like(path)
         for number in range(self.parameters.outside.size):
             own = self.parameters.category == number
@@ -127,7 +130,8 @@ class Truth:
             horizon: T, if prices has one axis.
             objective: "profit" or "revenue".
         """
-        path, first = by_week(prices, horizon), self.weeks if first is None else first
+        path = by_week(prices, horizon)
+        first = self.weeks if first is None else first
         return float((self.margin(path, first, objective) * self.units(path, first)).sum())
 
     def margin(self, path: Array, first: int, objective: str) -> Array:
@@ -141,7 +145,8 @@ class Truth:
         first = self.weeks if first is None else first
         # Where a week differs from the next in its number of customers only, one week is enough.
         moves = self.family in ("drifting", "promoted") or self.model == "rival" or self.stocking_up is not None
-        best, cost = np.empty(low.size), self.unit_cost if objective == "profit" else np.zeros(low.size)
+        best = np.empty(low.size)
+        cost = self.unit_cost if objective == "profit" else np.zeros(low.size)
         for number in range(len(self.choices)):
             own = self.parameters.category == number
 
@@ -243,7 +248,8 @@ def best_path(
 def _ascend_path(
     earned: Callable[[Array], Array], level: Array, depth: Array, low: Array, high: Array, *, calendar: bool
 ) -> Array:
-    weeks, grid = np.arange(len(depth)), np.linspace(0, 1, _STEPS)[:, None]
+    weeks = np.arange(len(depth))
+    grid = np.linspace(0, 1, _STEPS)[:, None]
     best = float(earned(np.clip(level * (1 - depth), low, high)[None])[0])
 
     def chosen(levels: Array, depths: Array) -> Array:
@@ -254,11 +260,13 @@ def _ascend_path(
         top = int(np.argmax(values))
         if values[top] > best:
             level = np.broadcast_to(levels, (len(paths), level.size))[top]
-            depth, best = np.broadcast_to(depths, paths.shape)[top], float(values[top])
+            depth = np.broadcast_to(depths, paths.shape)[top]
+            best = float(values[top])
         return values
 
     for sweep in range(_SWEEPS):
-        before, span = best, (high - low) / 2**sweep
+        before = best
+        span = (high - low) / 2**sweep
         # After the first sweep, around what is the best so far.
         steps = low + grid * span if sweep == 0 else np.clip(level + (grid - 0.5) * span, low, high)
         chosen(np.clip(level * (0.9 + 0.2 * grid), low, high), depth[None])
@@ -303,14 +311,16 @@ def best_steps(
         [1.872, 1.872, 1.872]
     """
     shares = np.linspace(-step, step, _SHARES)[:, None, None]
-    path, best = planned, -np.inf
+    path = planned
+    best = -np.inf
     for _ in range(_SWEEPS):
         before = best
         for part in parts:
             tried = np.where(part, planned * (1 + shares), path)
             money = earned(tried)
             if money.max() > best:
-                path, best = tried[money.argmax()], float(money.max())
+                path = tried[money.argmax()]
+                best = float(money.max())
         if best <= before + 1e-6 * abs(best):
             break
     return path

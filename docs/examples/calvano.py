@@ -22,8 +22,10 @@ from repricer.scenarios import MarketSpec, load_scenario
 
 LEARNING_RATE = 0.15
 EXPLORATION_DECAY = 4e-6  # a random price with probability exp(-decay * period)
-NUM_PRICES, MARGIN = 15, 0.1  # evenly spaced, beyond Nash and monopoly by this share of their distance
-STABLE_PERIODS, MAX_PERIODS = 100_000, 10_000_000
+NUM_PRICES = 15
+MARGIN = 0.1  # evenly spaced, beyond Nash and monopoly by this share of their distance
+STABLE_PERIODS = 100_000
+MAX_PERIODS = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,8 @@ class Replication:
 
 def price_grid(marks: Yardstick) -> NDArray[np.float64]:
     """(15,) prices around the symmetric duopoly's Nash and monopoly price."""
-    nash, monopoly = float(marks.nash_price[0]), float(marks.monopoly_price[0])
+    nash = float(marks.nash_price[0])
+    monopoly = float(marks.monopoly_price[0])
     beyond = MARGIN * (monopoly - nash)
     return np.linspace(nash - beyond, monopoly + beyond, NUM_PRICES)
 
@@ -107,7 +110,10 @@ def learn(profit, delta, stable_periods, max_periods, rng):
     count = profit.shape[1]
     values = opening_values(profit, delta)
     greedy = greedy_in(values)
-    state, stable, period, explore = int(rng.random() * count * count), 0, 0, 1.0
+    state = int(rng.random() * count * count)
+    stable = 0
+    period = 0
+    explore = 1.0
     chosen = np.empty(2, np.int64)
     while period < max_periods and stable < stable_periods:
         for i in range(2):
@@ -121,7 +127,8 @@ def learn(profit, delta, stable_periods, max_periods, rng):
             best = known.argmax()
             if best != greedy[i, state]:
                 greedy[i, state], stable = best, 0
-        state, period = following, period + 1
+        state = following
+        period = period + 1
         explore *= np.exp(-EXPLORATION_DECAY)
     return greedy, state, period, stable >= stable_periods
 
@@ -161,7 +168,9 @@ def replicate(
     marks = yardstick(spec)
     prices = price_grid(marks)
     table = profit_table(spec, prices)
-    gain, price, periods = np.empty(sessions), np.empty(sessions), np.empty(sessions, np.int64)
+    gain = np.empty(sessions)
+    price = np.empty(sessions)
+    periods = np.empty(sessions, np.int64)
     converged = np.empty(sessions, np.bool_)
     for number in range(sessions):
         rng = np.random.default_rng([seed, number])

@@ -11,7 +11,8 @@ from repricer.evaluation import solve
 from repricer.pricing import Policy
 from repricer.scenarios import MarketSpec, load_scenario
 
-STEPS, EPISODES = 10_000, 2048
+STEPS = 10_000
+EPISODES = 2048
 
 
 def main() -> None:

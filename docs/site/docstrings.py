@@ -58,7 +58,9 @@ def separated(lines: list[str]) -> Iterator[str]:
         if not shared:
             yield line
             continue
-        indent, names, text = shared[1], shared[2].split(", "), shared[3]
+        indent = shared[1]
+        names = shared[2].split(", ")
+        text = shared[3]
         more = []  # what continues the description
         for later in lines[number + 1 :]:
             if not later.startswith(indent + " "):

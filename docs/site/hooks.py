@@ -97,7 +97,8 @@ def notebook_page(notebook: dict[str, Any]) -> str:
             continue
         language = "python"
         if source.startswith("%%sh"):
-            language, source = "sh", source.partition("\n")[2]
+            language = "sh"
+            source = source.partition("\n")[2]
         parts.append(f"```{language}\n{source}\n```")
         parts += [text for output in cell["outputs"] if (text := shown(output))]
     return "\n\n".join(parts) + "\n"
