@@ -461,11 +461,11 @@ def regular_price(panel: pd.DataFrame) -> pd.Series:
     def recently(name: str) -> pd.DataFrame:
         return panel.pivot(index="week", columns="product", values=name)[-_RECENT_WEEKS * per_week :]
 
-    if "planned_regular" in panel:
+    names = (REGULAR_LEVEL, "planned_regular", "regular_price")
+    recent = recently(next(name for name in names if name in panel))
+    if "tested" in panel:
         tested = recently("tested")
-        recent = recently("planned_regular").where(tested | ~tested.iloc[-1])
-    else:
-        recent = recently(REGULAR_LEVEL if REGULAR_LEVEL in panel else "regular_price")
+        recent = recent.where(tested | ~tested.iloc[-1])
     last = recent[-_HELD_WEEKS * per_week :]
     moved = (recent / recent.ffill().iloc[-1] - 1).abs() > _MOVED
     since = recent.mask(moved[::-1].cummax()[::-1])

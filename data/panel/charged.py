@@ -110,7 +110,8 @@ def with_charged(panel: pd.DataFrame, tables: Tables, stores: xr.Dataset) -> pd.
 def regular_levels(stores: xr.Dataset) -> xr.DataArray:
     """The mean of the stores' regular prices by week and product, at the units that each sold in the last year of a panel.
 
-    Weighted by the units of the week, it would move with what each store happens to sell in it.
+    Weighted by the units of the week, it would move with what each store happens to sell in it. In an experiment a store's
+    is the planned one.
 
     Args:
         stores: The panel by store, as `sales_panel` returns it.
@@ -127,7 +128,8 @@ def regular_levels(stores: xr.Dataset) -> xr.DataArray:
         [2.5, 2.5]
     """
     backward = {"week": slice(None, None, -1)}
-    regular = carried_forward(with_prices(stores)["regular_price"])
+    prices = with_prices(stores)
+    regular = carried_forward(prices["planned_regular" if "planned_regular" in prices else "regular_price"])
     regular = carried_forward(regular.isel(backward)).isel(backward)
     lately = stores["week"] > stores["week"].max() - np.timedelta64(YEAR_WEEKS * WEEK.days, "D")
     sold = stores["units"].where(lately, 0.0).sum("week").where(np.isfinite(regular))

@@ -11,6 +11,7 @@ from repricer.benchmarks.uplift import draw_shop
 from repricer.benchmarks.uplift.experiments import WEEKS, charged
 from repricer.benchmarks.uplift.shop import imported, write_files
 from repricer.data import load_experiments
+from repricer.data.panel.charged import REGULAR_LEVEL
 from repricer.fitting.demand import Priors, lasting_response
 from repricer.fitting.fit_report import regular_prices
 from repricer.fitting.split import held_out, regular_price, weeks_to_come
@@ -48,7 +49,7 @@ def test_the_price_after_an_experiment_is_the_planned_one(later, ahead):
     shop, _ = later
     found = regular_price(ahead.past).to_numpy()
     np.testing.assert_allclose(found, shop.listed[shop.weeks], rtol=0.02)
-    without = regular_price(ahead.past.drop(columns="planned_regular")).to_numpy()
+    without = regular_price(ahead.past.drop(columns=["planned_regular", REGULAR_LEVEL])).to_numpy()
     assert (np.abs(without / shop.listed[shop.weeks] - 1) > 0.02).any()
 
 
