@@ -44,6 +44,10 @@ _CATEGORY_REACTION = (0.2, 0.5)
 """The same per log customer of a category."""
 _PRODUCT_MOVE = 0.03
 """Moves of each product's regular price without a reason."""
+_LASTING = (8, 14)
+"""Weeks after which a regular price moves, where that is rare."""
+_LARGEST_MOVE = 0.1
+"""The most by which it then lies above or below the usual one, in logs."""
 _CHAIN_WIDE = 0.12
 
 
@@ -176,6 +180,8 @@ def draw_history(family: str, parameters: Parameters, customers: Array, random: 
         moved = random.normal(0, _PRODUCT_MOVE, (weeks, products))
         following = random.uniform(*_CATEGORY_REACTION) * seen
         good_week = seen / seen.std()
+    if family == STOCKPILING:
+        moved = _rare_moves(weeks, products, random)
     listed = np.round(parameters.regular * np.exp(moved + following)[:, None] * store_price[:, None], 2)
     reduction = _reductions(family, (weeks, stores, products), good_week, random)
     display = np.zeros((weeks, products), dtype=bool)
@@ -184,6 +190,17 @@ def draw_history(family: str, parameters: Parameters, customers: Array, random: 
     prices = np.round(listed * (1 - reduction), 2)
     unit_cost = np.round(parameters.unit_cost * cost, 2)
     return History(level, store_price, listed, prices, unit_cost, display, shock, following)
+
+
+def _rare_moves(weeks: int, products: int, random: Generator) -> Array:
+    """(weeks, N) logs of regular prices over the usual ones; each lasts for some months."""
+    moved = np.zeros((weeks, products))
+    for product in range(products):
+        week = int(random.integers(1, _LASTING[1]))
+        while week < weeks:
+            moved[week:, product] = random.uniform(-_LARGEST_MOVE, _LARGEST_MOVE)
+            week += int(random.integers(*_LASTING))
+    return moved
 
 
 def _reductions(family: str, shape: tuple[int, int, int], good_week: Array, random: Generator) -> Array:

@@ -164,3 +164,11 @@ def test_what_each_family_adds_is_in_its_history():
 def test_a_shop_that_does_not_exist_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         draw_shop(*arguments)
+
+
+def test_regular_prices_of_customers_who_stock_up_move_a_few_times_a_year():
+    shop = draw_shop("stockpiling", seed=5)
+    listed = shop.history.listed[:, 0]
+    moves = np.count_nonzero(np.diff(listed, axis=0), axis=0)
+    assert ((moves >= len(listed) // 14 - 1) & (moves <= len(listed) // 8 + 1)).all()
+    assert np.abs(np.log(listed / shop.parameters.regular)).max() < 0.11
