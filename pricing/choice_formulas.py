@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .backend import HALF, detached, exp, like, log, where
+from .backend import HALF, ONE, ZERO, detached, exp, like, log, where
 
 Array = NDArray[np.float64]
 _SHARE_ROUNDS = 10_000
@@ -81,6 +81,26 @@ def stocking_price(price: Any, reference: Any, regular: Any) -> Any:
     """
     highest = where(reference > regular, reference, regular)
     return where(price < highest, price, highest)
+
+
+def units_taken(factor: Any, units: Any, at_usual: Any) -> Any:
+    """The units that each buyer of a product takes, where some came because other products got dearer than usual.
+
+    Those stock up at a low price no more than they would have: what buyers take beyond one unit is counted for those who buy
+    at prices that are usual or lower. A category then sells no more where its regular prices rise and its deals stay.
+
+    Args:
+        factor: The units of a buyer who stocks up, or has something left: exp of `gap_effect`.
+        units: Mean units at the prices, without it.
+        at_usual: The same at prices that are nowhere higher than those of `stocking_price`.
+
+    Example:
+        >>> [float(units_taken(np.float64(factor), 40.0, 30.0)) for factor in (0.8, 1.0, 3.0)]
+        [0.8, 1.0, 2.5]
+    """
+    more = where(factor > ONE, factor - ONE, factor * ZERO)
+    usual = where(units > ZERO, at_usual / where(units > ZERO, units, ONE), ONE)
+    return factor - more + more * usual
 
 
 def choice_shares(utility: Any, category: NDArray[np.intp] | None = None, outside: Any = 1.0) -> ChoiceShares:

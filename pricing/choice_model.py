@@ -25,6 +25,7 @@ from .choice_formulas import (
     nested_shares,
     reference_gap,
     stocking_price,
+    units_taken,
 )
 
 FAMILIES = ("mnl", "cheapest", "exponential", "linear", "constant-elasticity", "nested-logit")
@@ -170,9 +171,18 @@ class ChoiceModel:
         units: Array = sum(model._by_group(now, regime))
         if not _is_on(self.units_gain):
             return units
-        price = stocking_price(now.price, now.reference, model.regular)
-        of_gap = gap_effect(self.gap(price, now.reference), model.units_gain, model.units_loss)
-        return units * exp(of_gap)[:, None]
+        usual = stocking_price(now.price, now.reference, model.regular)
+        factor = exp(gap_effect(self.gap(usual, now.reference), model.units_gain, model.units_loss))
+        if self.switches and bool((usual < now.price).any()):
+            cheaper = now._replace(price=usual, paid=now.paid * (usual / now.price)[:, None])
+            at_usual: Array = sum(model._by_group(cheaper, regime))
+            factor = units_taken(factor, units.sum(1), at_usual.sum(1))
+        return units * factor[:, None]
+
+    @property
+    def switches(self) -> bool:
+        """Whether customers choose among the products of a category, now: none waits for another price."""
+        return self.family in ("mnl", "nested-logit") and not _is_on(self.strategic_share)
 
     def gap(self, price: Array, reference: Array) -> Array:
         """How far prices lie below their references, as of `reference_gap`."""

@@ -273,14 +273,14 @@ class PosteriorMoney:
         own = self._path(tried, _tensor(grid))
         rest = self._path(others, _tensor(price[others]))
         for block in self._blocks(len(grid) + len(others)):
-            weights = []
-            money = []
-            for index, path in ((tried, own), (others, rest)):
-                weights.append(self._utility(block, index, path).clip(max=_HIGHEST).exp())
-                money.append(weights[-1] * self._margin(block, index, path)[:, :, None])
-            beside = weights[1].sum(dim=-1) + self._now.outside[..., c]
-            earned = money[1].sum(dim=-1)
-            share = (money[0] + earned[..., None]) / (beside[..., None] + weights[0])
+            outside = self._now.outside[..., c, None]
+            share = torch.zeros(())
+            dearer = self._is_dearer(tried, own) or self._is_dearer(others, rest)
+            alone = self._weighed(block, tried, own, dearer)
+            beside = self._weighed(block, others, rest, dearer)
+            for (weight, money), (weights, moneys) in zip(alone, beside, strict=True):
+                earned = money + moneys.sum(dim=-1, keepdim=True)
+                share = share + earned / (outside + weight + weights.sum(dim=-1, keepdim=True))
             total += torch.einsum("msk,mskg->g", self._customers(block)[..., c], share).numpy()
         return total / self._number
 
@@ -290,9 +290,44 @@ class PosteriorMoney:
         for block in self._blocks(len(price)):
             # The path is part of each block, whose gradient is then taken alone.
             path = self._path(everything, price)
-            share = choice_shares(self._utility(block, everything, path), self._category, self._now.outside).product
-            units = (self._customers(block)[..., self._category] * share).sum(dim=2)
-            yield units * self._margin(block, everything, path)
+            money = torch.zeros(())
+            for at, margin in self._bought(block, everything, path, self._is_dearer(everything, path)):
+                share = choice_shares(self._utility(block, everything, at), self._category, self._now.outside).product
+                units = (self._customers(block)[..., self._category] * share).sum(dim=2)
+                money = money + units * margin
+            yield money
+
+    def _weighed(self, block: Draws, index: NDArray[np.intp], path: _Path, dearer: bool) -> list[tuple[Tensor, Tensor]]:
+        """The weights of these products in customers' choice, (M, S, K, J), and what they earn at these weights, at both paths
+        of `_bought`.
+        """
+        found = []
+        for at, margin in self._bought(block, index, path, dearer):
+            weight = self._utility(block, index, at).clip(max=_HIGHEST).exp()
+            found.append((weight, weight * margin[:, :, None]))
+        return found
+
+    def _usual(self, index: NDArray[np.intp], path: _Path) -> Tensor:
+        """(S, J) prices of these products that are no higher than customers are used to."""
+        return stocking_price(path.price, path.reference, self._regular[index])
+
+    def _is_dearer(self, index: NDArray[np.intp], path: _Path) -> bool:
+        """Whether customers who stock up meet a price that is higher than they are used to."""
+        return self._spec.stocks_up and bool((self._usual(index, path) < path.price).any())
+
+    def _bought(self, block: Draws, index: NDArray[np.intp], path: _Path, dearer: bool) -> list[tuple[_Path, Tensor]]:
+        """Paths of prices at which customers choose, and the (M, S, J) money of a purchase that is counted at each: where some
+        price is dearer than usual, that of more than one unit at the usual prices, see `units_taken`.
+        """
+        margin = self._margin(block, index, path)
+        if not self._spec.stocks_up:
+            return [(path, margin)]
+        usual = path._replace(price=self._usual(index, path))
+        factor = self._of_gap(usual.price, path, block.units_gain[:, index], block.units_loss[:, index]).exp()
+        if not dearer:
+            return [(path, margin * factor)]
+        least = factor.clip(max=1.0)
+        return [(path, margin * least), (usual, margin * (factor - least))]
 
     def _blocks(self, columns: int) -> Iterator[Draws]:
         """The draws in blocks whose arrays fit into memory."""
@@ -372,16 +407,13 @@ class PosteriorMoney:
         return gap_effect(choice_model(self._spec).gap(price, path.reference), gain[:, None], loss[:, None])
 
     def _margin(self, draws: Draws, index: NDArray[np.intp], path: _Path) -> Tensor:
-        """(M, S, J) money of a purchase, of one unit unless customers stock up."""
+        """(M, S, J) money of a unit."""
         fixed = self._now.saved[:, index] - self._handling[index]
         net = path.price / (1 + self._vat[index])
         margin = self._keeps[index] * (net - draws.cost[:, None, index]) + fixed
         if self._spec.market.objective == "profit":
             margin = margin + path.funding
-        if not self._spec.stocks_up:
-            return margin
-        met = stocking_price(path.price, path.reference, self._regular[index])
-        return margin * self._of_gap(met, path, draws.units_gain[:, index], draws.units_loss[:, index]).exp()
+        return margin
 
     def _customers(self, draws: Draws) -> Tensor:
         """(M, S, K, C) mean customers, weighted by probability and discount."""

@@ -13,10 +13,22 @@ import numpy as np
 from numba import objmode
 
 from ...pricing import felt_price
-from ...pricing.choice_formulas import reference_gap, stocking_price
+from ...pricing.choice_formulas import reference_gap, stocking_price, units_taken
 from ..jit.compiling import compiled, inlined
 from ..jit.math import exponential, logarithm, multiply_add
-from .choice_parameters import CHEAPEST, CONSTANT_ELASTICITY, EXTENSION, JOINT, LINEAR, MNL, NESTED, NEVER, replace_by
+from .choice_parameters import (
+    CHEAPEST,
+    CONSTANT_ELASTICITY,
+    EXTENSION,
+    JOINT,
+    LINEAR,
+    MNL,
+    NESTED,
+    NEVER,
+    Choice,
+    ChoiceInputs,
+    replace_by,
+)
 
 _ZERO = np.float32(0)
 _ONE = np.float32(1)
@@ -48,10 +60,14 @@ def choose(p, now, out, units, work):
     else:
         choose_by_segment(p, now, out, units, work)
     if p.units_gain.size:
-        units_factor(p, now.price, now.reference, work.spare)
-        np.multiply(units, work.spare, units)
+        usual_prices(p, now.price, now.reference, work.usual)
+        units_factor(p, work.usual, now.reference, out.taken)
+        # Where customers wait, those who come back are not told apart.
+        if (p.family == MNL or p.family == NESTED) and not out.waiting.shape[0] and is_dearer(now.price, work.usual):
+            count_at_usual_prices(p, now, out, units, work)
+        np.multiply(units, out.taken, units)
         for k in range(out.mean.shape[0]):
-            np.multiply(out.mean[k], work.spare, out.mean[k])
+            np.multiply(out.mean[k], out.taken, out.mean[k])
 
 
 @inlined
@@ -171,18 +187,80 @@ def add_reference_effect(p, price, reference, effect):
 
 
 @compiled
-def units_factor(p, price, reference, out):
+def usual_prices(p, price, reference, out):
+    """Fill (N, E) with the prices that are no higher than customers are used to, see `stocking_price`."""
+    regular = p.regular
+    for n in range(out.shape[0]):
+        for e in range(out.shape[1]):
+            out[n, e] = stocking_price(price[n, e], reference[n, e], regular[n])
+
+
+@compiled
+def is_dearer(price, usual):
+    """Whether any price is higher than customers are used to."""
+    for n in range(price.shape[0]):
+        for e in range(price.shape[1]):
+            if price[n, e] > usual[n, e]:
+                return True
+    return False
+
+
+@compiled
+def units_factor(p, usual, reference, out):
     """Fill (N, E) with the factor on the units of those who buy a product at a price below or above the reference."""
     gain = p.units_gain
     loss = p.units_loss
-    regular = p.regular
     for n in range(out.shape[0]):
         up = gain[n]
         down = loss[n]
         for e in range(out.shape[1]):
-            met = stocking_price(price[n, e], reference[n, e], regular[n])
-            gap = reference_gap(met, reference[n, e], p.linear_reference, p.saturating_reference)
+            gap = reference_gap(usual[n, e], reference[n, e], p.linear_reference, p.saturating_reference)
             out[n, e] = exponential(up * gap if gap > _ZERO else down * gap)
+
+
+@compiled
+def count_at_usual_prices(p, now, choice, units, work):
+    """Adapt `choice.taken`, the units of a buyer, to who buys where no price is higher than usual, see `units_taken`.
+
+    Args:
+        p: `ChoiceParameters`.
+        now: `ChoiceInputs`.
+        choice: `Choice`, with the calendar of the period.
+        units: (N, E) mean units without the factor.
+        work: `ChoiceScratch` with the usual prices.
+    """
+    # Allocated here: most periods of most markets have no need for them.
+    paid = np.empty_like(now.paid)
+    for k in range(paid.shape[0]):
+        for n in range(units.shape[0]):
+            for e in range(units.shape[1]):
+                paid[k, n, e] = now.paid[k, n, e] * (work.usual[n, e] / now.price[n, e])
+    goods = (work.usual, now.reference, now.available, paid, now.shown, now.promoted)
+    people = (now.rival_price, now.multiplier, now.waiting, now.scale)
+    weight = np.empty_like(choice.weight)
+    lifted = np.empty_like(weight) if now.shown.shape[0] else weight
+    at_usual = np.zeros_like(units)
+    effect = np.empty_like(choice.effect)
+    product_season(p, now.period, choice.season, effect)
+    add_reference_effect(p, work.usual, now.reference, effect)
+    cheaper = Choice(
+        weight,
+        lifted,
+        choice.mean[:0],
+        at_usual,
+        np.ones_like(choice.total),
+        np.zeros_like(choice.rival_units),
+        choice.waiting,
+        choice.arrivals,
+        choice.season,
+        choice.path,
+        effect,
+        choice.taken,
+    )
+    choose_by_segment(p, ChoiceInputs(now.period, now.regime, *goods, *people), cheaper, at_usual, work)
+    for n in range(units.shape[0]):
+        for e in range(units.shape[1]):
+            choice.taken[n, e] = units_taken(choice.taken[n, e], units[n, e], at_usual[n, e])
 
 
 # Weights

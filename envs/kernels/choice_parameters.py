@@ -182,7 +182,9 @@ class ChoiceInputs(namedtuple("ChoiceInputs", _CHOICE_INPUTS)):
     """
 
 
-class Choice(namedtuple("Choice", "weight lifted mean units total rival_units waiting arrivals season path effect")):
+class Choice(
+    namedtuple("Choice", "weight lifted mean units total rival_units waiting arrivals season path effect taken")
+):
     """Mean demand of a period, and the terms it was computed from.
 
     Attributes:
@@ -198,11 +200,12 @@ class Choice(namedtuple("Choice", "weight lifted mean units total rival_units wa
         season: (C, E) utility of the season.
         path: (C, E) multiplier of the price sensitivity.
         effect: (N, E) utility of season and reference price.
+        taken: (N, E) units that each buyer takes, or (0, E) where that is always one.
     """
 
 
 class ChoiceScratch(
-    namedtuple("ChoiceScratch", "felt spare expected expected_effect rival rival_felt factor later customers")
+    namedtuple("ChoiceScratch", "felt spare expected expected_effect rival rival_felt factor later customers usual")
 ):
     """Scratch of `choose`.
 
@@ -216,6 +219,7 @@ class ChoiceScratch(
         factor: (J, E) customers over `Choice.total`.
         later: (C, E) exp(utility) of buying later.
         customers: (C, E) customers of a segment.
+        usual: (N, E) prices that are no higher than customers are used to, or (0, E).
     """
 
 
@@ -253,6 +257,7 @@ def empty_choice(
         season=empty(categories),
         path=empty(categories),
         effect=empty(products),
+        taken=empty(len(p.units_gain)),
     )
 
 
@@ -262,4 +267,5 @@ def choice_scratch(p: ChoiceParameters, price: Array, rivals: int, waits: int) -
     categories = len(p.rate)
     patient = products if waits else 0
     rows = (products, products, patient, patient, rivals, rivals, len(p.nest_category), categories, categories)
+    rows = (*rows, len(p.units_gain))
     return ChoiceScratch(*(np.empty((count, price.shape[1]), price.dtype) for count in rows))

@@ -28,6 +28,7 @@ from .choice import (
     product_season,
     segment_customers,
     units_factor,
+    usual_prices,
     weigh_rest,
 )
 from .choice_parameters import MNL, NESTED
@@ -75,8 +76,9 @@ def charge_products(
     if p.gain.size:
         add_reference_effect(p, price, remembered, effect)
     if p.units_gain.size:
-        units_factor(p, now.price, now.reference, more)
-        units_factor(p, price, remembered, credit_more)
+        more[:] = choice.taken
+        usual_prices(p, price, remembered, felt)
+        units_factor(p, felt, remembered, credit_more)
     feel(p, price, choice.path, felt)
     for k in range(p.quality.shape[0]):
         segment_customers(p.share, k, choice.arrivals, now.multiplier, customers)

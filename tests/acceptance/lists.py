@@ -31,6 +31,8 @@ from .shops_data import folder, juice, juice_tables
 
 Array = NDArray[np.float64]
 _STEP, _CENT = 0.05, 0.0101
+_SINGLE = 5e-6
+"""What single precision of the planned prices, to which a deal is compared, does to units."""
 _DRAWS, _EPISODES = 60, 50
 
 
@@ -144,6 +146,29 @@ def deals_kept() -> float:
         planned += before.sum()
         kept += np.minimum(before.sum(axis=0), (before if after is None else after).sum(axis=0)).sum()
     return float(kept / max(planned, 1))
+
+
+@check("lists", "orange juice: markets of 11 zones and 19 draws in which dearer regular prices sell more", "==", 0)
+def odd_responses() -> float:
+    """Deals are kept: neither the category over the plan, nor a product in a week in which it alone is dearer."""
+    count = 0
+    for one in lists().values():
+        draws = np.linspace(0, one.spec.num_draws - 1, 19).round().astype(int)
+        count += sum(_sells_more(PlanValue(one.spec, recommended=False, draws=[int(m)])) for m in draws)
+    return count
+
+
+def _sells_more(value: PlanValue) -> bool:
+    """Whether 5% dearer regular prices sell more in a market."""
+    plan = value.planned
+    before = value.units(plan)
+    dearer = np.where(plan.deal, plan.price, (1 + _STEP) * plan.price)
+    if value.units(plan._replace(price=dearer)).sum() > before.sum():
+        return True
+    products = np.arange(plan.price.shape[1])
+    alone = np.stack([value.units(plan._replace(price=np.where(products == n, dearer, plan.price))) for n in products])
+    own = alone[products, :, products].T
+    return bool((own > before * (1 + _SINGLE)).any())
 
 
 def _gains() -> dict[str, tuple[float, float, float]]:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from repricer.agents.posterior.deals import PlanValue
 from repricer.envs import Market, expected_units
 from repricer.pricing import Action
 from repricer.scenarios import MarketSpec, spec_from_table
@@ -129,6 +130,68 @@ def test_a_dearer_regular_price_with_the_same_deals_sells_no_more_in_any_week(sp
         more = expected_units(spec, weeks, dearer, reference=course.reference, promoted=course.shown).sum(axis=(1, 2))
         at_plan = expected_units(spec, weeks, plan.price, reference=usual.reference, promoted=usual.shown)
         assert (more <= at_plan.sum(axis=(1, 2)) * (1 + 1e-9)).all()
+
+
+def drawn_market(seed: int) -> MarketSpec:
+    """A market as fits make them: two categories, segments, weeks with deals and displays, customers who remember prices."""
+    random = np.random.default_rng(seed)
+    products, segments = int(random.integers(3, 7)), int(random.integers(1, 3))
+    regular = random.uniform(1, 9, products).round(2)
+    names = [f"product {n}" for n in range(products)]
+    table = {
+        "name": "drawn",
+        "version": 1,
+        "market": {"horizon_periods": PERIODS, "period": "week", "objective": "profit"},
+        "products": {
+            "names": names,
+            "category": ["x", "y", *random.choice(["x", "y"], products - 2).tolist()],
+            "regular_price": regular,
+            "unit_cost": 0.6 * regular,
+        },
+        "arrivals": {
+            "rate": random.uniform(200, 2000, 2),
+            "segments": names[:segments],
+            "segment_share": [random.dirichlet(np.ones(segments)).tolist() for _ in range(2)],
+        },
+        "demand": {
+            "quality": random.normal(1.5, 1, (segments, products)),
+            "price_sensitivity": random.uniform(0.3, 4, (segments, products)) / regular,
+        },
+        "prices": {"floor": 0.3 * regular, "ceiling": 2 * regular},
+        "reference_price": {
+            "memory": random.uniform(0.1, 0.95),
+            "gain": random.uniform(0, 6, products),
+            "loss": random.uniform(0, 1, products) * (random.random() < 0.5),
+            "units_gain": random.uniform(0, 5, products),
+            "units_loss": random.uniform(0, 1, products),
+            "scale": random.choice(["log", "saturating"]).item(),
+        },
+    }
+    deal = random.random((PERIODS, products)) < 0.25
+    price = np.where(deal, random.uniform(0.6, 0.95, deal.shape), 1.0) * regular
+    shown = np.where(deal, random.random(deal.shape), 0.1)
+    plan = PlanSection(price=price, promotion=shown, feature_lift=random.uniform(0, 1, products))
+    return replace(spec_from_table(table), plan=plan)
+
+
+def test_dearer_regular_prices_with_the_same_deals_sell_no_more_in_200_drawn_markets():
+    """Neither a category whose regular prices all rise, over the plan, nor a product whose own one does, in any week."""
+    for seed in range(200):
+        spec = drawn_market(seed)
+        value = PlanValue(spec)
+        plan = value.planned
+        before = value.units(plan)
+        for step in (0.01, 0.05, 0.3):
+            dearer = np.where(plan.deal, plan.price, (1 + step) * plan.price)
+            for category in range(2):
+                own = spec.category_index == category
+                after = value.units(plan._replace(price=np.where(own, dearer, plan.price)))
+                assert after[:, own].sum() <= before[:, own].sum() * (1 + 1e-9), (seed, step, category)
+            for n in range(len(own)):
+                own = np.arange(len(own)) == n
+                after = value.units(plan._replace(price=np.where(own, dearer, plan.price)))
+                # The plan's prices, to which a deal is compared, are of single precision.
+                assert (after[:, n] <= before[:, n] * (1 + 5e-6)).all(), (seed, step, n)
 
 
 def test_a_deal_that_keeps_its_depth_under_a_dearer_regular_price_is_no_weaker(spec):
