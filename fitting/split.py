@@ -48,6 +48,8 @@ _HELD_WEEKS = 2
 _SAME = 1e-6
 # One that differs by more from that of the last week was another: the shop moved it since.
 _MOVED = 0.01
+# One that fell by more in the last week alone is a deal that nobody called one.
+_FALL = 0.1
 _LONG_CLOSURE = 4 * WEEK
 # Below this share of the regular price a price is a deal.
 
@@ -451,7 +453,7 @@ def weeks_to_come(tables: Tables, proof: Split, weeks: int, zone: Zone | None = 
 
 def regular_price(panel: pd.DataFrame) -> pd.Series:
     """The regular price at the end of a panel, by product: that of the last two weeks if it was one, else the median of the
-    weeks since it last moved, which may be one.
+    weeks since it last moved, which may be one; but the price before where it fell by over 10% in the last week alone.
 
     Where a price that most stores charged is close, it is that one, as means over stores are charged by none.
     In an experiment it is the planned price, and where one lasts to the end, that of its weeks alone.
@@ -468,8 +470,12 @@ def regular_price(panel: pd.DataFrame) -> pd.Series:
         recent = recent.where(tested | ~tested.iloc[-1])
     last = recent[-_HELD_WEEKS * per_week :]
     moved = (recent / recent.ffill().iloc[-1] - 1).abs() > _MOVED
-    since = recent.mask(moved[::-1].cummax()[::-1])
+    earlier = moved[::-1].cummax()[::-1]
+    since = recent.mask(earlier)
+    before = recent.where(earlier).ffill().iloc[-1]
     found = last.max().where(last.max() <= (1 + _SAME) * last.min(), since.median())
+    fell = (since.count() < len(last)) & (found < (1 - _FALL) * before)
+    found = found.mask(fell, before)
     return as_charged(panel, found.index.to_series(), found)
 
 

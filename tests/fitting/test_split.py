@@ -101,6 +101,14 @@ def test_a_regular_price_that_varies_as_a_mean_over_stores_does_is_the_median_si
     assert regular_price(pd.DataFrame({"week": weeks, "product": "a", "regular_price": price})).to_dict() == {"a": 3.5}
 
 
+@pytest.mark.parametrize(("last", "expected"), [([2.5], 3.0), ([2.8], 2.8), ([3.6], 3.6), ([2.5, 2.5], 2.5)])
+def test_a_deep_fall_in_the_last_week_alone_is_no_move_of_the_regular_price(last, expected):
+    weeks = pd.date_range(START, periods=12, freq="7D")
+    price = [3.0] * (12 - len(last)) + last
+    panel = pd.DataFrame({"week": weeks, "product": "a", "regular_price": price})
+    assert regular_price(panel).to_dict() == {"a": expected}
+
+
 def test_a_product_that_sold_nothing_in_the_last_week_has_the_regular_price_of_the_week_before():
     weeks = pd.date_range(START, periods=10, freq="7D")
     rows = [{"week": week, "product": name, "regular_price": 3.0} for week in weeks for name in "ab"]
