@@ -154,7 +154,6 @@ LINKED = [
     "docs/fitted_market.md",
     "docs/notation.md",
     "docs/operating.md",
-    "docs/price_tests.md",
     "docs/serving.md",
 ]
 
