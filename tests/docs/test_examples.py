@@ -32,10 +32,8 @@ PAGES = (
 """Pages whose Python blocks run in order, in one namespace a page."""
 SESSIONS = {
     "docs/data.md": 9,
-    "docs/forecasting.md": 10,
-    "docs/price_response.md": 16,
+    "docs/forecasting.md": 37,
     "docs/profiles.md": 13,
-    "docs/trend.md": 11,
 }
 """Pages of interactive sessions, whose outputs are compared, and the fewest examples that each has."""
 
