@@ -26,7 +26,6 @@ PAGES = (
     "docs/market.md",
     "docs/scenario_files.md",
     "docs/training.md",
-    "docs/tuning.md",
     "docs/what_if.md",
 )
 """Pages whose Python blocks run in order, in one namespace a page."""
