@@ -1,6 +1,6 @@
 """The law on prices: what four jurisdictions require, and the formulas by which simulator, list and service keep it.
 
-No legal advice: `docs/law.md` says for each statute its source and date, what is done, and what is not known.
+No legal advice: `docs/rules.md` says for each statute its source and date, what is done, and what is not known.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ _WIDEN = (
 )
 _BY = "stores of one market: all; those whose regular prices agree; or each by itself"
 _COSTS = "whether report and page show what each price rule costs; `repricer rules cost` finds it later, too"
-_EPSILON = "cost of [privacy](privacy_learning.md) of segments and networks; by default they are exact"
+_EPSILON = "cost of [privacy](privacy.md#differential-privacy) of segments and networks; by default they are exact"
 _SHARES_MEANING = "shares of epsilon; by default counts 0.2, figures 0.27, units 0.18, network 0.35"
 _TESTED = "folders of price experiments, whose weeks are among the sales"
 _RELEASES = "a table of counts, figures, units and network"

@@ -151,7 +151,7 @@ def test_alerts_ask_for_metrics_and_labels_that_there_are() -> None:
             assert selector.name in known, rule
             assert {matcher.name for matcher in selector.matchers.matchers} <= known[selector.name], rule
     assert seen > len(rules)
-    page = (DEPLOY.parent / "docs/slo.md").read_text()
+    page = (DEPLOY.parent / "docs/operating.md").read_text()
     rows = re.findall(r"(?m)^\| (`Repricer.*?) \| (\w+) \|", page)
     stated = {name: severity for names, severity in rows for name in re.findall(r"`(\w+)`", names)}
     assert stated == {rule["alert"]: rule["labels"]["severity"] for rule in rules if "alert" in rule}

@@ -26,16 +26,13 @@ PAGES = (
     "docs/market.md",
     "docs/scenario_files.md",
     "docs/training.md",
-    "docs/tuning.md",
     "docs/what_if.md",
 )
 """Pages whose Python blocks run in order, in one namespace a page."""
 SESSIONS = {
     "docs/data.md": 9,
-    "docs/forecasting.md": 10,
-    "docs/price_response.md": 16,
+    "docs/forecasting.md": 37,
     "docs/profiles.md": 13,
-    "docs/trend.md": 11,
 }
 """Pages of interactive sessions, whose outputs are compared, and the fewest examples that each has."""
 
@@ -154,7 +151,6 @@ LINKED = [
     "docs/fitted_market.md",
     "docs/notation.md",
     "docs/operating.md",
-    "docs/price_tests.md",
     "docs/serving.md",
 ]
 

@@ -112,7 +112,7 @@ def test_an_unknown_jurisdiction_is_one_line() -> None:
 
 def test_the_page_names_every_statute_with_source_date_and_what_is_not_known() -> None:
     assert SOURCES[-1] == "shared"
-    page = (Path(__file__).parents[2] / "docs" / "law.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "rules.md").read_text(encoding="utf-8")
     sources = ("Directive 98/6/EC, article 6a", "C-330/23", "Directive 2011/83/EU, article 6(1)(ea)", "§ 349-a")
     dates = ("2022-05-28", "2024-09-26", "2025-11-10", "2026-10-01", "2026-01-01")
     for named in (*sources, *dates, "House Bill 895", "Assembly Bill 325", "no legal advice"):
