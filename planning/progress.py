@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ..atomic import write_json
 
 progress_console = Console(stderr=True, highlight=False, markup=False)
+_EVERY = 8.0
+"""Seconds between two signs of life of long work."""
 
 
 def show_step(what: str) -> None:
@@ -26,6 +29,27 @@ def show_step(what: str) -> None:
 def show_line(what: str) -> None:
     """Say on stderr what begins or is done."""
     progress_console.print(what, soft_wrap=True)
+
+
+@contextmanager
+def signs_of_life(what: str) -> Iterator[None]:
+    """Say on stderr, again and again, what is being done and for how long: a nightly job whose log stands still looks like
+    one that hangs.
+    """
+    started = time.monotonic()
+    ended = threading.Event()
+
+    def tell() -> None:
+        while not ended.wait(_EVERY):
+            show_line(f"  {what}: {time.monotonic() - started:.0f} s …")
+
+    teller = threading.Thread(target=tell, daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        teller.join()
 
 
 def progress_bar(
@@ -124,7 +148,8 @@ class Stages:
         if not before:
             show_step(title)
             started = time.perf_counter()
-            facts = work()
+            with signs_of_life(title):
+                facts = work()
             done[name] = facts | {"seconds": time.perf_counter() - started}
             self.folder.mkdir(parents=True, exist_ok=True)
             write_json(self._path, self._state)

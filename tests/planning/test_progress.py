@@ -1,6 +1,9 @@
 """Long jobs in stages: each is done once."""
 
+import time
+
 import pytest
+from repricer.planning import progress
 from repricer.planning.progress import Stages
 
 
@@ -39,3 +42,22 @@ def test_details_are_told_where_asked_for_even_after_the_stage_is_done(tmp_path)
         Stages(tmp_path, {}, told.append, details=details).run("one", "First", lambda: {"lines": ["main", "  detail"]})
         assert ("     detail" in told) == details
         assert "   main" in told
+
+
+def test_long_work_gives_signs_of_life_and_none_once_it_is_done(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(progress, "_EVERY", 0.02)
+    monkeypatch.setattr(progress, "show_line", said.append)
+
+    def work():
+        deadline = time.monotonic() + 5
+        while len(said) < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return {"lines": []}
+
+    Stages(tmp_path, {}, lambda _: None).run("one", "Fit the market", work)
+    assert len(said) >= 2
+    assert said[0].startswith("  Fit the market: ")
+    told = len(said)
+    time.sleep(0.1)
+    assert len(said) == told
