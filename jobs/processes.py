@@ -23,36 +23,50 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_
 
 def run(jobs: list[Job], place: Place, scratch: Path) -> Iterator[Ended]:
     """As `results`, on this machine."""
-    left = list(reversed(jobs))
+    waiting = list(reversed(jobs))
     suspects = list[Job]()
-    while left:
-        # A process that dies ends its pool. Which of the jobs that ran then was its end shows when each is alone.
-        suspects += yield from _pool(left, place.workers or 1, scratch)
+    while waiting:
+        # A process that dies ends its pool, and each job that was running then may have been the cause.
+        suspects += yield from _pool(waiting, place.workers or 1, scratch)
     for job in suspects:
+        # Alone in a pool, only the job that is the cause fails again. Its first attempt was the one above.
         for _ in range(1, ATTEMPTS):
-            if not (yield from _pool([job], 1, scratch)):
+            interrupted = yield from _pool([job], 1, scratch)
+            if not interrupted:
                 break
         else:
             yield job, Failure(f"its process died, {ATTEMPTS} times; give it more memory")
 
 
-def _pool(left: list[Job], workers: int, scratch: Path) -> Generator[Ended, None, list[Job]]:
-    """Take jobs from the end of the list until it is empty or a process dies; those that ran then are returned."""
+def _pool(waiting: list[Job], workers: int, scratch: Path) -> Generator[Ended, None, list[Job]]:
+    """Run jobs in a pool of processes until none is left or a process dies.
+
+    Args:
+        waiting: The jobs, the next one last; each is removed when it starts.
+        workers: Number of processes, at most.
+        scratch: As for `Job.run`.
+
+    Returns:
+        The jobs that were running when a process died; none if all jobs ended.
+    """
     running = dict[Future[Any], Job]()
-    workers = min(workers, len(left))
+    workers = min(workers, len(waiting))
     spawn = get_context("spawn")
     with _one_thread(), ProcessPoolExecutor(workers, mp_context=spawn, initializer=_end_with_parent) as pool:
         try:
-            while left or running:
-                while left and len(running) < workers:
-                    future = pool.submit(attempted, left[-1], scratch)
-                    running[future] = left.pop()
+            while waiting or running:
+                while waiting and len(running) < workers:
+                    # A broken pool refuses the job, which then stays among those that wait.
+                    future = pool.submit(attempted, waiting[-1], scratch)
+                    running[future] = waiting.pop()
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    # A dead process raises here, so that its job is still among those that run.
                     result = future.result()
                     yield running.pop(future), result
         except BrokenProcessPool:
             return list(running.values())
         except BaseException:
+            # Interrupted, or the caller wants no more results: do not wait for jobs that still run.
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return []
@@ -72,7 +86,10 @@ def _end_with_parent() -> None:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """One thread a process, as the processes share the cores; results then do not depend on their number."""
+    """Let processes that start meanwhile compute in one thread each.
+
+    The processes share the cores, and results do not depend on how many processes there are.
+    """
     before = {name: os.environ.get(name) for name in THREADS}
     os.environ.update(dict.fromkeys(THREADS, "1"))
     try:

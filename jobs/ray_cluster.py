@@ -20,15 +20,15 @@ _AHEAD = 1_000
 
 def run(jobs: list[Job], place: Place, scratch: Path) -> Iterator[Ended]:
     """As `results`, on a cluster."""
-    connected = not ray.is_initialized()
-    if connected:
+    connects_here = not ray.is_initialized()
+    if connects_here:
         _connect(place.on)
     try:
         # Ray prints what it has to say of dead workers to stdout, where the caller's results go.
         with redirect_stdout(sys.stderr):
             yield from _results(jobs, scratch)
     finally:
-        if connected:
+        if connects_here:
             ray.shutdown()
 
 
@@ -49,13 +49,14 @@ def _connect(on: str) -> None:
 
 def _results(jobs: list[Job], scratch: Path) -> Iterator[Ended]:
     # A job is idempotent, so that one which was cut off may start again; its own errors are results.
-    remote = ray.remote(num_cpus=1, max_retries=ATTEMPTS - 1, retry_exceptions=False)(attempted)
+    remote_attempt = ray.remote(num_cpus=1, max_retries=ATTEMPTS - 1, retry_exceptions=False)(attempted)
     waiting = list(reversed(jobs))
     running = dict[Any, Job]()
     while waiting or running:
         while waiting and len(running) < _AHEAD:
             job = waiting.pop()
-            running[remote.remote(job, scratch.resolve())] = job
+            reference = remote_attempt.remote(job, scratch.resolve())
+            running[reference] = job
         ended, _ = ray.wait(list(running), num_returns=1)
         for reference in ended:
             yield running.pop(reference), _value(reference)

@@ -54,7 +54,7 @@ def run_jobs(
         jobs: The jobs; those with the same key are one.
         folder: Folder of the results, one JSON file each.
         place: Where the jobs run.
-        on_end: Called with each job and its result or `Failure`, those of files first.
+        on_end: Called with each job and its result or `Failure`; first for the jobs whose results are in files already.
 
     Returns:
         For each job its result, or a `Failure`.

@@ -187,21 +187,28 @@ def solve(spec: MarketSpec) -> Optimum | None:
 
 
 def _solve_product(spec: MarketSpec, n: int) -> tuple[float, ProductTables] | None:
+    """The value and the tables of product n; None where there are too many states.
+
+    Where the product is ordered, its range of units on hand is doubled until the value settles.
+    """
     stock = spec.stock
     orders = stock.replenishment == "action" and bool(np.isfinite(stock.initial_units[n]))
     if not orders:
         return _Product.within(spec, n, 0)
     reach = 16
-    narrow = np.inf
-    least = _lot(spec, n)
+    last_value = np.inf
+    least_reach = _lot(spec, n)
     while reach <= _MOST_REACH:
-        found = _Product.within(spec, n, reach)
-        if found is None:
+        solution = _Product.within(spec, n, reach)
+        if solution is None:
             return None
-        if reach >= least and abs(found[0] - narrow) <= _CAP_TOLERANCE[found[1].lead > 0] * (1 + abs(found[0])):
-            return found
+        value, tables = solution
+        has_lead_time = tables.lead > 0
+        settled = abs(value - last_value) <= _CAP_TOLERANCE[has_lead_time] * (1 + abs(value))
+        if reach >= least_reach and settled:
+            return solution
         reach = 2 * reach
-        narrow = found[0]
+        last_value = value
     return None
 
 
@@ -295,15 +302,19 @@ class _Product:
         return (self.costs.ordered[0] + each) * units + fixed * (units > 0)
 
     def _means(self, period: int) -> Array:
-        """(H, Z, Y, P) mean demand in each part of a period."""
-        pairs, given = self.links.parts()
-        rows = np.tile(self.spec.products.regular_price, (pairs.size, 1))
-        rows[:, self.n] = pairs
-        cases = [{"regime": z, **more} for more in given for z in range(self.initial.size)]
-        parts = [expected_units(self.spec, period, rows, **case).sum(axis=1)[:, self.n] for case in cases]
-        shape = (len(given), self.initial.size, self.links.size, self.prices.size)
-        halves = len(given) if self.spec.arrivals.process != "single" else 1
-        return np.array(parts).reshape(shape) / halves
+        """(H, Z, Y, P) mean demand in each half of a period in which a competitor answers, else H is 1."""
+        own_price, parts = self.links.parts()
+        prices = np.tile(self.spec.products.regular_price, (own_price.size, 1))
+        prices[:, self.n] = own_price
+        means = []
+        for part in parts:
+            for z in range(self.initial.size):
+                units = expected_units(self.spec, period, prices, regime=z, **part)
+                means.append(units.sum(axis=1)[:, self.n])
+        shape = (len(parts), self.initial.size, self.links.size, self.prices.size)
+        # The customers of a period are split between its halves; a single one may come in each half.
+        split = len(parts) if self.spec.arrivals.process != "single" else 1
+        return np.array(means).reshape(shape) / split
 
     def _demand(self, period: int) -> Array:
         """(Z, Y, P) mean demand where stock is unlimited, else (Z, Y, P, D + 1) probabilities."""

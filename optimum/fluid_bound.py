@@ -80,12 +80,13 @@ def _fluid_bound(spec: MarketSpec) -> float | None:
     """The bound of one market; None where it is not covered."""
     demand = demand_of(spec)
     stock = spec.stock
-    endless = stock.replenishment != "none" or stock.shortage == "backlog"
-    if demand is None or (endless and (stock.salvage_value > 0).any()):
+    unlimited = stock.replenishment != "none" or stock.shortage == "backlog"
+    # `_season` counts salvage for limited stock alone.
+    if demand is None or (unlimited and (stock.salvage_value > 0).any()):
         return None
-    season = spec.stock.season_periods or spec.market.horizon_periods
-    last = spec.market.horizon_periods
-    value = sum(_season(spec, demand, first, min(first + season, last)) for first in range(0, last, season))
+    horizon = spec.market.horizon_periods
+    season = spec.stock.season_periods or horizon
+    value = sum(_season(spec, demand, first, min(first + season, horizon)) for first in range(0, horizon, season))
     return value + _stock_paid_for(spec)
 
 

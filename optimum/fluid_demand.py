@@ -39,12 +39,17 @@ def demand_of(spec: MarketSpec) -> FluidDemand | None:
     if spec.products.vat.any():
         return None
     logit = spec.demand.family == "mnl"
-    if logit and (spec.prices.max_discount > 0 or (spec.sizes["K"] == 1 and spec.guardrails.allowed_prices() is None)):
-        return _Logit(spec)
+    if logit:
+        # `_Logit` lets each segment pay any price of its own. So does the market where prices are personal, or where
+        # they are continuous and there is a single segment.
+        personal = spec.prices.max_discount > 0
+        if personal or (spec.sizes["K"] == 1 and spec.guardrails.allowed_prices() is None):
+            return _Logit(spec)
     plain = sections_on(spec) <= {"regimes", "reference_price", "competitors", "shocks", "returns", "express"}
-    # Demand is not highest at the highest reference where prices below it count for less.
-    plain = plain and (spec.reference_price is None or bool((spec.reference_price.gain >= 0).all()))
-    if plain and np.bincount(spec.category_index).max() == 1:
+    # With a gain below zero, demand is not highest at the highest reference price.
+    gains = spec.reference_price is None or bool((spec.reference_price.gain >= 0).all())
+    one_product_each = np.bincount(spec.category_index).max() == 1
+    if plain and gains and one_product_each:
         return _Priced(spec)
     if spec.demand.family == "nested-logit" and sections_on(spec) <= {"capacity"}:
         return _Nested(spec)
@@ -223,11 +228,13 @@ class _Nested(FluidDemand):
         total = 0.0
         sold = np.zeros(value.size)
         for c, k in np.ndindex(self.spec.sizes["C"], self.spec.sizes["K"]):
-            own = np.flatnonzero(self.spec.category_index == c)
-            _, money, share = NestedCustomer.of(self.spec, period, k, own, self.low).best((self.cost + value)[own])
-            mean = arrivals.rate[period, c] * arrivals.segment_share[c, k]
-            total += mean * money
-            sold[own] += mean * share
+            products = np.flatnonzero(self.spec.category_index == c)
+            customer = NestedCustomer.of(self.spec, period, k, products, self.low)
+            _, money, share = customer.best((self.cost + value)[products])
+            customers = arrivals.rate[period, c] * arrivals.segment_share[c, k]
+            total += customers * money
+            sold[products] += customers * share
+        # There are no regimes: one row.
         return np.array([total]), sold[None]
 
 

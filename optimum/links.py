@@ -228,14 +228,19 @@ def _reference_nodes(spec: MarketSpec, n: int, prices: Array, *, alone: bool) ->
 
 
 def _reachable(spec: MarketSpec, prices: Array) -> Array | None:
-    """Prices that the competitor can reach, rising, or None where there are too many."""
-    rival = initial_prices(spec)[:1]
-    rival = np.union1d(rival, answer(spec, charged(spec.initial_price), rival))
-    while rival.size * prices.size <= _MOST_PAIRS:
-        more = np.union1d(rival, answer(spec, np.tile(prices, rival.size), np.repeat(rival, prices.size)))
-        if more.size == rival.size:
-            return rival
-        rival = more
+    """All prices that the competitor may ever charge, in ascending order; None where there are too many.
+
+    They are its initial price, its answer to the shop's initial price, and its answers to each of these prices (P,)
+    from each price that it may charge itself.
+    """
+    initial = initial_prices(spec)[:1]
+    reached = np.union1d(initial, answer(spec, charged(spec.initial_price), initial))
+    while reached.size * prices.size <= _MOST_PAIRS:
+        answers = answer(spec, np.tile(prices, reached.size), np.repeat(reached, prices.size))
+        wider = np.union1d(reached, answers)
+        if wider.size == reached.size:
+            return reached
+        reached = wider
     return None
 
 

@@ -127,14 +127,21 @@ def linear_and_log(spec: MarketSpec, steep: Array) -> tuple[Array, Array, Array]
 def best_price(floor: Array, slope: Array, power: Array, low: Array, high: Array) -> Array:
     """Maximiser of (price - floor) * exp(-slope * price) * price ** -power in [low, high]."""
     slope = np.maximum(slope, 1e-12)
+    # The derivative is zero where price**2 - 2 * half * price - rest = 0, and the peak is the larger root, half + root.
     half = (slope * floor + 1 - power) / (2 * slope)
     rest = power * floor / slope
     root = np.sqrt(np.maximum(half**2 + rest, 0))
-    # The second form of the same root does not subtract two large numbers.
-    price = np.clip(np.where(half < 0, rest / np.maximum(root - half, 1e-300), half + root), low, high)
+    # Where half is negative, half + root subtracts two large numbers; rest / (root - half) is the same and does not.
+    peak = np.where(half < 0, rest / np.maximum(root - half, 1e-300), half + root)
+    price = np.clip(peak, low, high)
     if not (power.any() and (floor < 0).any()):
         return price
-    # Below a floor of zero and with a power there are two peaks, one at the lowest price.
+
+    def log_of_maximised(price: Array) -> Array:
+        return np.log(price - floor) - slope * price - power * np.log(price)
+
+    # With a floor below zero and a power there are two maxima: this peak, and the lowest price.
     with np.errstate(divide="ignore", invalid="ignore"):  # where the floor is above the lowest price
-        money = [np.log(p - floor) - slope * p - power * np.log(p) for p in (np.broadcast_to(low, price.shape), price)]
-    return np.where(money[0] > money[1], low, price)
+        at_lowest = log_of_maximised(np.broadcast_to(low, price.shape))
+        at_peak = log_of_maximised(price)
+    return np.where(at_lowest > at_peak, low, price)

@@ -220,19 +220,21 @@ def _value_iteration(
     MacQueen (1966), A Modified Dynamic Programming Method for Markovian Decision Problems. The
     bounds meet at the latest when the initial guess is discounted to nothing.
     """
-    left = 1.0
+    guess_weight = 1.0  # what the initial guess still counts for
     cycle = discount**periods
     while True:
         before = values
-        left = left * cycle
+        guess_weight = guess_weight * cycle
         decisions = []
         for period in reversed(range(periods)):
             values, decision = step(period, discount * values)
             decisions.append(decision)
         change = values - before
-        ahead = cycle / (1 - cycle) * np.array([change.min(), change.max()])
-        if left <= _HORIZON_TOLERANCE or ahead[1] - ahead[0] <= _HORIZON_TOLERANCE * np.abs(values).max():
-            return values + ahead.mean(), decisions[::-1]
+        # All further cycles add at least the first of these to every value, and at most the second.
+        bounds = cycle / (1 - cycle) * np.array([change.min(), change.max()])
+        met = bounds[1] - bounds[0] <= _HORIZON_TOLERANCE * np.abs(values).max()
+        if guess_weight <= _HORIZON_TOLERANCE or met:
+            return values + bounds.mean(), decisions[::-1]
 
 
 def method_of(spec: MarketSpec) -> str:

@@ -251,13 +251,18 @@ class _SchedulePlanner:
         self._price[:, item.product] = np.repeat(levels[path], np.diff(starts, append=len(wanted)))
 
     def fell_short(self) -> bool:
-        """Whether a schedule that could meet its target does not in the simulated market; its aim is then raised."""
+        """Whether a schedule that could meet its target misses it in the simulated market.
+
+        The confidence that such a schedule is planned with, its aim, is raised for the next round.
+        """
         self._say("simulated seasons")
         sold, _ = self._simulated(self._allowed(self._price), seed_for("tuning", self._seed))
         short = False
         for item in self._items:
-            gap = self._terms.confidence - (sold[:, item.product] >= item.need).mean()
+            share_met = (sold[:, item.product] >= item.need).mean()
+            gap = self._terms.confidence - share_met
             if item.can_meet and gap > 0:
+                # By the gap and a little more, but at most halfway to certainty.
                 item.aim = min(item.aim + gap + _MARGIN / 2, (1 + item.aim) / 2)
                 short = True
         return short
@@ -283,18 +288,28 @@ class _SchedulePlanner:
         return MarkdownPlan(self._spec, self._terms, price, self._current, tuple(products))
 
     def _product(self, item: Leftover, price: Array, sold: Array, revenue: Array) -> ProductPlan:
+        """The schedule of a product, given units sold and revenue of all products in simulated seasons, (S, N) each."""
         products = self._spec.products
         n = item.product
-        units = sold[:, item.product]
+        units = sold[:, n]
         share = (units + item.sold) / (item.on_hand + item.sold)
         probability = float((units >= item.need).mean())
-        names = (products.names[n], (products.ids or products.names)[n])
         met = probability >= self._terms.confidence
-        changes = int(_changed(price[None], item.price).sum())
-        reached = (float(share.mean()), *quantiles(share))
-        money = float(revenue[:, n].mean()), item.salvage_value * float(item.on_hand - units.mean())
-        given = (item.on_hand, item.sold, item.price, tuple(price.tolist()), changes, reached)
-        return ProductPlan(*names, *given, probability, met, *money, item.can_meet or met)
+        return ProductPlan(
+            product=products.names[n],
+            product_id=(products.ids or products.names)[n],
+            on_hand=item.on_hand,
+            sold=item.sold,
+            price_now=item.price,
+            price=tuple(price.tolist()),
+            changes=int(_changed(price[None], item.price).sum()),
+            sell_through=(float(share.mean()), *quantiles(share)),
+            probability=probability,
+            met=met,
+            revenue=float(revenue[:, n].mean()),
+            salvage=item.salvage_value * float(item.on_hand - units.mean()),
+            can_meet=item.can_meet or met,
+        )
 
 
 # The stock that is to be sold, checked against the market.

@@ -59,8 +59,9 @@ class Season:
         Where it is met that is the money, salvage included, less a little for each change;
         elsewhere the units sold, so that what cannot meet the target sells as much as it can.
         """
-        size = max(1, _PATH_NUMBERS // self.wanted[:, 0].size)
-        parts = [self._value(paths[i : i + size]) for i in range(0, len(paths), size)]
+        numbers_per_path = self.wanted[:, 0].size  # B * S
+        batch = max(1, _PATH_NUMBERS // numbers_per_path)
+        parts = [self._value(paths[i : i + batch]) for i in range(0, len(paths), batch)]
         met, value = (np.concatenate(part) for part in zip(*parts, strict=True))
         return met, value
 

@@ -137,7 +137,10 @@ def _scores(report: dict[str, Any]) -> dict[str, Any]:
 
 
 def privacy_of(dataset: Path, epsilon: float | None, shares: Mapping[Any, float], *, zones: int = 1) -> Privacy | None:
-    """What each zone may tell of a customer, who may buy in all of them; None without an epsilon."""
+    """The privacy budget of the fit of one zone; None without an epsilon.
+
+    The zones share epsilon equally, as a customer may buy in all of them.
+    """
     from ..fitting import Privacy
     from ..privacy.ledger import PrivacyLedger
 

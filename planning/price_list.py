@@ -5,7 +5,7 @@ Needs the `train` extra.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -340,8 +340,16 @@ def summary(rows: list[PriceRow], unit: str) -> dict[str, Any]:
         unit: What its periods are called, weeks or days.
     """
     weeks = sorted({row.week for row in rows})
-    moves = Counter((row.new_price > row.current_price) - (row.new_price < row.current_price) for row in rows)
-    money = {name: sum(getattr(row, f"expected_{name}") or 0.0 for row in rows) for name in EXPECTED}
-    counts = {"rows": len(rows), "products": len({row.product for row in rows}), "weeks": len(weeks), "unit": unit}
-    counts |= {"first": str(weeks[0]), "last": str(weeks[-1]), **money, "raised": moves[1], "lowered": moves[-1]}
-    return counts | {"outside_charged": sum(bool(row.outside_charged) for row in rows)}
+    expected = {name: sum(getattr(row, f"expected_{name}") or 0.0 for row in rows) for name in EXPECTED}
+    return {
+        "rows": len(rows),
+        "products": len({row.product for row in rows}),
+        "weeks": len(weeks),
+        "unit": unit,
+        "first": str(weeks[0]),
+        "last": str(weeks[-1]),
+        **expected,
+        "raised": sum(row.new_price > row.current_price for row in rows),
+        "lowered": sum(row.new_price < row.current_price for row in rows),
+        "outside_charged": sum(bool(row.outside_charged) for row in rows),
+    }

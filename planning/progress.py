@@ -75,32 +75,39 @@ def beside_plan(facts: Mapping[str, Any]) -> str:
 
 @contextmanager
 def training_bar(label: str, money: str) -> Iterator[Callable[[int, int, dict[str, float]], None]]:
-    """A progress bar on stderr that shows the gain over the best fixed price; without a terminal, lines at the start and each
-    tenth.
+    """Show on stderr how far a training is, and its gain over the best fixed prices.
+
+    A terminal shows a progress bar; elsewhere there is a line at the start and one after each tenth.
 
     Args:
         label: What is done.
         money: Name of the objective.
+
+    Yields:
+        A function to call with the steps done, all steps, and the figures `gain` and `best_fixed`.
     """
     preparing = f"{label}: compiling the market and searching the best fixed prices"
-    lines = not progress_console.is_terminal
-    last = 0
-    if lines:
+    prints_lines = not progress_console.is_terminal
+    tenths_shown = 0
+    if prints_lines:
         show_line(preparing)
     with progress_bar(done="{task.percentage:>3.0f}% {task.fields[gain]}") as bar:
         task = bar.add_task(preparing, total=None, gain="")
 
         def update(done: int, total: int, figures: dict[str, float]) -> None:
+            nonlocal tenths_shown
             gain = figures["gain"]
             fixed = abs(figures["best_fixed"])
             # A market in which nothing is earned has no gain in percent.
             size = f"{abs(gain / fixed):.2%}" if fixed else f"{abs(gain):,.2f}"
-            gain = f"{money} {size} {'below' if gain < 0 else 'above'} that of the best fixed prices"
-            bar.update(task, completed=min(done, total), total=total, gain=gain, description=label)
-            nonlocal last
-            if lines and 10 * done // total > last:
-                last = 10 * done // total
-                show_line(f"{label}: {min(last, 10)}0% {gain}")
+            side = "below" if gain < 0 else "above"
+            words = f"{money} {size} {side} that of the best fixed prices"
+            bar.update(task, completed=min(done, total), total=total, gain=words, description=label)
+            if prints_lines:
+                tenths = 10 * done // total
+                if tenths > tenths_shown:
+                    tenths_shown = tenths
+                    show_line(f"{label}: {min(tenths, 10)}0% {words}")
 
         yield update
 

@@ -216,17 +216,18 @@ def refresh_lines(found: Refreshed, out: Path, *, judged: bool = False) -> list[
     """
     bundle = found.bundle
     calendar = found.spec.calendar
-    now = found.check or {}
     money = found.spec.market.objective
     span = "" if calendar is None else f" for {calendar.first_day} to {calendar.last_day}"
     lines = [f"written to {out}: {bundle.manifest['holds']['words']}{span}, {bundle.digest[:12]}"]
-    names = {} if judged else {"vs_own": "your current prices"}
+    compared = {} if judged else {"vs_own": "your current prices"}
     if bundle.manifest["holds"]["prices"] == "learned":
-        names["vs_best_fixed"] = "the best fixed prices"
-    for key, name in names.items() if now else ():
-        before = f"; at the export {_gain(found.before[key])}" if found.before else ""
-        gain = _gain(now[key])
-        lines.append(f"expected {money} against {name}, over {now['draws']} posterior draws: {gain}{before}")
+        compared["vs_best_fixed"] = "the best fixed prices"
+    if found.check:
+        for key, name in compared.items():
+            gain = _gain(found.check[key])
+            at_export = f"; at the export {_gain(found.before[key])}" if found.before else ""
+            over = f"over {found.check['draws']} posterior draws"
+            lines.append(f"expected {money} against {name}, {over}: {gain}{at_export}")
     lines += [*found.notes, *(f"time to train again: {why}" for why in found.train_again)]
     return lines if found.train_again else [*lines, "no need to train again"]
 

@@ -125,13 +125,16 @@ def prior_price(
         array([ 9., nan,  9.], dtype=float32)
     """
     price, current, lowest = (np.asarray(each, np.float32) for each in (price, current, lowest))
+    unannounced = np.float32(np.nan)
     falls = price < current * (1 - _SAME)
-    prior = np.where(falls, lowest if perishable is None else np.where(perishable, current, lowest), np.float32(np.nan))
+    reduced_from = lowest if perishable is None else np.where(perishable, current, lowest)
+    prior = np.where(falls, reduced_from, unannounced)
     if running is not None:
-        goes_on = ~falls & (price <= current * (1 + _SAME)) | (falls & progressive)
-        kept = np.asarray(running, np.float32)
-        prior = np.where(goes_on & np.isfinite(kept), kept, prior)
-    return np.where(price < prior * (1 - _SAME), prior, np.float32(np.nan))
+        stays = ~falls & (price <= current * (1 + _SAME))
+        keeps_first_step = falls & progressive
+        running_prior = np.asarray(running, np.float32)
+        prior = np.where((stays | keeps_first_step) & np.isfinite(running_prior), running_prior, prior)
+    return np.where(price < prior * (1 - _SAME), prior, unannounced)
 
 
 def reduction(price: ArrayLike, prior: ArrayLike) -> NDArray[np.float64]:

@@ -82,7 +82,9 @@ def regular_level(price: Any, usual: Any, level: Any, on_deal: Any) -> Any:
 
 
 def lowered(level: Any) -> Any:
-    """The level, at most one: a price that rises for good leaves no customer with stocks to use up.
+    """The level of a regular price, as of `regular_level`, but at most one.
+
+    A regular price that rises for good leaves no customer with stocks to use up.
 
     Example:
         >>> import numpy as np

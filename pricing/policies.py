@@ -59,14 +59,16 @@ def orders_up_to(
 
 
 def _before_express(view: MarketView) -> NDArray[np.float32]:
-    """(E, N) units on hand, and on order that come no later than an express order of now."""
+    """(E, N) units on hand, plus those on order that arrive no later than an express order placed now."""
     lead = view.catalogue.express_periods
     if lead is None:
         return view.on_hand
+    # (E, N, D) units on order by the period they are due in, the next one first.
     seen = np.empty((*view.on_order.shape, 0), np.float32) if view.due is None else view.due
     # What is not seen one by one is due in the period after.
     due = np.concatenate([seen, (view.on_order - seen.sum(axis=-1))[..., None]], axis=-1)
-    return view.on_hand + (due * (np.arange(due.shape[-1]) < lead[:, None])).sum(axis=-1)
+    in_time = np.arange(due.shape[-1]) < lead[:, None]
+    return view.on_hand + (due * in_time).sum(axis=-1)
 
 
 @dataclass(frozen=True)
@@ -230,12 +232,18 @@ class BlendedPrice:
         one = self.policy.act(view)
         two = self.other.act(view)
         weight = np.float32(self.share)
-        first, second = (np.log(np.maximum(action.price, _LEAST_PRICE)) for action in (one, two))
-        price = np.exp((1 - weight) * first + weight * second)
+        log_one, log_two = (np.log(np.maximum(action.price, _LEAST_PRICE)) for action in (one, two))
         heavier = two if self.share > 0.5 else one
-        own = {"promotion": heavier.promotion, "deal": heavier.deal, "propensity": None}
-        own |= {"as_charged": False, "as_promoted": False}
-        return replace(one, price=price, discount=self._discount(one, two), **own)
+        return replace(
+            one,
+            price=np.exp((1 - weight) * log_one + weight * log_two),
+            discount=self._discount(one, two),
+            promotion=heavier.promotion,
+            deal=heavier.deal,
+            propensity=None,
+            as_charged=False,
+            as_promoted=False,
+        )
 
     def _discount(self, one: Action, two: Action) -> NDArray[np.float32] | None:
         weight = np.float32(self.share)

@@ -92,8 +92,8 @@ class Privacy(NamedTuple):
         """What a fit has paid and released, for its report.
 
         Args:
-            customers: As of `pay`.
-            network: As of `pay`.
+            customers: As for `pay`.
+            network: As for `pay`.
             trained: `Lstm.privacy_` of the network in use, None without one.
         """
         names = released(customers=customers, network=network)
@@ -102,14 +102,17 @@ class Privacy(NamedTuple):
         if customers:
             advantage["customer"] = most_advantage([self.noise(name) for name in names if name != NETWORK])
         if trained is not None:
-            advantage["product"] = most_advantage([trained["noise_multiplier"] / trained["steps"] ** 0.5])
-        return {
+            # All steps of the training release as much as one sum with this much noise.
+            noise = trained["noise_multiplier"] / trained["steps"] ** 0.5
+            advantage["product"] = most_advantage([noise])
+        facts = {
             "epsilon": sum(query.epsilon for query in queries),
             "delta": sum(query.delta for query in queries),
             "queries": [query._asdict() for query in queries],
             "unit": "one customer's whole history; for the network, one product's",
             "most_advantage": advantage,
-        } | ({} if trained is None else {"network": dict(trained)})
+        }
+        return facts if trained is None else facts | {"network": dict(trained)}
 
 
 def released(*, customers: bool, network: bool) -> list[str]:

@@ -124,6 +124,7 @@ def encrypt(source: BinaryIO, out: BinaryIO, name: str, key: bytes) -> None:
     out.write(_MAGIC + salt + check)
     chunk = source.read(_CHUNK)
     number = 0
+    # An empty stream has one chunk too, so that a file cut off after its header is noticed.
     while chunk or not number:
         after = source.read(_CHUNK)
         out.write(sealing.encrypt(_nonce(number, last=not after), chunk, name.encode()))
@@ -212,14 +213,18 @@ def change_folder(folder: Path, key: bytes, *, back: bool = False) -> list[str]:
     changed = []
     with whole_folder(folder, mode=folder.stat().st_mode & 0o777) as unfinished:
         for path in sorted(folder.iterdir()):
-            name = path.name.removesuffix(ENDING)
-            same = (path.suffix == ENDING) is not back
-            with path.open("rb") as source, (unfinished / (name + ENDING * (not back))).open("wb") as out:
-                if same:
+            plain_name = path.name.removesuffix(ENDING)
+            new_name = plain_name if back else plain_name + ENDING
+            is_encrypted = path.suffix == ENDING
+            with path.open("rb") as source, (unfinished / new_name).open("wb") as out:
+                if is_encrypted != back:  # already as wanted
                     shutil.copyfileobj(source, out)
+                    continue
+                if back:
+                    decrypt(source, out, plain_name, key)
                 else:
-                    (decrypt if back else encrypt)(source, out, name, key)
-                    changed.append(path.name)
+                    encrypt(source, out, plain_name, key)
+                changed.append(path.name)
     return changed
 
 

@@ -112,15 +112,13 @@ def unmasked(parts: Iterable[bytes]) -> np.ndarray:
         ValueError: They are not equally many.
     """
     totals = [sum(column) % _MODULUS for column in zip(*map(_words, parts), strict=True)]
-    return np.array([(total - _MODULUS if total >= _MODULUS // 2 else total) / _SCALE for total in totals])
+    # The upper half of the words stands for negative numbers.
+    signed = [total - _MODULUS if total >= _MODULUS // 2 else total for total in totals]
+    return np.array([total / _SCALE for total in signed])
 
 
 def _words(content: bytes) -> list[int]:
     return [int.from_bytes(content[at : at + WORD]) for at in range(0, len(content), WORD)]
-
-
-def _opens(path: Path) -> bool:
-    return bool(_SHOP_NAME.match(path.stem))
 
 
 class SharedFolder:
@@ -209,15 +207,17 @@ class SharedFolder:
         return unmasked(parts)
 
     def _meet(self, shops: int, about: str) -> None:
+        """Wait for the openings of all shops, check them, and take facts and keys from them."""
         until = time.monotonic() + self._wait
-        while len(found := sorted(filter(_opens, self._folder.glob(f"*.{_OPENING}")))) < shops:
-            here = ", ".join(path.stem for path in found)
-            late = f"{shops} shops must come within {self._wait:g} s; got {here}; all begin again"
+        names = self._shops_here()
+        while len(names) < shops:
+            late = f"{shops} shops must come within {self._wait:g} s; got {', '.join(names)}; all begin again"
             _must(time.monotonic() <= until, late)
             time.sleep(_PAUSE)
-        many = f"{shops} shops must come; got {len(found)}; all begin again with --shops {len(found)}"
-        _must(len(found) == shops, many)
-        openings = {path.stem: self._read(path.stem, _OPENING) for path in found}
+            names = self._shops_here()
+        many = f"{shops} shops must come; got {len(names)}; all begin again with --shops {len(names)}"
+        _must(len(names) == shops, many)
+        openings = {name: self._read(name, _OPENING) for name in names}
         documents = {name: json.loads(body) for name, body in openings.items()}
         for name, document in documents.items():
             other = f"got from '{name}': {document['about']}"
@@ -226,7 +226,12 @@ class SharedFolder:
         self._keys = {name: bytes.fromhex(document["key"]) for name, document in documents.items()}
         apart = len({*self._keys.values()}) == shops
         _must(apart, "all shops must have keys of their own; got one twice, under which sums would show")
+        # From here on, the tag of every file depends on all openings.
         self._session = b"".join(openings.values())
+
+    def _shops_here(self) -> list[str]:
+        """Names of the shops whose openings are in the folder, sorted."""
+        return [path.stem for path in sorted(self._folder.glob(f"*.{_OPENING}")) if _SHOP_NAME.match(path.stem)]
 
     def _read(self, name: str, kind: str) -> bytes:
         """What a shop wrote, as soon as it has."""

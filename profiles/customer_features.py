@@ -161,13 +161,14 @@ def _price_response(lines: pd.DataFrame) -> pd.DataFrame:
 
 
 def _price_sensitivity(lines: pd.DataFrame) -> pd.Series:
+    """What each customer's units cost at the average price paid for each product, over what the customer paid."""
     paid = lines["units"] * lines["price_paid"]
-    by_product = paid.groupby(lines["product"], observed=True).sum()
-    average = by_product / lines["units"].groupby(lines["product"], observed=True).sum()
-    others = lines["units"] * lines["product"].map(average).astype(float)
-    totals = pd.DataFrame({"others": others, "paid": paid}).groupby(lines["customer"], observed=True).sum()
+    paid_for_product = paid.groupby(lines["product"], observed=True).sum()
+    average_price = paid_for_product / lines["units"].groupby(lines["product"], observed=True).sum()
+    at_average = lines["units"] * lines["product"].map(average_price).astype(float)
+    totals = pd.DataFrame({"at_average": at_average, "paid": paid}).groupby(lines["customer"], observed=True).sum()
     # No ratio for a customer who paid nothing.
-    ratio = totals["others"] / totals["paid"].where(totals["paid"] > 0, np.nan)
+    ratio = totals["at_average"] / totals["paid"].where(totals["paid"] > 0, np.nan)
     return ratio.fillna(1.0).rename("price_sensitivity")
 
 

@@ -153,11 +153,11 @@ class Recommender(BaseEstimator, ABC):
         if filter_seen:
             scores[self.purchases_[rows].nonzero()] = -np.inf
         n = min(n, scores.shape[1])
-        # The best alone are sorted: there may be thousands of products.
+        # The best alone are sorted, as there may be thousands of products: by number, and then by score, so that
+        # products of equal scores stay in order.
         best = np.sort(np.argpartition(-scores, n - 1, axis=1)[:, :n], axis=1)
-        best = np.take_along_axis(
-            best, np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1, kind="stable"), axis=1
-        )
+        by_score = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1, kind="stable")
+        best = np.take_along_axis(best, by_score, axis=1)
         columns = {
             "customer": np.repeat(self.customers_[rows], best.shape[1]),
             "rank": np.tile(np.arange(1, best.shape[1] + 1), len(rows)),
@@ -350,8 +350,9 @@ class ContentBased(Recommender):
 
 
 def attribute_vectors(attributes: pd.DataFrame, products: pd.Index) -> csr_array:
-    """Return the tf-idf vectors of products, sparse (products, words), of length 1
-    (0 without attributes).
+    """Return the tf-idf vectors of products, sparse (products, words), of length 1.
+
+    A product without attributes has a vector of zeros.
 
     Raises:
         ValueError: a product has two rows in `attributes`.
@@ -362,11 +363,12 @@ def attribute_vectors(attributes: pd.DataFrame, products: pd.Index) -> csr_array
     category = attributes["category"].astype(str)
     words = attributes["name"].fillna("").str.lower().str.split() if "name" in attributes else [[]] * len(attributes)
     # A category is one token, whatever words it is written in.
-    tokens = [[f"category={one}", *several] for one, several in zip(category, words, strict=True)]
+    tokens = [[f"category={name}", *own_words] for name, own_words in zip(category, words, strict=True)]
+    # NaN where a product has no attributes.
     by_product = pd.Series(tokens, index=attributes["product"]).reindex(products)
-    known = [value if isinstance(value, list) else [] for value in by_product]
+    token_lists = [value if isinstance(value, list) else [] for value in by_product]
     vectorizer: Any = TfidfVectorizer(analyzer=list, dtype=np.float32)  # pyright: ignore[reportArgumentType]
-    return csr_array(vectorizer.fit(tokens).transform(known))
+    return csr_array(vectorizer.fit(tokens).transform(token_lists))
 
 
 # Accuracy of recommendations: recall and NDCG on purchases made after the fit.

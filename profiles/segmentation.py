@@ -260,13 +260,14 @@ def segment_names(deviations: pd.DataFrame) -> list[str]:
         deviations: segments x features, the distance of a segment's mean from that of all
             customers.
     """
-    names: list[str] = []
     if len(deviations) == 1:
         return ["all customers"]
+    names: list[str] = []
     for segment, row in deviations.iterrows():
-        strongest = row.abs().sort_values(ascending=False, kind="stable").index
-        pairs = (", ".join(_word(name, row[name]) for name in pair) for pair in combinations(strongest, 2))
-        names.append(next((pair for pair in pairs if pair not in names), f"segment {segment}"))
+        strongest_first = row.abs().sort_values(ascending=False, kind="stable").index
+        # Where another segment has the name of the two strongest, the next pair is tried.
+        candidates = (", ".join(_word(name, row[name]) for name in pair) for pair in combinations(strongest_first, 2))
+        names.append(next((name for name in candidates if name not in names), f"segment {segment}"))
     return names
 
 

@@ -206,11 +206,12 @@ def _check_fairness(spec: MarketDescription) -> None:
                 "add it, with the groups and their shares of each segment"
             )
         return
-    of = np.array(spec.fairness.attribute)
+    attribute_of_group = np.array(spec.fairness.attribute)
     for name in dict.fromkeys(spec.fairness.attribute):
-        if (of == name).sum() < 2:
+        groups = attribute_of_group == name
+        if groups.sum() < 2:
             raise ScenarioError(f"fairness.groups must be two or more of an attribute; got one of '{name}'; add others")
-        _sum_to_one("fairness.share", spec.fairness.share[:, of == name], spec.arrivals.segments)
+        _sum_to_one("fairness.share", spec.fairness.share[:, groups], spec.arrivals.segments)
 
 
 def _sum_to_one(key: str, rows: np.ndarray, names: tuple[str, ...]) -> None:

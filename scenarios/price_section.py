@@ -120,21 +120,23 @@ def ladder_of(content: Any) -> PriceLadder:
     if isinstance(content, PriceLadder):
         return content
     key = "prices.price_ladder"
-    ends = ("start", "stop", "step")
-    if isinstance(content, Mapping):
-        if set(content) != set(ends):
+    names = ("start", "stop", "step")
+    is_range = isinstance(content, Mapping)
+    numbers: Any
+    if is_range:
+        if set(content) != set(names):
             raise ScenarioError(f"{key} takes start, stop, step; got {', '.join(content) or 'none'}; name all three")
-        content = [content[end] for end in ends]
-        if as_numbers(content, key).shape != (3,):
-            raise ScenarioError(f"{key} takes three numbers as start, stop, step; got {shown(content)}; fix them")
-        start, stop, step = content
+        numbers = [content[name] for name in names]
+        if as_numbers(numbers, key).shape != (3,):
+            raise ScenarioError(f"{key} takes three numbers as start, stop, step; got {shown(numbers)}; fix them")
+        start, stop, step = numbers
         if step > 0 and not (stop - start) / step < _MOST_LADDER_STEPS:
             raise ScenarioError(
-                f"{key} must have less than {_MOST_LADDER_STEPS} steps; got {shown(content)}; raise the step"
+                f"{key} must have less than {_MOST_LADDER_STEPS} steps; got {shown(numbers)}; raise the step"
             )
     else:
-        content = as_numbers(content, key)
+        numbers = as_numbers(content, key)
     try:
-        return PriceLadder.from_range(*content) if isinstance(content, list) else PriceLadder(content)
+        return PriceLadder.from_range(*numbers) if is_range else PriceLadder(numbers)
     except ValueError as error:
         raise ScenarioError(f"prices.{error}") from error

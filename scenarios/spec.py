@@ -361,13 +361,14 @@ def differing(one: MarketSpec, other: MarketSpec) -> list[str]:
     """
     found = []
     for section in fields(one):
-        pair = getattr(one, section.name), getattr(other, section.name)
-        if all(map(is_dataclass, pair)):
-            names = [item.name for item in fields(pair[0])]
-            changed = [name for name in names if not _same(*(getattr(part, name) for part in pair))]
-            found += [f"{section.name}.{name}" for name in changed]
-        elif (is_dataclass(pair[0]) or is_dataclass(pair[1])) and pair[0] is not pair[1]:
-            found.append(section.name)
+        first = getattr(one, section.name)
+        second = getattr(other, section.name)
+        if is_dataclass(first) and is_dataclass(second):
+            keys = [item.name for item in fields(first)]
+            changed = [key for key in keys if not _same(getattr(first, key), getattr(second, key))]
+            found += [f"{section.name}.{key}" for key in changed]
+        elif is_dataclass(first) or is_dataclass(second):
+            found.append(section.name)  # only one of the two markets has it
     return found
 
 

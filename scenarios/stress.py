@@ -136,7 +136,7 @@ def _supplier_delay(spec: MarketSpec) -> MarketSpec:
 
 
 def _drifting_taste(spec: MarketSpec) -> MarketSpec:
-    """Utility falls by 0.5 over the horizon in the odd categories and rises in the others.
+    """Utility falls by 0.5 over the horizon in the first category, rises in the second, falls in the third, and so on.
 
     In a logit, this reduces demand by some 40%; where utility is a probability, by half.
     """

@@ -76,10 +76,12 @@ def _accounts(cycle: Cycle, register: Register, before: Entry, job: Stages) -> F
     """The accounts of the cycle before, one for each of its markets, by zone and part."""
     found = {}
     since = min(entry.first_day for entry in register.entries)
-    for place in (market for zone in before.places(cycle.out) for market in zone.markets):
-        work = partial(stages.account_stage, cycle, job.folder, place, since)
-        title = f"The account of the cycle before{f', {place.name}' if place.name else ''}"
-        found[place.name] = job.run(f"account {place.name}".rstrip(), title, work)["account"]
+    for zone in before.places(cycle.out):
+        for market in zone.markets:
+            name = market.name
+            title = "The account of the cycle before" + (f", {name}" if name else "")
+            work = partial(stages.account_stage, cycle, job.folder, market, since)
+            found[name] = job.run(f"account {name}".rstrip(), title, work)["account"]
     return found
 
 

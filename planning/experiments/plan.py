@@ -134,12 +134,12 @@ class _ExperimentPlanner:
     def _tested(self) -> NDArray[np.bool_]:
         """(S, N) where a product was tested within the carry-over weeks."""
         tested = np.zeros((len(self.past.stores), len(self.ids)), bool)
-        for one in self.earlier:
-            since = (
-                pd.Timestamp(str(self.spec.market.first_day)) - pd.to_datetime(one.calendar["week"])
-            ).dt.days // DAYS
-            rows = one.calendar[(one.calendar["arm"] == ARMS[1]) & (since <= CARRY_OVER_WEEKS)]
-            counts = pd.crosstab(rows["store"], rows["product"])
+        for experiment in self.earlier:
+            calendar = experiment.calendar
+            first_day = pd.Timestamp(str(self.spec.market.first_day))
+            weeks_since = (first_day - pd.to_datetime(calendar["week"])).dt.days // DAYS
+            recent_tests = calendar[(calendar["arm"] == ARMS[1]) & (weeks_since <= CARRY_OVER_WEEKS)]
+            counts = pd.crosstab(recent_tests["store"], recent_tests["product"])
             tested |= counts.reindex(index=self.past.stores, columns=self.ids, fill_value=0).to_numpy() > 0
         return tested
 

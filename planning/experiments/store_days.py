@@ -32,12 +32,12 @@ def by_week(days: np.ndarray) -> bool:
 
 
 def store_days(tables: Tables, products: Sequence[str], first: date, end: date) -> xr.Dataset:
-    """Units, revenue, and revenue at regular prices by store, product and day; NaN while a store sells nothing at all.
+    """Units, revenue, and revenue at regular prices by store, product and day; NaN where a store sells nothing all day.
 
-    Sales that are by week, all on the same weekday, are spread evenly over its seven days.
+    Sales by week, which are all dated on the same weekday, are spread evenly over the seven days from that day on.
 
     Args:
-        tables: The shop's tables; sales that name no store are of one, lines without a store beside others of none.
+        tables: The shop's tables. Where no sale names a store, all are of one; else sales without a store are left out.
         products: Ids of the products.
         first: First day.
         end: The day after the last.
@@ -51,27 +51,31 @@ def store_days(tables: Tables, products: Sequence[str], first: date, end: date) 
         >>> store_days(Tables(sales), ["tea"], date(2024, 1, 1), date(2024, 1, 4))["revenue"].values.ravel().tolist()
         [6.0, 0.0, 6.0]
     """
-    when = pl.col("date").dt.date()
+    date_sold = pl.col("date").dt.date()
     lines = tables.sale_lines(_SALES_COLUMNS)
     columns = lines.collect_schema()
     named = "store" in columns and lines.select(pl.col("store").is_not_null().any()).collect().item()
     store = pl.col("store").cast(pl.String) if named else pl.lit(WHOLE_SHOP)
-    lines = lines.filter(when.is_between(first, end, closed="left"))
-    lines = lines.with_columns(store=store, day=(when - first).dt.total_days()).drop_nulls("store")
-    paid, listed = (pl.col("units") * pl.col(name) for name in ("price_paid", "regular_price"))
-    listed = listed if "regular_price" in columns else paid
-    every = lines.group_by("store", "day").len().collect().to_pandas()
-    own = lines.filter(pl.col("product").is_in(list(products))).group_by("store", "product", "day")
-    sums = own.agg(pl.col("units").sum(), paid.sum().alias("revenue"), listed.sum().alias("regular_revenue")).collect()
+    lines = lines.filter(date_sold.is_between(first, end, closed="left"))
+    lines = lines.with_columns(store=store, day=(date_sold - first).dt.total_days()).drop_nulls("store")
+    # Whatever the product, a sale shows that the store was open.
+    open_days = lines.group_by("store", "day").len().collect().to_pandas()
+    units = pl.col("units")
+    paid = units * pl.col("price_paid")
+    at_regular = units * pl.col("regular_price") if "regular_price" in columns else paid
+    tested = lines.filter(pl.col("product").is_in(list(products))).group_by("store", "product", "day")
+    sums = tested.agg(units.sum(), paid.sum().alias("revenue"), at_regular.sum().alias("regular_revenue")).collect()
     if not len(sums):
         raise ValueError(f"sales must hold the tested products from {first} to {end}; got none; import later sales")
     days = np.arange((end - first).days)
-    stores = sorted(every["store"].unique())
+    stores = sorted(open_days["store"].unique())
     found = sums.to_pandas().set_index(["store", "product", "day"]).to_xarray()
     found = found.reindex(store=stores, product=list(products), day=days).fillna(0.0)
-    found["open"] = xr.DataArray(pd.crosstab(every["store"], every["day"]).reindex(columns=days, fill_value=0))
-    if by_week(every["day"].to_numpy()):
-        start = days - (days - every["day"].iloc[0]) % DAYS
-        found = found.isel(day=np.maximum(start, 0)).where(xr.DataArray(start >= 0, dims="day"), 0.0) / DAYS
+    found["open"] = xr.DataArray(pd.crosstab(open_days["store"], open_days["day"]).reindex(columns=days, fill_value=0))
+    if by_week(open_days["day"].to_numpy()):
+        # A day takes a seventh of the sales dated on the first day of its week, or nothing where that day is too early.
+        week_start = days - (days - open_days["day"].iloc[0]) % DAYS
+        within = xr.DataArray(week_start >= 0, dims="day")
+        found = found.isel(day=np.maximum(week_start, 0)).where(within, 0.0) / DAYS
     found = found.assign_coords(day=pd.date_range(first, periods=len(days)))
     return found.drop_vars("open").where(found["open"] > 0)

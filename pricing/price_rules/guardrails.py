@@ -479,16 +479,27 @@ class Guardrails:
         return is_firm((PRIORITIES | dict(self.priority))[rule])
 
     def _ordered_rules(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The bounds that come before all other rules, and the rules in use after them."""
-        used = {*BOUNDS, *(list(RULES)[code] for code in self.links.rule.tolist())}
-        used |= {rule for rule in ("frozen", "max_changes", "max_change") if getattr(self, rule) is not None}
-        others = {"direction": self.direction != "any", "rival_price": self.rival_at_most is not None}
-        others |= {"price_index": bool(self.baskets[1].size), "max_step": bool(self.near_plan.size)}
-        used |= {rule for rule, given in others.items() if given}
+        """The firm bounds that come before all rules but links, and the other rules in use; the strongest first."""
+        given = {
+            "frozen": self.frozen is not None,
+            "max_changes": self.max_changes is not None,
+            "max_change": self.max_change is not None,
+            "direction": self.direction != "any",
+            "rival_price": self.rival_at_most is not None,
+            "price_index": bool(self.baskets[1].size),
+            "max_step": bool(self.near_plan.size),
+        }
+        names = list(RULES)
+        links = {names[code] for code in self.links.rule.tolist()}
+        used = {*BOUNDS, *links, *(rule for rule, is_given in given.items() if is_given)}
         order = [rule for rule in in_order(self.priority) if rule in used]
-        first = next((i for i, rule in enumerate(order) if rule not in (*BOUNDS, *LINKING)), len(order))
-        leading = tuple(rule for rule in order[:first] if rule in BOUNDS and self.is_firm(rule))
-        return leading, tuple(rule for rule in order if rule not in leading)
+        leading = list[str]()
+        for rule in order:
+            if rule not in (*BOUNDS, *LINKING):
+                break
+            if rule in BOUNDS and self.is_firm(rule):
+                leading.append(rule)
+        return tuple(leading), tuple(rule for rule in order if rule not in leading)
 
     @cached_property
     def baskets(self) -> tuple[Array, Array]:

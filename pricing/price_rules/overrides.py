@@ -172,7 +172,10 @@ def breaches(rules: Guardrails, catalogue: Catalogue, wanted: Array, current: Ar
 
 
 def firm_bounds(rules: Guardrails) -> tuple[Array, Array]:
-    """(N,) lowest and highest prices that a person may set; infinite where only the sales bound a price.
+    """(N,) lowest and highest prices that a person may set.
+
+    Bounds that come from the sales alone, or that the shop made soft, may be left. Without a ceiling, the highest price
+    is infinite.
 
     Args:
         rules: The price rules.
@@ -182,8 +185,9 @@ def firm_bounds(rules: Guardrails) -> tuple[Array, Array]:
         >>> [bound.tolist() for bound in firm_bounds(rules)]
         [[4.0, 5.0], [inf, 9.0]]
     """
-    leave = _soft(rules) | (not _holds(rules, "ceiling"))
-    return np.max(list(_least(rules).values()), axis=0), np.where(leave, np.inf, rules.ceiling)
+    lowest = np.max(list(_least(rules).values()), axis=0)
+    without_ceiling = _soft(rules) | (not _holds(rules, "ceiling"))
+    return lowest, np.where(without_ceiling, np.inf, rules.ceiling)
 
 
 def _holds(rules: Guardrails, rule: str) -> bool:
@@ -192,6 +196,7 @@ def _holds(rules: Guardrails, rule: str) -> bool:
 
 
 def _soft(rules: Guardrails) -> NDArray[np.bool_]:
+    """(N,) products whose floor, ceiling and freeze come from the sales alone: a person may leave them."""
     return np.zeros(rules.floor.shape, np.bool_) if rules.bounds_from_sales is None else rules.bounds_from_sales
 
 

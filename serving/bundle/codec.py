@@ -239,10 +239,10 @@ def catalogue_document(setup: PolicySetup) -> dict[str, Any]:
 
 def setup_from(document: dict[str, Any], guardrails: dict[str, Any]) -> PolicySetup:
     """The setup of two documents. Raises ValueError or TypeError for wrong ones."""
-    own = convert(document, _Policy)
-    parts = {name: part for name, part in document.items() if name not in (*_Policy.__struct_fields__, _PATH, _TABLE)}
-    catalogue = _catalogue(parts)
-    layout = ActionLayout(**own.layout)
+    policy = convert(document, _Policy)
+    of_policy = (*_Policy.__struct_fields__, _PATH, _TABLE)
+    catalogue = _catalogue({name: part for name, part in document.items() if name not in of_policy})
+    layout = ActionLayout(**policy.layout)
     rules = guardrails_from(guardrails, catalogue.num_products, len(catalogue.segments))
     sizes = {"K": catalogue.num_segments, "N": catalogue.num_products, "T": catalogue.horizon}
     if layout.num_segments != sizes["K"] or catalogue.horizon < 1:
@@ -260,16 +260,25 @@ def setup_from(document: dict[str, Any], guardrails: dict[str, Any]) -> PolicySe
         promotes = promotes or path.promotion is not None
     if _TABLE in document:
         path = _table(document[_TABLE], sizes["N"], max(1, len(catalogue.regimes)))
-    if (own.most_promoted is not None) != promotes:
-        raise refusal(CATALOGUE, f"most_promoted must be a number if the policy promotes; got {own.most_promoted!r}")
+    if (policy.most_promoted is not None) != promotes:
+        raise refusal(CATALOGUE, f"most_promoted must be a number if the policy promotes; got {policy.most_promoted!r}")
     for name, orders in (("max_order_units", layout.order), ("max_express_units", layout.express)):
         if orders and getattr(catalogue, name) is None:
             raise refusal(CATALOGUE, f"a policy that orders must have {name}; got none")
-    found = arrays(CATALOGUE, document, {"base_price": "N", "candidates": "KN"}, sizes, null=("candidates",))
-    if "candidates" in found:
-        found["candidates"] = found["candidates"] > 0
-    made = {"layout": layout, "memory": own.memory and RecurrentLayout(own.memory), **found}
-    return PolicySetup(catalogue, rules, path=path, **{**structs.asdict(own), **made})
+    columns = arrays(CATALOGUE, document, {"base_price": "N", "candidates": "KN"}, sizes, null=("candidates",))
+    memory: Any = policy.memory and RecurrentLayout(policy.memory)
+    return PolicySetup(
+        catalogue=catalogue,
+        guardrails=rules,
+        layout=layout,
+        base_price=columns["base_price"],
+        product_wise=policy.product_wise,
+        candidates=columns["candidates"] > 0 if "candidates" in columns else None,
+        base=policy.base,
+        path=path,
+        most_promoted=policy.most_promoted,
+        memory=memory,
+    )
 
 
 def _catalogue(document: dict[str, Any]) -> Catalogue:

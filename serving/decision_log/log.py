@@ -222,16 +222,19 @@ class DecisionLog(Storage):
         def add(writing: Writing) -> bool:
             if after != end_of(EVENTS, writing.read):
                 return False
-            there = {one["digest"] for one in writing.read(select(BUNDLES.c.digest))}
-            for name, files in bundles.items():
-                if name not in there:
+            stored = {row["digest"] for row in writing.read(select(BUNDLES.c.digest))}
+            for digest, files in bundles.items():
+                if digest not in stored:
                     packed = msgspec.msgpack.encode(files)
-                    writing.put(BUNDLES, [{"digest": name, "files": packed}])
-                    writing.note(FILES, {"bundle": name, "sha256": hashlib.sha256(packed).hexdigest()})
-            # The number says after which decision it was thrown, whatever the clocks say.
-            last = end_of(DECISIONS, writing.read).rows
-            facts = [(switch, {"position": position, "by": by, "reason": reason}) for switch, position in thrown]
-            writing.append(EVENTS, [document(switch, own, number=last) for switch, own in facts])
+                    writing.put(BUNDLES, [{"digest": digest, "files": packed}])
+                    writing.note(FILES, {"bundle": digest, "sha256": hashlib.sha256(packed).hexdigest()})
+            # The number says after which decision a switch was thrown, whatever the clocks say.
+            last_decision = end_of(DECISIONS, writing.read).rows
+            events = []
+            for switch, position in thrown:
+                facts = {"position": position, "by": by, "reason": reason}
+                events.append(document(switch, facts, number=last_decision))
+            writing.append(EVENTS, events)
             return True
 
         return self.run(add)

@@ -134,14 +134,17 @@ def _outcomes(old: Storage) -> Iterator[Row]:
             if part["body"] is None:
                 yield {**EMPTIED, "time": row["time"], "name": "", "date": None, **part}
                 continue
-            found = unpacked(text_of(part["body"]))[0] if part is row else msgspec.json.decode(part["body"])
-            for outcome in found:
-                own = {**outcome_row(part["number"], part["market"], outcome), "time": row["time"]}
-                yield {**own, TEXT: hashed(own)}
+            if part is row:  # a row of one decision holds its outcomes packed
+                outcomes, _ = unpacked(text_of(part["body"]))
+            else:
+                outcomes = msgspec.json.decode(part["body"])
+            for outcome in outcomes:
+                new_row = {**outcome_row(part["number"], part["market"], outcome), "time": row["time"]}
+                yield {**new_row, TEXT: hashed(new_row)}
 
 
 def _parts(row: Row) -> Sequence[Row]:
-    """What one row holds of several decisions; a row of one is its own. Raises ChainError."""
+    """What one row holds of several decisions; of a row of one decision, the row itself. Raises ChainError."""
     if row["salt"] is not None or row["body"] is None:
         return [row]
     with suppress(TypeError, zlib.error, msgspec.DecodeError):

@@ -74,6 +74,7 @@ def write_sales(log: DecisionLog, out: Path) -> Sales:
     """
     ends = log.ends()
     counts = Counter[str]()
+    # The first reading finds the usual price of each product and the columns of the states; the second writes the rows.
     columns = dict[str, None]()
     prices = defaultdict[tuple[str, str], Counter[float]](Counter)
     for row, state, _ in _whole(log, ends, counts):

@@ -259,12 +259,13 @@ class Storage:
             self._begun = math.inf
 
     def _together(self, waiting: list[_Job]) -> list[_Job]:
-        """These jobs and others that wait behind them; a cancelled one gets no result, and no row."""
+        """The jobs to commit together: these and others that wait behind them; none that was cancelled meanwhile."""
         with suppress(queue.Empty):
             while len(waiting) < _MOST_TOGETHER:
                 job = self._jobs.get_nowait()
                 if job is None:
-                    self._jobs.put(None)  # the last, as the door is closed
+                    # The mark by which `close` ends the writing thread, which has to read it after these jobs.
+                    self._jobs.put(None)
                     break
                 waiting.append(job)
         return [job for job in waiting if job.done.set_running_or_notify_cancel()]

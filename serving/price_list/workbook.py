@@ -76,17 +76,22 @@ def write_workbook(path: Path, rows: Sequence[PriceRow], currency: str, summary:
         raise ListError([f"a workbook must hold at most {_MOST_ROWS:,} rows; got {len(rows):,}; write a .csv"])
     products = by_product(rows, summary)
     declared = product_sheet.columns(products)
-    by_week = {name: "share" if name in _SHARE_COLUMNS else kind for name, kind in KINDS.items()}
     tables = [
         _Table(
-            product_sheet.SHEET,
-            {name: kind for name, (kind, _) in declared.items()},
-            product_sheet.cells(products),
-            product_sheet.DECISIONS,
-            (*STATUSES, BY_WEEK),
-            product_sheet.SEALS,
+            name=product_sheet.SHEET,
+            kinds={name: kind for name, (kind, _) in declared.items()},
+            rows=product_sheet.cells(products),
+            edited=product_sheet.DECISIONS,
+            statuses=(*STATUSES, BY_WEEK),
+            hidden=product_sheet.SEALS,
         ),
-        _Table(SHEET, by_week, list(map(msgspec.structs.astuple, rows)), DECIDED, STATUSES),
+        _Table(
+            name=SHEET,
+            kinds={name: "share" if name in _SHARE_COLUMNS else kind for name, kind in KINDS.items()},
+            rows=list(map(msgspec.structs.astuple, rows)),
+            edited=DECIDED,
+            statuses=STATUSES,
+        ),
     ]
     empty = zipfile.ZipFile(io.BytesIO(_empty_workbook(tables, products, currency, summary)))
     # The summary is the first sheet.
@@ -96,8 +101,9 @@ def write_workbook(path: Path, rows: Sequence[PriceRow], currency: str, summary:
             if name not in filled:
                 full.writestr(name, empty.read(name))
         for name, table in filled.items():
-            before, formats, after = re.split(r'(<row r="(?!1")\d+".*?</row>)', empty.read(name).decode())
-            styles = re.findall(r' s="(\d+)"/>', formats)
+            # The only row below the header has the formats of the columns. The rows of the table take its place.
+            before, format_row, after = re.split(r'(<row r="(?!1")\d+".*?</row>)', empty.read(name).decode())
+            styles = re.findall(r' s="(\d+)"/>', format_row)
             with full.open(name, "w") as stream:
                 for part in (before, *_row_elements(table, styles), after):
                     stream.write(part.encode())
