@@ -86,7 +86,8 @@ class Recommended:
 
 
 def recommended(spec: MarketSpec, prices: Policy) -> Policy:
-    """Prices with the recommender's choices, where these are decided and the prices come without any; else the prices alone.
+    """The policy with the recommender's choices beside its prices; the policy alone where the market decides on no
+    recommendations or the policy already makes them.
 
     A raw score of zero shows nothing in particular, so that a network that starts there would first
     have to learn what the recommender knows.
@@ -101,9 +102,12 @@ def recommended(spec: MarketSpec, prices: Policy) -> Policy:
     if slot is None or _recommends(prices):
         return prices
     candidates = np.asarray(slot.candidates) > 0
-    rank = np.argsort(np.argsort(np.where(candidates, -np.asarray(slot.affinity), np.inf), axis=1, kind="stable"))
-    share = rank / np.maximum(candidates.sum(axis=1, keepdims=True), 1)
-    return Recommended(prices, np.where(candidates, 1 - share, -1.0).T.astype(np.float32), prices.name)
+    # (K, N) as the candidates: a segment's products by falling affinity, and the rank of each product in that order.
+    best_first = np.argsort(np.where(candidates, -np.asarray(slot.affinity), np.inf), axis=1, kind="stable")
+    rank = np.argsort(best_first)
+    share_ranked_before = rank / np.maximum(candidates.sum(axis=1, keepdims=True), 1)
+    scores = np.where(candidates, 1 - share_ranked_before, -1.0)
+    return Recommended(prices, scores.T.astype(np.float32), prices.name)
 
 
 def _recommends(policy: Policy | None) -> bool:

@@ -78,15 +78,16 @@ def compressed(
     _check(run, method, size)
     fit = {"small": _small, "tree": _tree, "prune": _pruned}[method]
     name = f"{run.facts.get('name', '{algo}:{seed}'.format_map(run.facts))}:{method}"
-    log = states(run, run, rows, seed)
+    limit = leaves if method == "tree" else size
+    visited = states(run, run, rows, seed)
     found = None
     best = -np.inf
     with one_thread(), torch.random.fork_rng(devices=[]):
         for number in range(rounds):
             with torch.no_grad():
-                known = _TeacherRows(log, run.actor(log).clip(-1.0, 1.0))
+                known = _TeacherRows(visited, run.actor(visited).clip(-1.0, 1.0))
             torch.manual_seed(seed + number)
-            actor, tree = fit(run, known, leaves if method == "tree" else size, seed + number)
+            actor, tree = fit(run, known, limit, seed + number)
             student = replace(run, actor=actor.eval(), facts=run.facts | {"name": name})
             earned = _validated(student, seed)
             if earned > best:
@@ -94,7 +95,7 @@ def compressed(
                 best = earned
             on_round(number + 1, rounds)
             if number + 1 < rounds:
-                log = torch.cat([log, states(run, student, rows // 2, seed + number + 1)])
+                visited = torch.cat([visited, states(run, student, rows // 2, seed + number + 1)])
     assert found is not None, "at least one round"
     student, tree = found
     return student, None if tree is None else rules_text(tree, student)

@@ -139,18 +139,18 @@ def league(
             raise ValueError(f"{name} must be at least 1; got {count}; ask for more")
     spec = load_scenario(scenario)
     if algorithm(algo).decides == "discrete" or algorithm(algo).recurrent:
-        able = (name for name, each in ALGORITHMS.items() if each.decides != "discrete" and not each.recurrent)
-        raise ValueError(f"algo must be one of {', '.join(able)} in a league; got {algo}; choose one of them")
+        allowed = (name for name, facts in ALGORITHMS.items() if facts.decides != "discrete" and not facts.recurrent)
+        raise ValueError(f"algo must be one of {', '.join(allowed)} in a league; got {algo}; choose one of them")
     MultiSellerMarket(spec)  # rejects a market without rivals before anything is written
-    own = _settings(spec, algo, settings)
+    merged = _settings(spec, algo, settings)
     folder = None if out is None else Path(out)
     if folder is not None and (folder / RUN_FILE).exists():
         raise ValueError(f"the folder of a league must be new; got {folder}, which holds a run; choose another --out")
-    identity = {"scenario": spec.name, "scenario_version": spec.version, "algo": algo, "settings": own.to_dict()}
+    identity = {"scenario": spec.name, "scenario_version": spec.version, "algo": algo, "settings": merged.to_dict()}
     identity |= {"rounds": rounds, "steps": steps, "seed": seed}
     started = time.perf_counter()
     with one_thread():
-        play = _Play(spec, own, identity, progress)
+        play = _Play(spec, merged, identity, progress)
         history = [play.round(turn) for turn in range(rounds)]
         responses = {seller: play.respond(seller) for seller in play.sellers}
     facts = identity | {

@@ -485,17 +485,18 @@ def _candidates(spec: MarketSpec, seed: int) -> list[Policy]:
 
 
 def _best_orders(spec: MarketSpec, seed: int) -> OrderAhead:
-    """The best orders and prices near the best fixed ones."""
+    """The best orders and prices near the best fixed ones, by coordinate search over the arguments of `policy`."""
     price = np.asarray(best_fixed(spec, seed=seed).price, np.float32)
+
+    def policy(price_factor: float, safety: float, rise: float) -> OrderAhead:
+        return OrderAhead.of(spec, price * np.float32(price_factor), safety, rise)
+
     grids = (_SHELF_PRICES, _SAFETY, _RISES)
     best = [1.0, 1.0, 0.0]
-
-    def policy(times: float, safety: float, rise: float) -> OrderAhead:
-        return OrderAhead.of(spec, price * np.float32(times), safety, rise)
-
-    for column in (1, 2, 0) * 2:
-        rows = [[*best[:column], value, *best[column + 1 :]] for value in grids[column]]
-        best = max(rows, key=lambda row: _earned(spec, policy(*row), seed))
+    # The safety stock first, then the rise, then the factor of the prices; twice.
+    for argument in (1, 2, 0) * 2:
+        candidates = [[*best[:argument], value, *best[argument + 1 :]] for value in grids[argument]]
+        best = max(candidates, key=lambda arguments: _earned(spec, policy(*arguments), seed))
     return policy(*best)
 
 

@@ -82,7 +82,8 @@ class _Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> object:
         try:
-            # Other processes give no warnings: each would print them as Python does, as often as there are.
+            # Processes that a command starts print no warnings: each of them would print all, in Python's own form.
+            # This process prints every warning once, as one line.
             with warnings.catch_warnings(), environment("PYTHONWARNINGS", "ignore"):
                 warnings.showwarning = partial(_note, set())
                 return super().invoke(ctx)

@@ -64,7 +64,11 @@ class Listening(NamedTuple):
         return f"[{self.host}]" if ":" in self.host else self.host
 
     def tls(self) -> ssl.SSLContext | None:
-        """Certificate and key; None for plain HTTP. Raises ValueError where they are not."""
+        """The certificate and its key, as a server needs them; None for plain HTTP.
+
+        Raises:
+            ValueError: A file cannot be read, or the two are no certificate and its key.
+        """
         if self.tls_certificate is None or self.tls_key is None:
             return None
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -122,12 +122,24 @@ def rotate(
 
 
 def _finish(whole: Kept, key_file: Path, pending: Path) -> bool:
-    """Put the new key in the old one's place, if the tables are under it already."""
+    """Put the new key in the old one's place, if the pseudonyms in the tables were made with it already.
+
+    Args:
+        whole: All that the folder of tables holds.
+        key_file: The old key.
+        pending: The new key, which lies there until a rotation is complete.
+
+    Returns:
+        Whether it is in the old one's place now.
+    """
     from ..privacy.pseudonyms import Pseudonyms
 
-    if not pending.exists() or whole.account.get("pseudonym_key") != Pseudonyms(pending.read_bytes()).key_id:
+    if not pending.exists():
         return False
-    write_whole(key_file, pending.read_bytes(), mode=0o600)
+    new_key = pending.read_bytes()
+    if whole.account.get("pseudonym_key") != Pseudonyms(new_key).key_id:
+        return False
+    write_whole(key_file, new_key, mode=0o600)
     pending.unlink()
     return True
 
@@ -155,23 +167,25 @@ def erase(customer: str, tables: Path, key_file: Path | None, kept: tuple[Path, 
 
     given = sys.stdin.readline().strip() if customer == "-" else customer
     whole = read_kept(tables)
-    name = given
+    pseudonym = given
     if not PSEUDONYM.fullmatch(given):
         key_file = key_file or tables.with_name(tables.name + ".key")
         check_there("--key-file", key_file)
         key = key_file.read_bytes()
         whole.check_key(key, key_file)
-        name = Pseudonyms(key).of(given)
-    left = whole.without(name).tables.fingerprint()
-    found = stale(kept, {given, name}, left, (tables, parts_beside(tables)))
-    confirm(f"Remove all rows of {name} from {tables} for ever?", yes)
-    rows = erased(tables, whole, name)
-    if not any(rows.values()) and not found:
-        raise DataError(f"CUSTOMER must be in {tables}; got one who is not, with the pseudonym {name}; check the id")
-    old = [{**one._asdict(), "path": str(one.path)} for one in found]
-    lines = [f"{name}: removed {', '.join(f'{count:,} rows of {table}' for table, count in rows.items())}"]
-    lines += [f"stale: {one.kind} {one.path}: {one.what_to_do}" for one in found]
+        pseudonym = Pseudonyms(key).of(given)
+    # What was made of tables with this fingerprint never held the customer.
+    without_customer = whole.without(pseudonym).tables.fingerprint()
+    artifacts = stale(kept, {given, pseudonym}, without_customer, (tables, parts_beside(tables)))
+    confirm(f"Remove all rows of {pseudonym} from {tables} for ever?", yes)
+    rows = erased(tables, whole, pseudonym)
+    if not any(rows.values()) and not artifacts:
+        must = f"CUSTOMER must be in {tables}"
+        raise DataError(f"{must}; got one who is not, with the pseudonym {pseudonym}; check the id")
+    lines = [f"{pseudonym}: removed {', '.join(f'{count:,} rows of {table}' for table, count in rows.items())}"]
+    lines += [f"stale: {one.kind} {one.path}: {one.what_to_do}" for one in artifacts]
     lines.append(
         "your own files still hold the customer: leave the rows out there too, or the next import brings them back"
     )
-    output(as_json, {"pseudonym": name, "rows": rows, "stale": old}, *lines)
+    described = [{**one._asdict(), "path": str(one.path)} for one in artifacts]
+    output(as_json, {"pseudonym": pseudonym, "rows": rows, "stale": described}, *lines)

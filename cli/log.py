@@ -127,7 +127,15 @@ def heads(log: str, key: Path, out: Path, as_json: bool) -> None:
 
 
 def _noted(head: str | None, public_key: Path | None) -> str | dict[str, Any] | None:
-    """A hash, or the ends of all chains that a file holds. Raises ValueError."""
+    """What `--head` gives: a hash as it is, or, where it names a file, the heads of all chains that the file states.
+
+    Args:
+        head: A hash or a path; None where the option is not given.
+        public_key: The key that must have signed the file. With a hash there must be none: a hash is not signed.
+
+    Raises:
+        ValueError: There is a key but no file, or the file is not such a statement.
+    """
     if head is None or not Path(head).is_file():
         if public_key is not None:
             got = "no --head" if head is None else f"--head {head}, which is no file"

@@ -111,6 +111,7 @@ def _parts(plan: MarkdownPlan, calendar: Calendar, out: Path) -> Iterator[str | 
         if not item.can_meet:
             yield f"{item.product}: {markdown_words(plan, item)}"
     met = sum(item.met for item in plan.products)
+    # They meet the target in the seasons that the plan was searched in, but not in those it was checked in.
     short = [item.product for item in plan.products if item.can_meet and not item.met]
     if short:
         yield f"short of it in other seasons than those planned on: {', '.join(short)}; ask for more --confidence"

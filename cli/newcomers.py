@@ -51,6 +51,7 @@ def command(tables: Path, products: Path, text: str, vectors: Path | None, out: 
     shop = load_tables(tables)
     say_aside(f"learning from the products sold, to forecast {len(new):,} new ones")
     found = forecast_new(shop, new, text=None if text == "none" else text, vectors=own)
+    # One row a new product, with the columns nearest_1, nearest_2, nearest_3.
     alike = found.nearest.pivot(index="product", columns="rank", values="nearest").add_prefix("nearest_").reset_index()
     rows = found.units.merge(alike, on="product").rename(columns={"q0.1": "low", "q0.5": "median", "q0.9": "high"})
     if out:
@@ -59,12 +60,13 @@ def command(tables: Path, products: Path, text: str, vectors: Path | None, out: 
     document = {"known": len(found.known), "weights": found.weights, "unknown_categories": strange}
     document |= {"unseen_words": found.unseen, "products": rows.to_dict("records")}
     shown = Table("product", "units a week", "80% of weeks", "most like")
-    named = found.known.set_index("product").get("name", pd.Series(dtype=str)).fillna("")
+    name_of = found.known.set_index("product").get("name", pd.Series(dtype=str)).fillna("")
     for row in rows.to_dict("records"):
         nearest = (str(value) for key, value in row.items() if str(key).startswith("nearest_"))
-        names = "\n".join(f"{one} {named.get(one, '')}".strip() for one in nearest)
-        units = f"{row['mean']:,.1f}", f"{row['low']:,.0f} to {row['high']:,.0f}"
-        shown.add_row(escape(row["product"]), *units, escape(names))
+        named = "\n".join(f"{product} {name_of.get(product, '')}".strip() for product in nearest)
+        mean = f"{row['mean']:,.1f}"
+        interval = f"{row['low']:,.0f} to {row['high']:,.0f}"
+        shown.add_row(escape(row["product"]), mean, interval, escape(named))
     lines = [f"learned from {len(found.known):,} products that came 12 weeks ago or more and sell in half of the weeks"]
     for name, weight in found.weights.items():
         use = f"used, weight {weight:g}" if weight else "not used; they tell nothing beside category and price"

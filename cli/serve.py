@@ -93,7 +93,8 @@ def command(
     """
     listening.check(settings["keys"])
     if settings["keys"] is None and not settings["hosts"]:
-        # A page of another site can give this machine's address a name of its own.
+        # Against DNS rebinding: a page of another site could reach the service by giving this machine's address a name
+        # of its own.
         settings["hosts"] = listening.own_hosts
     log = log or f"{bundle.absolute()}.log.db"
     if settings["price_list"] is not None:

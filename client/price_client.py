@@ -123,9 +123,10 @@ class PriceClient:
         deadline = time.monotonic() + self._timeout
         body = _json(state)
         key = uuid.uuid4().hex
-        away = self._away
-        priced = self._at_hand(state, away, key) if away else None
+        why_away = self._away
+        priced = self._at_hand(state, why_away, key) if why_away else None
         if priced is None:
+            # The service is there, or away with nothing at hand to answer in its place.
             try:
                 answer = self._asked(Request("POST", _PRICES_PATH, body, (("idempotency-key", key),)), deadline)
             except UnreachableError as error:
@@ -150,14 +151,19 @@ class PriceClient:
         self._connections.close()
 
     def _asked(self, request: Request, deadline: float) -> dict[str, Any]:
-        """The service's answer, of the first or the second try. Raises RefusedError, UnreachableError."""
+        """The service's answer, of the first or the second try. Raises RefusedError, UnreachableError.
+
+        A busy service is not tried again, and does not count as away.
+        """
         share = self._timeout * _EACH
         try:
             return self._tried(request, share)
         except BusyError:
             raise
         except UnreachableError:
-            left = deadline - (self._timeout - 2 * share) - time.monotonic()
+            # The second try has what the first one left of both shares.
+            reserved_for_answer_at_hand = self._timeout - 2 * share
+            left = deadline - reserved_for_answer_at_hand - time.monotonic()
         try:
             return self._tried(request, max(left, _LEAST_SECONDS))
         except BusyError:

@@ -56,7 +56,7 @@ def switches_of(body: bytes, heard: float) -> Switches:
         return Switches(
             active=str(found["active"]["bundle"]),
             former=_bundle_of(found["former"]),
-            trial=None if (found["canary"] or {}).get("stopped") else _bundle_of(found["canary"]),
+            trial=_trial_of(found["canary"]),
             killed=bool(found["kill_switch"]),
             holdout=float(found["holdout"]),
             fallback=str(found["fallback"]),
@@ -67,6 +67,13 @@ def switches_of(body: bytes, heard: float) -> Switches:
         must = "/v1/operation must name active, former, canary, kill_switch, holdout, fallback and seed"
         got = f"{type(error).__name__}: {error}"
         raise ValueError(f"{must}; got {got}; ask a service of this version of repricer") from None
+
+
+def _trial_of(canary: dict[str, Any] | None) -> str | None:
+    """Digest of the bundle on trial; None where there is none, or a guard has stopped it."""
+    if canary and canary.get("stopped"):
+        return None
+    return _bundle_of(canary)
 
 
 def _bundle_of(slot: dict[str, Any] | None) -> str | None:

@@ -117,8 +117,10 @@ def _costed(sales: pl.LazyFrame, products: pl.LazyFrame | None, vat: float = 0.0
 
 
 def _figures(lines: pl.LazyFrame) -> pl.DataFrame:
-    """By product, with a known cost and price: usual `cost` and `price`, `rate` of VAT, share of lines `above`, and what a regression of
-    log costs on log units needs.
+    """One row a product, from its lines with a known cost and price.
+
+    The usual `cost` and `price`; the `rate` of VAT; the share of lines whose cost is `above` the price; and the sums
+    that a regression of log costs y on log units x needs: `n`, `x`, `y`, `xx`, `xy`, `yy`.
     """
     cost = pl.col("unit_cost")
     price = pl.col("price")

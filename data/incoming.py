@@ -190,9 +190,11 @@ class IncomingTable:
         if self._count("below_zero"):
             notes.append(f"rows with on_hand below 0, set to 0: {self._count('below_zero'):,}")
         if self.name == "sales":
-            of = max(1, -(-self.kept // _LINES_LOOKED_AT))
-            found = suspects(finished.select("product", "units", "price_paid").gather_every(of).collect())
-            notes += [f"{note} (one line in {of} was looked at)" if of > 1 else note for note in found]
+            # Of a long table, a regular sample of at most _LINES_LOOKED_AT lines is enough; the division rounds up.
+            spacing = max(1, -(-self.kept // _LINES_LOOKED_AT))
+            looked_at = finished.select("product", "units", "price_paid").gather_every(spacing)
+            sampled = f" (one line in {spacing} was looked at)" if spacing > 1 else ""
+            notes += [note + sampled for note in suspects(looked_at.collect())]
             notes += odd_dates(finished.group_by("date").agg(lines=pl.len()).collect(engine="streaming"))
         notes += [text.format(f"{self.changes[text]:,}") for text in self.changes if self.changes[text]]
         if self._count("late"):
@@ -247,25 +249,37 @@ class IncomingTable:
     def _checked(
         self, batch: pl.DataFrame, columns: dict[str, str], facts: Counter[str]
     ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame | None]:
-        """The rows that are good by themselves, the faulty ones, and, of sales, the returns among these."""
+        """The rows that are good by themselves, the faulty ones, and, of sales, the returns among the faulty ones.
+
+        Args:
+            batch: Rows as they were read from a file, with their `_row` and `_hash`.
+            columns: The file's own name of each canonical column.
+            facts: Counts for the notes, which are added to.
+        """
         raw = batch.select(pl.col(own).alias(column) for column, own in columns.items())
         if "customer" in raw:
             raw = raw.with_columns(self.pseudonyms.replace(raw["customer"]))
         specs = {column: spec for column, spec in self.schema.columns.items() if column in raw}
+        # `faults` compares the stages: a text that is there but cannot be read, a value that is not allowed.
         read = raw.with_columns(cast(raw[column], spec, self.layout) for column, spec in specs.items())
         values = convert(read, self.layout)
         if self.name == "stock":
             facts["below_zero"] += int((values["on_hand"] < 0).sum())
             values = values.with_columns(pl.col("on_hand").clip(lower_bound=0))
-        wrong = faults(raw, read, values, self.schema, self.layout)
+        wrong = faults(raw, read, values, self.schema, self.layout)  # a column of booleans for each kind of fault
         is_bad = wrong.select(pl.any_horizontal(pl.all())).to_series()
         good = values.with_columns(batch["_row"], batch["_hash"]).filter(~is_bad)
         facts.update(rows=len(batch))
         bad = batch.filter(is_bad).select(row="_row", hash="_hash")
-        described = (_reasons(wrong.filter(is_bad)), _shown(raw.filter(is_bad), list(specs)))
-        bad = bad.with_columns(*described).select(*_BAD)
-        back = values.filter(pl.col("units") < 0) if self.name == "sales" and len(bad) else values.clear()
-        return good, bad, back.select(c for c in (*RETURN, "customer") if c in back) if len(back) else None
+        reason = _reasons(wrong.filter(is_bad))
+        text = _shown(raw.filter(is_bad), list(specs))
+        bad = bad.with_columns(reason, text).select(*_BAD)
+        if self.name != "sales" or not len(bad):
+            return good, bad, None
+        returns = values.filter(pl.col("units") < 0)
+        if not len(returns):
+            return good, bad, None
+        return good, bad, returns.select(column for column in (*RETURN, "customer") if column in returns)
 
     def _week(self, week: int, columns: list[str] | None = None, *, last: bool = False) -> list[pl.DataFrame]:
         """The good rows of a week, in the order of the parts."""

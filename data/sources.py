@@ -493,6 +493,7 @@ class PartRows:
         return [pl.read_parquet(path, columns=columns, memory_map=False) for path in self.weeks.get(week, [])]
 
     def _write(self) -> None:
+        """Write the rows held in memory to the disk, a file a week, and hold none."""
         assert self.folder is not None, "only what is kept on disk is written"
         if not self._held:
             return
@@ -500,8 +501,8 @@ class PartRows:
         self._held = []
         # 1970 began on a Thursday: weeks from Monday on.
         week = (rows[self.day].dt.epoch("d") + 3) // 7 if self.day else pl.zeros(len(rows), pl.Int64, eager=True)
-        for (number,), some in rows.group_by(week.alias("week"), maintain_order=True):
-            some.write_parquet(self.folder / f"{number}-{self._runs}.parquet", compression="lz4", statistics=False)
+        for (number,), of_week in rows.group_by(week.alias("week"), maintain_order=True):
+            of_week.write_parquet(self.folder / f"{number}-{self._runs}.parquet", compression="lz4", statistics=False)
         self._runs += 1
 
 

@@ -349,10 +349,16 @@ def plot_summary(summary: SalesSummary, path: Path) -> None:
     if summary.stockouts is not None and (out := summary.stockouts > 0).any():
         axes[0, 1].plot(weekly.index[out], weekly["units"][out], "x", label="a product sold out")
         axes[0, 1].legend()
-    best = summary.top_products if summary.categories is None else summary.categories.head(_CATEGORIES_SHOWN)
-    labels = best["category" if summary.categories is not None else "name" if "name" in best else "product"]
+    if summary.categories is not None:
+        shown = "largest categories"
+        best = summary.categories.head(_CATEGORIES_SHOWN)
+        labels = best["category"]
+    else:
+        shown = "best sellers"
+        best = summary.top_products
+        labels = best["name" if "name" in best else "product"]
+    # A bar chart is drawn from the bottom up: the first one goes last.
     axes[2, 0].barh([str(label)[:40] for label in labels][::-1], best["revenue"].tolist()[::-1])
-    shown = "best sellers" if summary.categories is None else "largest categories"
     axes[2, 0].set_title(f"revenue of the {shown} (currency)")
     axes[2, 1].bar([month_abbr[month] for month in summary.seasonality.index], summary.seasonality.tolist())
     axes[2, 1].bar([day_abbr[day - 1] for day in summary.weekdays.index], summary.weekdays.tolist())

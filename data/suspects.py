@@ -137,12 +137,20 @@ def _returned(bought: pl.DataFrame, returns: pl.DataFrame) -> pl.DataFrame:
 
 
 def _unusual(figures: pl.DataFrame, words: str) -> pl.DataFrame:
-    """`customer`, `reason` and `far`, in robust standard deviations, of those far above the median `most`."""
+    """The customers whose figure `most` lies far above the median customer's.
+
+    Args:
+        figures: `customer` and `most`.
+        words: The reason, with {} for the figure.
+
+    Returns:
+        `customer`, `reason` and `far`, the distance in robust standard deviations of the logarithm.
+    """
     size = (pl.col("most") + 1).log()
     median = figures["most"].median()
+    # Of normal values, 1.4826 times the median absolute deviation is the standard deviation.
     spread = pl.max_horizontal(1.4826 * (size - size.median()).abs().median(), _LEAST_SPREAD)
-    before, _, after = words.partition("{}")
-    sentence = pl.format(f"{before}{{}}{after} (usual {median or 0.0:,.4g})", pl.col("most").round().cast(pl.Int64))
+    sentence = pl.format(f"{words} (usual {median or 0.0:,.4g})", pl.col("most").round().cast(pl.Int64))
     rows = figures.with_columns(far=(size - size.median()) / spread, reason=sentence)
     rows = rows if len(figures) >= _FEWEST else rows.clear()
     return rows.filter(pl.col("far") > _FAR).select(pl.col("customer").cast(pl.String), "reason", "far")

@@ -81,8 +81,9 @@ class Rivals:
                 view = self._view(group, before, our_price)
                 charged = after.context[after.layout.rival_price][group.offers].T
                 memory = cast(LearningPolicy, group.policy).learn(view, charged, outcome.rival_profit[:, group.offers])
-                rows = after.context[after.layout.rival_memory].reshape(-1, 2, len(charged))
-                rows[group.offers] = np.moveaxis(memory, 0, -1)
+                # A view of the state, (offers, 2, E): writing to it changes the state.
+                memories = after.context[after.layout.rival_memory].reshape(-1, 2, len(charged))
+                memories[group.offers] = np.moveaxis(memory, 0, -1)
 
     def seen(self, state: MarketState) -> Floats:
         """(N, E) lowest rival price for each product or inf; (0, E) in a market without rivals."""

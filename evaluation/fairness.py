@@ -163,7 +163,11 @@ def _figure(row: Mapping[Any, Any], name: str, digits: int = 2) -> str:
 
 
 def _customers_of(spec: MarketSpec) -> tuple[Array, pd.DataFrame]:
-    """(K + F, K) share of each segment among the customers of a row, and the rows' kind, name and share of customers."""
+    """Who the figures are of: a row for each of the K segments, and for each of the F protected groups, if any.
+
+    Returns:
+        (K + F, K) share of each segment among a row's customers; and each row's kind, name and share of all customers.
+    """
     segments = spec.arrivals.segments
     fair = spec.fairness
     kinds = [SEGMENTS] * len(segments)

@@ -353,15 +353,18 @@ def _response(rows: Array, units: Array, asked: list[Array]) -> list[Array]:
 
 
 def state_values(log: PriceLog, target: Array) -> tuple[Array, Array]:
-    """Money from each decision of whole episodes to the end, at the logged prices and then the target's, and under the
-    target from the start: (E, T, C) each, discounted to the decision's period.
+    """Expected money from each decision to the end of its episode, where the target sets all prices that follow it.
 
     Backwards, period by period and by category, a random forest is fitted to the money of a decision plus the value of
     the next state under the target. It predicts only markets that it was not fitted on.
 
     Args:
-        log: E markets with a decision in each of T periods.
+        log: E markets with a decision in each of T periods, D = E x T.
         target: (D, N) prices of the policy, currency per unit.
+
+    Returns:
+        (E, T, C) where the decision itself is at the logged price, and (E, T, C) where it, too, is at the target's;
+        both by category, discounted to the decision's period.
     """
     spec = log.spec
     periods = int(spec.market.horizon_periods)
@@ -372,15 +375,17 @@ def state_values(log: PriceLog, target: Array) -> tuple[Array, Array]:
         own = np.flatnonzero(spec.category_index == c)
         logged, asked = (_rows(log, own, prices).reshape(*shape, -1) for prices in (log.price, target))
         money = log.money[:, own].sum(axis=1).reshape(shape)
-        for each in np.unique(fold):
-            held_out = fold == each
+        for number in np.unique(fold):
+            held_out = fold == number
+            # A log of one market has one fold, which is then fitted and predicted.
             seen = ~held_out if not held_out.all() else held_out
-            later = np.zeros(len(fold))
+            next_value = np.zeros(len(fold))
             for t in reversed(range(periods)):
-                value = money[:, t] + spec.market.discount_factor * later
-                now, later = _forest(logged[seen, t], value[seen], [logged[:, t], asked[:, t]])
-                at_logged[held_out, t, c] = now[held_out]
-                at_target[held_out, t, c] = later[held_out]
+                value = money[:, t] + spec.market.discount_factor * next_value
+                value_at_logged, value_at_target = _forest(logged[seen, t], value[seen], [logged[:, t], asked[:, t]])
+                at_logged[held_out, t, c] = value_at_logged[held_out]
+                at_target[held_out, t, c] = value_at_target[held_out]
+                next_value = value_at_target
     return at_logged, at_target
 
 

@@ -247,7 +247,7 @@ def rule_costs(
 
 
 def rules_of(spec: MarketSpec) -> list[str]:
-    """The names of the rules that a market has, keys of `RULES` or such a key and `FROM_SALES`.
+    """The names of a market's rules: keys of `RULES`, with the ending `FROM_SALES` where the sales gave the rule.
 
     Example:
         >>> rules_of(load_scenario("stationary-logit").with_changes(prices={"max_change": 0.1}))
@@ -257,8 +257,11 @@ def rules_of(spec: MarketSpec) -> list[str]:
     found = [rule for rule in every if without(spec, frozenset({rule})) is not spec]
     if spec.prices.max_discount == 0:
         return found
-    capped = {"segment_spread": spec.prices.max_segment_spread < 1, "group_spread": spec.guardrails.contrasts.size > 0}
-    return [*found, *(rule for rule in DISCOUNT_RULES if capped.get(rule, True))]
+    # With personal discounts all rules on them hold, except that these two need a cap of their own.
+    holds = dict.fromkeys(DISCOUNT_RULES, True)
+    holds["segment_spread"] = spec.prices.max_segment_spread < 1
+    holds["group_spread"] = spec.guardrails.contrasts.size > 0
+    return [*found, *(rule for rule in DISCOUNT_RULES if holds[rule])]
 
 
 def without(spec: MarketSpec, rules: frozenset[str]) -> MarketSpec:
@@ -611,7 +614,9 @@ _VALUES |= {"segment_spread": "max_segment_spread", "group_spread": "max_group_s
 def _says(spec: MarketSpec, rule: str) -> str:
     """What a rule says, with its number or the range of its numbers."""
     base = rule.removesuffix(FROM_SALES)
-    words = RULES[base] + ", as the sales have it" * (base != rule)
+    words = RULES[base]
+    if base != rule:
+        words += ", as the sales have it"
     if base in PRIORITIES:
         priority = (PRIORITIES | dict(spec.prices.priority or {}))[base]
         words = f"{words} ({priority if is_firm(priority) else f'soft {priority}'})"
@@ -619,7 +624,9 @@ def _says(spec: MarketSpec, rule: str) -> str:
     if value is None or isinstance(value, (str, tuple)) or not np.size(value):
         return words
     numbers = np.unique(np.round(value, 6))
-    return f"{words}: {numbers[0]:g}" + f" to {numbers[-1]:g}" * (len(numbers) > 1)
+    if len(numbers) == 1:
+        return f"{words}: {numbers[0]:g}"
+    return f"{words}: {numbers[0]:g} to {numbers[-1]:g}"
 
 
 def _notes(spec: MarketSpec, present: Sequence[str]) -> tuple[str, ...]:

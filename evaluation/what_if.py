@@ -318,8 +318,16 @@ def course_units(
 
 
 def _zone(spec: MarketSpec, tried: Array, numbers: Sequence[int]) -> dict[str, Array]:
-    """The figures of one market by product and week, R = T x N."""
+    """The figures of one market by product and week, R = T x N, as `TriedPrices.draws` holds them.
+
+    Args:
+        spec: The market.
+        tried: (T, N) prices to try, currency per unit.
+        numbers: Those of the posterior draws.
+    """
     planned = planned_prices(spec)
+    # What other products bring or take is the change of a product's units beyond that at its own new price alone. So
+    # each turn changes the prices of some products only, which do not touch each other.
     turns = _turns(spec, (tried != planned).any(axis=0))
     paths = np.stack([planned, tried, *(np.where(turn, tried, planned) for turn in turns)])
     price = simulated_prices(spec, paths)
@@ -329,15 +337,18 @@ def _zone(spec: MarketSpec, tried: Array, numbers: Sequence[int]) -> dict[str, A
     figures: dict[str, list[Array]] = {name: [] for name in (*MEASURES, "units_from_others")}
     for m in numbers:
         draw = spec.draw(m)
+        # (2 + turns, T, N) at the planned prices, at those to try, and at those of each turn.
         units = course_units(spec, draw, price, course).sum(axis=2)
-        alone = sum((turn * (units[2 + j] - units[0]) for j, turn in enumerate(turns)), np.zeros(tried.shape))
-        units, kept = units[:2], units[:2] * (1 - returned)
+        by_own_price = np.zeros(tried.shape)
+        for turn, units_in_turn in zip(turns, units[2:], strict=True):
+            by_own_price = by_own_price + turn * (units_in_turn - units[0])
+        units = units[:2]
+        kept = units * (1 - returned)
         revenue = kept * spec.products.net(paths[:2])
         profit = revenue - kept * draw.products.unit_cost - units * handling + units * course.funding[:2]
-        found = (units, revenue, profit)
-        for name, values in zip(MEASURES, found, strict=True):
+        for name, values in zip(MEASURES, (units, revenue, profit), strict=True):
             figures[name].append(values.reshape(2, -1))
-        figures["units_from_others"].append((units[1] - units[0] - alone).ravel())
+        figures["units_from_others"].append((units[1] - units[0] - by_own_price).ravel())
     return {name: np.stack(values, axis=-2) for name, values in figures.items()}
 
 

@@ -102,13 +102,15 @@ def not_priced(tables: Tables, products: pd.DataFrame, rules: ShopRules) -> dict
     reasons = reasons_not_chosen(replace(tables, products=kept), products)
     ids = names = reasons.index.to_series()
     if listed is not None and kept is not None:
-        out = ids.isin(listed["product"]) & ~ids.isin(kept["product"])
-        reasons = reasons.mask(out, "the shop's rules leave them out")
+        left_out = ids.isin(listed["product"]) & ~ids.isin(kept["product"])
+        reasons = reasons.mask(left_out, "the shop's rules leave them out")
         if "name" in listed:
             names = ids.map(listed.set_index("product")["name"]).fillna(ids)
     names = unique_names(pd.DataFrame({"product": ids, "name": names}))
-    first = {str(why): names[reasons == why].tolist()[:_PRODUCTS_NAMED] for why in reasons.value_counts().index}
-    return {"not_priced": {why: int((reasons == why).sum()) for why in first}, "not_priced_names": first}
+    # The commonest reason first, and under each the best sellers first.
+    best_sellers = {str(why): names[reasons == why].tolist()[:_PRODUCTS_NAMED] for why in reasons.value_counts().index}
+    counts = {why: int((reasons == why).sum()) for why in best_sellers}
+    return {"not_priced": counts, "not_priced_names": best_sellers}
 
 
 def held_products(tables: Tables, products: pd.DataFrame, market: FittedSplit) -> dict[str, Any]:

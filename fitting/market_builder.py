@@ -165,19 +165,20 @@ def _arrivals_and_choice(
 ) -> tuple[Arrivals, DemandSection]:
     """Customers and their choice: at planned prices and promotions, they buy the forecasts.
 
-    Each week has as many customers as buy the category's forecast where the demand model's share of them buys: what
-    utilities leave to be matched is how they choose between products.
+    The number of customers of a week follows from the category's forecast and the share of customers who buy by the
+    demand model. How these choose between the products is then matched to the forecasts of the products.
     """
     category = models.demand.category
     share = models.demand.segment_share
     utility = now.utility[0]
     sensitivity = now.sensitivity[0]
-    added, units = _at_plan(models, sensitivity, promotion)
-    # Those who buy, as deals make them buy more at a time.
-    buyers = models.planned / np.exp(units)
+    added, log_units_each = _at_plan(models, sensitivity, promotion)
+    # (T, N) customers who buy: fewer than the units forecast where deals make them buy more at a time.
+    buyers = models.planned / np.exp(log_units_each)
     at_plan = utility + added
     outside = np.einsum("ck,tkc->tc", share, choice_shares(at_plan, category).outside)
-    rate = buyers @ np.eye(category.max() + 1)[category] / (1 - outside)
+    buyers_by_category = buyers @ np.eye(category.max() + 1)[category]
+    rate = buyers_by_category / (1 - outside)
     path = matching_utility(buyers / rate[:, category], at_plan, share, category)
     quality = utility + sensitivity * models.regular_price
     return (

@@ -102,7 +102,8 @@ class PromotionKinds:
     def applied(self, table: _Table) -> _Table:
         """A panel with a column for each effect in place of each kind; where there is but one, `promotion` holds it.
 
-        Kinds that count as one are as wide as the widest of them.
+        Of kinds that count as one, the share of stores is the largest of theirs. Where some kinds are left to the
+        response to prices, `promotion` holds the others alone.
 
         Args:
             table: Rows of a panel, or a data set by store, with columns of kinds.
@@ -110,14 +111,16 @@ class PromotionKinds:
         raw = kinds_in(list(table))
         if not raw or not (self.groups or self.in_price):
             return table
-        grouped = {
-            name: _widest([table[column_of(kind)] for kind in kinds if kind in raw])
-            for name, kinds in self.groups.items()
-            if any(kind in raw for kind in kinds)
-        }
-        columns = {column_of(name): share for name, share in grouped.items()} if len(grouped) > 1 else {}
-        if self.in_price or len(grouped) == 1:
-            columns[PROMOTION] = _widest(list(grouped.values())) if grouped else 0.0 * table[PROMOTION]
+        effects: dict[str, Any] = {}
+        for name, kinds in self.groups.items():
+            shares = [table[column_of(kind)] for kind in kinds if kind in raw]
+            if shares:
+                effects[name] = _widest(shares)
+        columns: dict[str, Any] = {}
+        if len(effects) > 1:
+            columns = {column_of(name): share for name, share in effects.items()}
+        if self.in_price or len(effects) == 1:
+            columns[PROMOTION] = _widest(list(effects.values())) if effects else 0.0 * table[PROMOTION]
         gone = list(map(column_of, raw))
         kept: Any = table.drop_vars(gone) if isinstance(table, xr.Dataset) else table.drop(columns=gone)
         return kept.assign(**columns)

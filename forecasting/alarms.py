@@ -314,15 +314,25 @@ class _Watch:
         return None
 
     def _judge(self, error: float, width: float, spread: float) -> tuple[float, float]:
-        """The normal score of this error, and the part of it that is used for the update."""
+        """How unusual a forecast error is, as a score, and the part of it that the estimates learn from.
+
+        Over its scale, an error has Student's t distribution. The score is the number of standard deviations at which a
+        normal variable is as unlikely, so that it can be compared with one limit however few errors there were.
+
+        Args:
+            error: Value less forecast.
+            width: Standard deviation of the error over that of the noise.
+            spread: Standard deviation of the noise.
+        """
         degrees = self.learner.errors
         if width > _KNOWN_WIDTH or degrees < 2 or not error:
             return 0.0, error
         tail = stdtr(degrees, -abs(error) / (width * spread))
-        limit = float(stdtrit(degrees, ndtr(self.limits.error))) * width * spread
         # A tail of 0 is an error beyond 37 standard deviations.
-        normal = -float(ndtri(max(tail, sys.float_info.min)))
-        return math.copysign(normal, error), max(-limit, min(error, limit))
+        score = -float(ndtri(max(tail, sys.float_info.min)))
+        # The error whose score is the limit: no more than that is learned from one week.
+        limit = float(stdtrit(degrees, ndtr(self.limits.error))) * width * spread
+        return math.copysign(score, error), max(-limit, min(error, limit))
 
     def _regressors(self, week: int) -> Array:
         return np.array([1.0, self.last, self.level, self.explained[week]])

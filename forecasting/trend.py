@@ -231,16 +231,27 @@ class MarketTrend(BaseEstimator):
         return features, np.log(values[ends, 0] / base)
 
     def _features(self, past: Array, planned: pd.DataFrame) -> Array:
-        """Describe the last week of `planned` (lags + 1 rows) by the (P, weeks, 1 + drivers) before it."""
+        """The features of a week, from what was before it and what is planned for it.
+
+        Args:
+            past: (P, weeks, 1 + drivers) traffic and drivers of the weeks before it, on each of P paths.
+            planned: What is planned, of the last `lags` weeks and, in the last row, of the week itself.
+
+        Returns:
+            (P, features) of each path.
+        """
+        week = planned.index[-1]
         traffic = past[:, -self.lags :, 0]
         drivers = past[:, -self.lags :, 1:]
+        relative_traffic = np.log(traffic / traffic.mean(axis=1, keepdims=True))
         moves = (drivers - drivers.mean(axis=1, keepdims=True))[:, -_TREND_WEEKS:].reshape(len(past), -1)
-        relative = np.log(traffic / traffic.mean(axis=1, keepdims=True))
-        known = planned.to_numpy()[-1] - planned.to_numpy()[:-1].mean(axis=0)
-        middle = planned.index[-1] + self.period_ / 2
+        plan = planned.to_numpy()
+        planned_moves = plan[-1] - plan[:-1].mean(axis=0)
+        middle = week + self.period_ / 2
         month = 2 * np.pi * (middle.day - 1) / middle.days_in_month  # wages and benefits are paid monthly
-        place = np.tile([*known, np.sin(month), np.cos(month)], (len(past), 1))
-        return np.column_stack([relative, moves, self._last_year(past[:, :, 0], planned.index[-1]), place])
+        same_on_all_paths = np.tile([*planned_moves, np.sin(month), np.cos(month)], (len(past), 1))
+        last_year = self._last_year(past[:, :, 0], week)
+        return np.column_stack([relative_traffic, moves, last_year, same_on_all_paths])
 
     def _last_year(self, traffic: Array, week: pd.Timestamp) -> Array:
         """(P, 2) log growth of the same week a year ago, alone and with its neighbours."""

@@ -170,7 +170,7 @@ class PlanSearch:
         lowest = spec.guardrails.low.astype(np.float64)
         self.lowest = lowest if charged is None else np.maximum(lowest, charged)
         category = spec.category_index
-        self.place = np.array([int((category[:n] == c).sum()) for n, c in enumerate(category)])
+        self.number_in_category = np.array([int((category[:n] == c).sum()) for n, c in enumerate(category)])
         self.near = bool(spec.guardrails.near_plan.size)
         self.changes = [option for option in _CHANGES if not (self.near and option == DROPPED)]
         self.extra_cost: Array | float = 0.0
@@ -211,7 +211,7 @@ class PlanSearch:
 
     def _simulated(self, plan: Plan) -> Array:
         """(C,) money of the plan in simulated markets, where stock is scarce and price rules look back."""
-        earned = np.zeros(len(self.place))
+        earned = np.zeros(len(self.number_in_category))
         for market, outcome in self._steps(self.value.goal, path_of(self.spec, plan, PLAN)):
             money = market.money(outcome, expected=True) - self.extra_cost * outcome.units
             earned += money.sum(axis=0, dtype=np.float64)
@@ -258,15 +258,22 @@ class PlanSearch:
         return self._allowed(plan)
 
     def _with_regular_prices(self, plan: Plan, steps: Sequence[float]) -> Plan:
-        """The plan with the best regular prices, under which deals keep their prices or their depths: each category as a whole,
-        then product by product.
+        """The plan after each regular price was tried with each relative step, and the best one kept.
+
+        Each category moves as a whole first, then product by product. `_best_of` decides for each category by itself,
+        so that all categories move at once: one product of each at a time. Deals keep their prices, or move along with
+        the regular price and keep their depth.
         """
-        whole = np.ones(len(self.place), bool)
-        for turn in (whole, *(self.place == k for k in range(self.place.max() + 1))):
+        number = self.number_in_category
+        whole = np.ones(len(number), bool)
+        for turn in (whole, *(number == k for k in range(number.max() + 1))):
             moves = [np.where(turn, step, 0.0) for step in steps]
-            kept = [stepped(self.spec, plan, move) for move in moves]
-            along = [stepped(self.spec, plan, move, self.lowest) for move in moves if plan.deal[:, turn].any()]
-            plan = self._best_of(plan, [*kept, *along], [_FAVOURED] * len(kept) + [_DEAL_FAVOURED] * len(along))
+            deals_kept = [stepped(self.spec, plan, move) for move in moves]
+            deals_moved: list[Plan] = []
+            if plan.deal[:, turn].any():
+                deals_moved = [stepped(self.spec, plan, move, self.lowest) for move in moves]
+            favoured = [_FAVOURED] * len(deals_kept) + [_DEAL_FAVOURED] * len(deals_moved)
+            plan = self._best_of(plan, [*deals_kept, *deals_moved], favoured)
         return plan
 
     def _best_of(self, plan: Plan, options: Sequence[Plan], favoured: Sequence[float]) -> Plan:

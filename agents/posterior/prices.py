@@ -218,14 +218,16 @@ def draw_pool(spec: MarketSpec, price: NDArray[np.floating], share: float) -> tu
 
 
 def has_closed_form(spec: MarketSpec) -> bool:
-    """Whether `PosteriorMoney` is the expected money of fixed prices, as long as stock is ample."""
+    """Whether `PosteriorMoney` computes the expected money of fixed prices exactly, as long as stock is ample."""
     stock = spec.stock
     rivals = spec.competitors
-    stocked = np.isinf(stock.initial_units).all()
     if stock.replenishment == "order-up-to":
-        stocked = stock.shortage == "lost" and stock.cost_due == "sold" and not stock.spoilage.any()
-    still = rivals is None or (set(rivals.rule) == {"fixed"} and not rivals.answers_within_period)
-    return bool(spec.demand.family == "mnl" and stocked and still and not (spec.loyalty or spec.strategic))
+        stock_may_be_ignored = stock.shortage == "lost" and stock.cost_due == "sold" and not stock.spoilage.any()
+    else:
+        stock_may_be_ignored = np.isinf(stock.initial_units).all()
+    rivals_stay = rivals is None or (set(rivals.rule) == {"fixed"} and not rivals.answers_within_period)
+    customers_stay = not (spec.loyalty or spec.strategic)
+    return bool(spec.demand.family == "mnl" and stock_may_be_ignored and rivals_stay and customers_stay)
 
 
 def best_fixed_prices(spec: MarketSpec, seed: int) -> tuple[Array, bool]:

@@ -64,15 +64,20 @@ class NextDraws:
         self._noted.append(({name: array.copy() for name, array in self._view.arrays().items()}, np.array(actions)))
 
     def observations(self) -> NDArray[np.float32]:
-        """(T, D, rows, F) observations of the period after each of the T states noted since the last call."""
+        """(T, D, rows, F) observations of the period after each of the T states noted since the last call.
+
+        One large market holds all copies side by side: the first state D times, then the second, and so on.
+        """
         periods = len(self._noted)
         draws = self._draws
-        each = self._view.market.num_markets
+        num_markets = self._view.market.num_markets
         states, actions = zip(*(noted for noted in self._noted for _ in range(draws)), strict=True)
         axes = {name: _MARKETS_AXIS.get(name, -1) for name in states[0]}
         arrays = {name: np.concatenate([state[name] for state in states], axis=axis) for name, axis in axes.items()}
-        arrays["clock"][0] += _COPIES_APART * np.tile(np.repeat(np.arange(1, draws + 1), each), periods)
-        self._copies = self._view.on(self._market(periods * draws * each))
+        # The first row of the clock is the number of the market, which selects its random numbers.
+        number_of_copy = np.tile(np.repeat(np.arange(1, draws + 1), num_markets), periods)
+        arrays["clock"][0] += _COPIES_APART * number_of_copy
+        self._copies = self._view.on(self._market(periods * draws * num_markets))
         self._copies.restore_arrays(arrays)
         self._copies.step(np.concatenate(actions))
         self._noted = []

@@ -290,7 +290,9 @@ def _added_up(rows: pl.DataFrame) -> pl.DataFrame:
         values["unsold_regular"] = pl.when(unsold).then(pl.coalesce("regular_price", "price_paid"))
     # In one order: sums of floats depend on it.
     rows = rows.select(*_AXES, **values).sort(*_AXES, *values)
-    first = rows.select(pl.struct(_AXES).rle_id().diff().fill_null(1).cast(pl.Boolean).arg_true()).to_series()
+    # The row number at which each store, week and product begins.
+    begins = pl.struct(_AXES).rle_id().diff().fill_null(1).cast(pl.Boolean)
+    first = rows.select(begins.arg_true()).to_series()
     sums = {name: np.add.reduceat(rows[name].fill_null(0.0).to_numpy(), first.to_numpy()) for name in values}
     return rows.select(_AXES)[first].with_columns(**{name: pl.Series(added) for name, added in sums.items()})
 

@@ -50,13 +50,12 @@ class ViewOptions(TypedDict, total=False):
 def check_options(**given: Any) -> None:
     """Refuse the first option of a `LearnerView` that is out of range."""
     checked_count(given["history"], "history", 1)
-    kinds = {"actions": Actions, "levels_around": LevelsAround} | (
-        {} if callable(given["reward"]) else {"reward": Reward}
-    )
-    for name, kind in kinds.items():
-        if given[name] not in get_args(kind):
-            allowed = ", ".join(get_args(kind))
-            raise ValueError(f"{name} must be one of {allowed}; got {given[name]!r}; choose one of them")
+    choices = {"actions": get_args(Actions), "levels_around": get_args(LevelsAround)}
+    if not callable(given["reward"]):
+        choices["reward"] = get_args(Reward)
+    for name, allowed in choices.items():
+        if given[name] not in allowed:
+            raise ValueError(f"{name} must be one of {', '.join(allowed)}; got {given[name]!r}; choose one of them")
     reach = given["price_reach"]
     scale = given["reward_scale"]
     layout = given["layout"]
@@ -421,23 +420,25 @@ class LearnerView:
 
     def rewards(self, outcome: Outcome) -> NDArray[np.float32]:
         """(rows,) reward of a period; product-wise see `kernels/difference_rewards.py`."""
+        # `by_product` is (E, N); where a caller's own function gives one reward a market, (E, 1).
         if callable(self.reward):
-            own = self._own_rewards(outcome)
-            own = self._chosen(own).reshape(-1) if self.product_wise else own.sum(axis=1)
-            return (own * self.reward_scale).astype(np.float32)
+            by_product = self._own_rewards(outcome)
+            by_row = self._chosen(by_product).reshape(-1) if self.product_wise else by_product.sum(axis=1)
+            return (by_row * self.reward_scale).astype(np.float32)
         if self._rates is not None:
-            own = self._rates[1] - self._rates[0]
+            # The reward "conversion-difference": money per customer, this period's less the last one's.
+            by_product = self._rates[1] - self._rates[0]
         else:
-            own = self.market.money(outcome, expected=self.reward != "drawn")
+            by_product = self.market.money(outcome, expected=self.reward != "drawn")
         if not self.product_wise:
-            if own.shape[1] == 1 and self.reward_scale == 1.0:
-                return own.flatten()
-            return total_by_market(own.T, self.reward_scale)
+            if by_product.shape[1] == 1 and self.reward_scale == 1.0:
+                return by_product.flatten()
+            return total_by_market(by_product.T, self.reward_scale)
         if self._rates is None:
-            own = own - outcome.charge
+            by_product = by_product - outcome.charge
         if self.reward == "expected-gain":
-            own = own - outcome.baseline
-        return (self._chosen(own).reshape(-1) * self.reward_scale).astype(np.float32)
+            by_product = by_product - outcome.baseline
+        return (self._chosen(by_product).reshape(-1) * self.reward_scale).astype(np.float32)
 
     def _own_rewards(self, outcome: Outcome) -> NDArray[np.float64]:
         """(E, 1) or (E, N) rewards by the caller's function."""

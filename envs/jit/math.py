@@ -89,14 +89,17 @@ def _exp32(x: np.float32) -> np.float32:
 @inlined
 def _log32(x: np.float32) -> np.float32:
     """log(x) of a normal positive number."""
+    # x = 2**exponent * (1 + m) with 1 + m from sqrt(1/2) to sqrt(2): the exponent is read from the bits.
     bits = np.float32(x).view(np.int32)
     exponent = np.int32(np.int32(bits - _SQRT_HALF_BITS) >> _MANTISSA)
     m = np.int32(bits - np.int32(exponent << _MANTISSA)).view(np.float32) - _ONE
     e = np.float32(exponent)
+    # log(1 + m) = m - m**2 / 2 + m**3 * P(m); y is P(m), then m * P(m), then all that comes after m.
     z = m * m
     y = multiply_add(multiply_add(multiply_add(_L0, m, _L1), m, _L2), m, _L3)
     y = multiply_add(multiply_add(multiply_add(y, m, _L4), m, _L5), m, _L6)
     y = multiply_add(multiply_add(y, m, _L7), m, _L8) * m
+    # e * log(2) is added in two parts, the small one first, so that no digits are lost.
     y = multiply_add(-_HALF, z, multiply_add(e, _LN2_LOW, y * z))
     return multiply_add(e, _LN2_HIGH, m + y)
 

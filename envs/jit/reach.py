@@ -81,7 +81,8 @@ class _Reach:
             self._add_function(name, value)
 
     def _add_function(self, name: str, value: Any) -> None:
-        if hasattr(value, "targetoptions"):
+        """Follow a function; those that Numba compiles in its own way end the walk. Raises TypeError."""
+        if hasattr(value, "targetoptions"):  # the options of Numba's decorator, which are part of what is compiled
             self.lines.add(f"{name} is compiled with {value.targetoptions}")
         function = inspect.unwrap(value) if callable(value) else value
         if isinstance(function, FunctionType) and not _of_compiler(function.__module__):

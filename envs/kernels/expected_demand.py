@@ -211,19 +211,25 @@ def catalogue_of(spec: MarketSpec) -> Catalogue:
 
 
 def observed_facts(spec: MarketSpec) -> dict[str, Any]:
-    """What a catalogue says about which quantities policies observe, see `pricing.observed.Quantity.fact`.
+    """The fields of a catalogue that say which quantities policies observe, and how much of them.
 
     Args:
         spec: The scenario.
+
+    Returns:
+        A value for each of `FACTS`; see `pricing.observed.Quantity.fact`.
     """
+    regimes = spec.regimes.names if spec.regimes is not None and spec.regimes.observed else ()
+    # What is due in the last period of the pipeline needs no place of its own: it is the rest of the units on order.
+    due_periods = max(spec.stock.pipeline_periods - 2, 0) if spec.stock.replenishment == "action" else 0
+    observed = vars(spec.observed or Observed())
     facts: dict[str, Any] = {
-        "regimes": spec.regimes.names if spec.regimes is not None and spec.regimes.observed else (),
+        "regimes": regimes,
         "rivals": spec.competitors is not None,
         "loyal": spec.loyalty is not None,
         "change_window_periods": spec.prices.change_window_periods or 0,
-        # What is due in the last of them is the rest of the units on order.
-        "due_periods": max(spec.stock.pipeline_periods - 2, 0) if spec.stock.replenishment == "action" else 0,
-        **{name: part or 0 for name, part in vars(spec.observed or Observed()).items()},
+        "due_periods": due_periods,
+        **{name: value or 0 for name, value in observed.items()},
     }
     return {fact: facts[fact] for fact in FACTS}
 

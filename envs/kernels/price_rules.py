@@ -357,15 +357,18 @@ def settle_groups(proposed, announced, current, past, near, period, rules, lows,
 
 @compiled
 def strongest_broken(members, links, e, price):
-    """The lowest code of the rules whose links prices break; that of the rule on baskets where they break none."""
-    by = _INDEX
+    """The lowest code of the rules whose links prices break; that of the rule on baskets where they break none.
+
+    A link is kept where the price of its `small` product is at most `share` times the price of its `large` one.
+    """
+    lowest = _INDEX
     small, large, share, rule = links
     for i in range(small.size):
         a = np.float64(price[members[small[i]], e])
         b = np.float64(price[members[large[i]], e])
         if a - share[i] * b > (0.0 if share[i] == 1 else MISSED * a):
-            by = min(by, rule[i])
-    return by
+            lowest = min(lowest, rule[i])
+    return lowest
 
 
 @compiled

@@ -253,9 +253,11 @@ def average_paid(paid, units, total, otherwise, out):
 def ration(keys, segments, demand, sold, by_segment):
     """Ration in random order: the units sold are a random subset of the units demanded.
 
-    The fewer are drawn one by one: those sold, or those that stay without.
+    Units are drawn one by one without replacement: those sold or those that stay without, whichever are fewer.
+    `by_segment` holds the units demanded by each segment, and is overwritten with the units sold to it.
     """
-    left = np.empty(by_segment.shape[0], np.float32)
+    # Units not drawn yet, of a segment and all before it: segment k has those from undrawn[k - 1] to undrawn[k].
+    undrawn = np.empty(by_segment.shape[0], np.float32)
     for n in range(demand.shape[0]):
         for e in range(demand.shape[1]):
             without = demand[n, e] - sold[n, e]
@@ -263,18 +265,19 @@ def ration(keys, segments, demand, sold, by_segment):
                 continue
             key = derive(keys[e], counter(n, RATION, segments))
             total = _ZERO
-            for k in range(left.size):
+            for k in range(undrawn.size):
                 total += by_segment[k, n, e]
-                left[k] = total  # cumulative units of the segments
+                undrawn[k] = total
             for attempt in range(int(min(sold[n, e], without))):
                 remaining = demand[n, e] - np.float32(attempt)
                 ticket = min(np.floor(uniform32(derive(key, attempt)) * remaining), remaining - _ONE)
-                for k in range(left.size):
-                    left[k] -= _ONE if ticket < left[k] else _ZERO
+                for k in range(undrawn.size):
+                    undrawn[k] -= _ONE if ticket < undrawn[k] else _ZERO
             before = _ZERO
-            for k in range(left.size):
-                rest = left[k] - before
-                before = left[k]
+            for k in range(undrawn.size):
+                rest = undrawn[k] - before
+                before = undrawn[k]
+                # Where the units sold were drawn, the rest stays without; else the rest is sold.
                 by_segment[k, n, e] = by_segment[k, n, e] - rest if sold[n, e] <= without else rest
 
 

@@ -82,22 +82,29 @@ def product_figures(spec: MarketSpec, policy: Policy, *, draws: int | None = Non
 def simulated_products(
     spec: MarketSpec, policy: Policy, *, draws: int | None = None, episodes: int = EPISODES, seed: int = 0
 ) -> tuple[NDArray[np.float32], NDArray[np.uint32], NDArray[np.bool_]]:
-    """(5, M, E, T, N) units, revenue and profit that came, expected revenue and profit; (T, N) bits
-    of the price rules and (T, N) promotions, each that of most markets.
+    """What each product sold and earned in simulated episodes under a policy.
 
     Args:
         spec: A market with a posterior.
+        policy: The policy.
         draws: Number M of draws; 200 by default, or all of fewer.
         episodes: E, episodes per draw, at least 2.
         seed: Selects the test seeds.
+
+    Returns:
+        (5, M, E, T, N) units, realised revenue, realised profit, expected revenue, expected profit; (T, N) bits of the
+        price rules (`pricing.BITS`) that changed the policy's price in most episodes; (T, N) whether the policy
+        promoted the product in most episodes.
     """
     numbers = draw_numbers(spec, draws)
     parts = Drawn(spec, episodes, seed_for("test", seed), spec).each(_episodes, [policy], numbers)
-    seen = np.concatenate([part[0] for part in parts], axis=1)
-    hit = np.sum([part[1] for part in parts], axis=0)
-    most = hit > _MAJORITY * len(seen[0])
-    bits = (most[..., :-1] << np.arange(len(RULES))).sum(axis=-1).astype(np.uint32)
-    return seen.reshape(5, len(numbers), episodes, *seen.shape[2:]), bits, most[..., -1]
+    figures = np.concatenate([part[0] for part in parts], axis=1)
+    # (T, N, rules + 1): in how many episodes each rule changed the price and, last, the product was promoted.
+    counts = np.sum([part[1] for part in parts], axis=0)
+    in_most = counts > _MAJORITY * figures.shape[1]
+    bits = (in_most[..., :-1] << np.arange(len(RULES))).sum(axis=-1).astype(np.uint32)
+    promoted = in_most[..., -1]
+    return figures.reshape(5, len(numbers), episodes, *figures.shape[2:]), bits, promoted
 
 
 def _episodes(

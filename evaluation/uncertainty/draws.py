@@ -428,8 +428,10 @@ def model_error(spec: MarketSpec) -> float:
 
 
 def level_error(spec: MarketSpec) -> float:
-    """Standard deviation of the errors of the level of sales that the proof and the last account showed, as a share, as far
-    as they go beyond what was expected of them.
+    """By how much the level of sales may be wrong, beyond what the posterior says: a standard deviation, as a share.
+
+    There are two measured errors of the level, that of the held-out weeks and that of the last account. Of each, the
+    part counts that its own standard error does not explain.
 
     Example:
         >>> from repricer import load_scenario
@@ -437,10 +439,11 @@ def level_error(spec: MarketSpec) -> float:
         0.0
     """
     evidence = spec.evidence
+    # Pairs of an error and its standard error, both in logs.
     held_out = (float(np.log(max(1 + (evidence.proof_bias or 0.0), 1e-9))), evidence.proof_spread)
     account = (evidence.account_error or 0.0, evidence.account_spread)
-    beyond = sum(max(error**2 - spread**2, 0.0) for error, spread in (held_out, account)) ** 0.5
-    return min(beyond, _MOST_ERROR)
+    unexplained_variance = sum(max(error**2 - spread**2, 0.0) for error, spread in (held_out, account))
+    return min(unexplained_variance**0.5, _MOST_ERROR)
 
 
 def compare_draws(

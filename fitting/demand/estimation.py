@@ -251,37 +251,50 @@ def _precision(weeks: int, spread: float, persistence: float) -> Array:
 
 
 def _drawn(point: _Point, given: Array, layout: Layout, generator: np.random.Generator) -> Array:
-    """(m, P) draws of a normal posterior in parameters and shocks, conditional on (m, ·) draws of those that are given."""
+    """(m, P) draws of the parameters from a normal posterior of parameters and shocks.
+
+    Args:
+        point: Its mode and the Cholesky factor of its information matrix H.
+        given: (m, G) draws of the parameters that other sales tell of, `layout.given`: the others are drawn conditional
+            on them. (m, 0) where there are none.
+        layout: Where the parameters lie.
+        generator: Of the draws.
+    """
     factor = np.tril(point.factor[0])
     size = layout.size
     if not layout.given.size:
         # With H = L L', L'^-1 z has covariance H^-1.
         noise = generator.standard_normal((len(factor), len(given)))
         return point.theta + solve_triangular(factor, noise, lower=True, trans="T")[:size].T
+    # Given g, the free f are normal with mean mode_f - H_ff^-1 H_fg (g - mode_g) and covariance H_ff^-1.
     information = factor @ factor.T
     free = np.setdiff1d(np.arange(len(information)), layout.given)
-    own = np.linalg.cholesky(information[np.ix_(free, free)])
-    moved = information[np.ix_(free, layout.given)] @ (given - point.theta[layout.given]).T
+    free_factor = np.linalg.cholesky(information[np.ix_(free, free)])
+    shift = information[np.ix_(free, layout.given)] @ (given - point.theta[layout.given]).T
     noise = generator.standard_normal((len(free), len(given)))
-    found = np.empty((len(given), len(information)))
-    found[:, layout.given] = given
-    found[:, free] = (solve_triangular(own, noise, lower=True, trans="T") - cho_solve((own, True), moved)).T
-    found[:, np.setdiff1d(np.arange(size), layout.given)] += np.delete(point.theta, layout.given)
-    return found[:, :size]
+    drawn = np.empty((len(given), len(information)))
+    drawn[:, layout.given] = given
+    # The mode is added below to the parameters only: the shocks, which come last, are not returned.
+    drawn[:, free] = (
+        solve_triangular(free_factor, noise, lower=True, trans="T") - cho_solve((free_factor, True), shift)
+    ).T
+    drawn[:, np.setdiff1d(np.arange(size), layout.given)] += np.delete(point.theta, layout.given)
+    return drawn[:, :size]
 
 
 def _mixture(scoring: _Scoring, points: list[_Point], draws: int, seed: int) -> CategoryPosterior:
-    """The posterior as a mixture over the sizes of the shocks."""
+    """The posterior as a mixture of the fits at each size of the shocks, weighted by their model evidence."""
     evidence = np.array([point.log_evidence for point in points])
     weight = np.exp(evidence - evidence.max())
     weight /= weight.sum()
     generator = np.random.default_rng(seed)
-    chosen = np.sort(generator.choice(len(points), size=draws, p=weight))
+    # Which fit each draw is from; the rows of one fit lie together, and are mixed in the end.
+    fit_of_draw = np.sort(generator.choice(len(points), size=draws, p=weight))
     given = np.hstack(list(scoring.data.given.values()) or [np.empty((draws, 0))])
     rows = [
-        _drawn(point, given[chosen == i], scoring.model.layout, generator)
+        _drawn(point, given[fit_of_draw == i], scoring.model.layout, generator)
         for i, point in enumerate(points)
-        if (chosen == i).any()
+        if (fit_of_draw == i).any()
     ]
     best = points[int(evidence.argmax())]
     return CategoryPosterior(

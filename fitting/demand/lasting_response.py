@@ -113,16 +113,20 @@ class LastingResponse:
             seed: Seed of the draws.
         """
         generator = np.random.default_rng(seed)
+        # The number of the definition that each draw is under.
         chosen = generator.integers(len(self.relative), size=count)
         uniform = generator.random((2, count))
-        found = []
-        known = (self.relative, (self.category,) * len(self.relative))
-        for estimates, prior, at in zip(known, _log_priors(priors), uniform, strict=True):
-            logs = np.array([prior + each.log_likelihood(_GRID) for each in estimates])
-            density = np.exp(logs - logs.max(axis=1, keepdims=True)) * _GRID
-            ends = np.cumsum(density / density.sum(axis=1, keepdims=True), axis=1)
-            found.append(np.array([np.interp(p, ends[way], _GRID) for p, way in zip(at, chosen, strict=True)]))
-        relative, category = found
+        drawn = []
+        # An estimate for each definition; that of the category is the same under all.
+        by_definition = (self.relative, (self.category,) * len(self.relative))
+        for estimates, log_prior, probabilities in zip(by_definition, _log_priors(priors), uniform, strict=True):
+            # The posterior on the grid, whose steps grow with the elasticity, and draws by inverting its distribution.
+            log_density = np.array([log_prior + estimate.log_likelihood(_GRID) for estimate in estimates])
+            mass = np.exp(log_density - log_density.max(axis=1, keepdims=True)) * _GRID
+            cumulative = np.cumsum(mass / mass.sum(axis=1, keepdims=True), axis=1)
+            pairs = zip(probabilities, chosen, strict=True)
+            drawn.append(np.array([np.interp(probability, cumulative[number], _GRID) for probability, number in pairs]))
+        relative, category = drawn
         # A category loses no more customers than its products lose to each other and to it.
         return relative, np.minimum(category, 0.95 * relative)
 
@@ -281,23 +285,30 @@ class _Blocks:
             return int((np.abs(np.diff(self.listed, axis=1)) > _STILL).sum())
 
     def relative(self, *, by_store: bool) -> ElasticityEstimate:
-        """The elasticity of a product's share in its own price, between stores, or over time where there is one."""
+        """The elasticity of a product's share in its own price.
+
+        Args:
+            by_store: Whether stores are compared with each other, block by block; with one store, that gives no
+                estimate. Else the blocks are compared, over time, in the mean of the stores.
+        """
         if by_store:
-            # Of store and block, block and product, store and product.
+            # A mean over axis 2 is that of a store and block; over 0, of a block and product; over 1, of a store and
+            # product. What is left of x (log prices) and y (log units) without these means is regressed.
             x, y = (_within(v, self.weight, ((2,), (0,), (1,))) for v in (self.log_price, self.log_units))
             return _slope([x], y, self.weight, _BIAS_STORES) if len(x) > 1 else ElasticityEstimate()
-        whole = self.weight.sum(axis=0, keepdims=True)
+        total_weight = self.weight.sum(axis=0, keepdims=True)
         x, y = (
-            (self.weight * v).sum(axis=0, keepdims=True) / np.where(whole > 0, whole, 1.0)
+            (self.weight * v).sum(axis=0, keepdims=True) / np.where(total_weight > 0, total_weight, 1.0)
             for v in (self.log_price, self.log_units)
         )
         axes = ((2,), (1,))
-        free = (whole > 0).sum() - sum((whole.sum(axis=axis) > 0).sum() for axis in axes)
-        if free < _LEAST_FREE:
+        means_removed = sum((total_weight.sum(axis=axis) > 0).sum() for axis in axes)
+        if (total_weight > 0).sum() - means_removed < _LEAST_FREE:
             return ElasticityEstimate()
-        x, y = (_within(v, whole, axes) for v in (x, y))
-        # The steps of a regular price over time are few and alike in all stores: one product is one observation.
-        return _slope([x.T], y.T, whole.T, _BIAS_WEEKS)
+        x, y = (_within(v, total_weight, axes) for v in (x, y))
+        # The steps of a regular price over time are few and alike in all stores: one product is one observation, a
+        # cluster along the first axis.
+        return _slope([x.T], y.T, total_weight.T, _BIAS_WEEKS)
 
     def category(self) -> ElasticityEstimate:
         """The elasticity of a category's units in its regular prices, the depth of its deals held fixed."""

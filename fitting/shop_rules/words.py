@@ -60,14 +60,16 @@ def rules_in_words(rules: ShopRules, products: pd.DataFrame) -> tuple[str, ...]:
 
 
 def _competing(rules: ShopRules, products: pd.DataFrame) -> list[str]:
-    """Which competing prices the rules on them use."""
-    held = np.isfinite([rules.values(key, products, np.nan) for key in ("rival_at_least", "rival_at_most")]).any(axis=0)
-    if not held.any():
+    """Which competing prices the rules on them use, and which of these rules lack one; nothing without such rules."""
+    limits = [rules.values(key, products, np.nan) for key in ("rival_at_least", "rival_at_most")]
+    has_rule = np.isfinite(limits).any(axis=0)
+    if not has_rule.any():
         return []
-    known = products[COMPETITOR_PRICE].notna().to_numpy() if COMPETITOR_PRICE in products else np.zeros_like(held)
+    known = products[COMPETITOR_PRICE].notna().to_numpy() if COMPETITOR_PRICE in products else np.zeros_like(has_rule)
     words = "Competing prices are the last ones known, also in all that is to come: refresh the market as they change."
-    if (held & ~known).any():
-        names = products.get("name", products["product"]).to_numpy()[held & ~known]
+    idle = has_rule & ~known
+    if idle.any():
+        names = products.get("name", products["product"]).to_numpy()[idle]
         words += f" Without effect, as the tables give no competing price, are the rules on it for {', '.join(names)}."
     return [words]
 

@@ -62,10 +62,10 @@ class Covariates:
         daily = period_of(history["week"]) == DAY
         rows = _own(history, daily)
         products = rows.groupby("product")
+        names = pd.Index(list(products.groups))
         category = products["category"].first() if "category" in rows else pd.Series(dtype=object)
-        names = pd.Series(products.ngroups * [""], index=list(products.groups))
         return cls(
-            category=category.reindex(names.index).fillna(pd.Series(names.index, index=names.index)),
+            category=category.reindex(names).fillna(pd.Series(names, index=names)),
             usual=products[["discount", "promotion"]].mean(),
             last=pd.DataFrame(),
             traffic=0.0,

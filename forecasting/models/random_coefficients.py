@@ -55,10 +55,16 @@ class Common:
     def restricted_to(self, names: tuple[str, ...]) -> Common:
         """Return what it says of some of its covariates.
 
+        Args:
+            names: Names of these covariates.
+
         Raises:
             ValueError: It says nothing of one, or is of days where these are of weeks.
         """
-        if {*names} - {*self.names} or {*WEEKDAYS} & {*self.names} - {*names}:
+        missing = {*names} - {*self.names}
+        left_out = {*self.names} - {*names}
+        # A fit to days has weekdays among its covariates; one to weeks has none.
+        if missing or {*WEEKDAYS} & left_out:
             raise ValueError(
                 "shared coefficients must be of the period, week or day, in which the sales are fitted, and of this version; "
                 f"got {', '.join(self.names)}; join with the same --period, on the same version"

@@ -292,12 +292,22 @@ class FittedSarimax:
         return np.expm1(centre) * self.mean_over_median, np.expm1(centre[:, None] + spread)
 
     def _ahead(self, step: np.ndarray, design: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and variance of log demand for R rows; the coefficients are constant, so weeks in between do not matter."""
+        """Mean and variance of log demand for R rows, each 1, 2, ... weeks ahead.
+
+        The coefficients are constant, so the covariates of the weeks in between do not matter.
+
+        Args:
+            step: (R,) weeks ahead.
+            design: (R, covariates) those of the rows.
+        """
+        # The first one is of the week after the history, one step ahead.
         states = [self.predicted[self.weeks]]
         covariances = [self.covariance[self.weeks]]
         for _ in range(step.max() - 1):
             states.append(self.transition @ states[-1])
             covariances.append(self.transition @ covariances[-1] @ self.transition.T + self.noise)
-        seen = np.hstack([np.tile(self.errors, (len(step), 1)), design])
-        variance = np.einsum("ri,rij,rj->r", seen, np.stack(covariances)[step - 1], seen)
-        return np.einsum("ri,ri->r", seen, np.stack(states)[step - 1]), variance
+        # A state is what is left of the errors, then the coefficients: log demand is its product with a row of these.
+        loadings = np.hstack([np.tile(self.errors, (len(step), 1)), design])
+        mean = np.einsum("ri,ri->r", loadings, np.stack(states)[step - 1])
+        variance = np.einsum("ri,rij,rj->r", loadings, np.stack(covariances)[step - 1], loadings)
+        return mean, variance
