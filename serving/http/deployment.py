@@ -212,17 +212,17 @@ class Deployment:
 
         def decided(now: Positions) -> Transitions:
             if now.trial is not None:
-                self._check_judged(now.trial.bundle, unjudged=unjudged)
+                self._check_judged(now.trial.number, unjudged=unjudged)
             return now.promoted()
 
         self.throw(decided, by, reason)
 
-    def _check_judged(self, digest: str, *, unjudged: bool) -> None:
+    def _check_judged(self, number: int, *, unjudged: bool) -> None:
         """Refuse a bundle on trial that a guard has stopped, or, unless so asked, whose money cannot be judged; a trial that
         another instance began, and this one does not follow yet, has no judgement here. Raises DeploymentError.
         """
         canary = self.slots.canary
-        guards = canary.guards if canary is not None and canary.predictor.bundle.digest == digest else None
+        guards = canary.guards if canary is not None and canary.number == number else None
         if guards is not None and guards.stopped:
             raise DeploymentError(f"promote needs a canary that no guard has stopped; got {guards.stopped[1]}")
         if not unjudged and (guards is None or guards.values["money"] is None):
@@ -342,7 +342,7 @@ class Deployment:
             canary.guards.earned(confidence_of_loss(around, bundle.digest, costs, vat, rules.least_markets))
         if canary.guards.stopped:
             guard, words = canary.guards.stopped
-            stopped = self.throw(lambda now: now.stopped(bundle.digest, guard), "guard", f"{guard}: {words}")
+            stopped = self.throw(lambda now: now.stopped(canary.number, guard), "guard", f"{guard}: {words}")
             if stopped:
                 self.metrics.canaries.labels(guard).inc()
 
@@ -360,13 +360,13 @@ class Deployment:
         if positions.active != self.bundle.digest:
             slots = self._fresh(self._bundles.get(positions.active))
         if positions.trial is not None:
-            (digest, share), canary = positions.trial, self.slots.canary
-            if canary and canary.predictor.bundle.digest == digest and not canary.guards.stopped:
-                canary = replace(canary, share=share)  # it goes on
+            trial, canary = positions.trial, self.slots.canary
+            if canary and canary.number == trial.number:
+                canary = replace(canary, share=trial.share)  # it goes on
             else:
-                canary = Trial.of(self._bundles.get(digest), slots.active.bundle, share, self._guards)
+                canary = Trial.of(self._bundles.get(trial.bundle), slots.active.bundle, trial, self._guards)
                 count = self._guards.window // slots.active.bundle.catalogue.num_products + 1
-                canary.remember(slots.active, self.log.states_on_trial(digest, count))
+                canary.remember(slots.active, self.log.states_on_trial(trial.bundle, count))
         return replace(slots, killed=positions.killed, holdout=positions.holdout or 0.0, canary=canary)
 
     def _fresh(self, bundle: Bundle) -> Slots:

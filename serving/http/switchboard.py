@@ -31,10 +31,17 @@ class DeploymentError(ValueError):
 
 
 class OnTrial(NamedTuple):
-    """A bundle on trial, and the share of the markets that it prices."""
+    """A bundle on trial.
+
+    Attributes:
+        bundle: Its digest.
+        share: Of the markets that it prices.
+        number: Which trial it is: one that ended and began again is another, of which its guards have seen nothing yet.
+    """
 
     bundle: str
     share: float
+    number: int
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,7 @@ class Positions:
         earlier: Those that were active before and were not taken back, the last one at the end.
         rolled_back: Whether the active one came back by a rollback.
         trial: The newer one beside the active one.
+        trials: How many trials have begun.
         taken_back: Those that a guard, an operator or a rollback took back.
         seen: All that were ever active or on trial.
         killed: Whether the fallback prices all markets.
@@ -57,6 +65,7 @@ class Positions:
     earlier: tuple[str, ...] = ()
     is_rolled_back: bool = False
     trial: OnTrial | None = None
+    trials: int = 0
     taken_back: frozenset[str] = frozenset()
     seen: frozenset[str] = frozenset()
     killed: bool = False
@@ -93,10 +102,14 @@ class Positions:
             return self  # a switch of an earlier version
         if position is None:
             return self if self.trial is None else replace(self._without(self.trial.bundle), trial=None)
-        tried = OnTrial(**position)
-        if tried.bundle == self.active:
+        tried = position["bundle"]
+        if tried == self.active:
             return replace(self, trial=None)
-        return replace(self, trial=tried, taken_back=self.taken_back - {tried.bundle}, seen=self.seen | {tried.bundle})
+        goes_on = self.trial is not None and self.trial.bundle == tried
+        number = self.trials if goes_on else self.trials + 1
+        trial = OnTrial(tried, position["share"], number)
+        known = {"taken_back": self.taken_back - {tried}, "seen": self.seen | {tried}}
+        return replace(self, trial=trial, trials=number, **known)
 
     def _activated(self, digest: str) -> Positions:
         before = (*self.earlier, self.active) if self.active else ()
@@ -158,10 +171,11 @@ class Positions:
             raise DeploymentError(f"a certificate must not be older than the last one; got {got}; use newer sales")
         return [("certificate", {**facts, "bundle": self.active})]
 
-    def stopped(self, bundle: str, guard: str) -> Transitions:
-        """A guard takes a bundle back, unless its trial is over."""
-        on_trial = self.trial is not None and self.trial.bundle == bundle
-        return [("guard", {"bundle": bundle, "guard": guard})] if on_trial else []
+    def stopped(self, number: int, guard: str) -> Transitions:
+        """A guard takes a bundle back, unless this trial of it is over."""
+        if self.trial is None or self.trial.number != number:
+            return []
+        return [("guard", {"bundle": self.trial.bundle, "guard": guard})]
 
     def promoted(self) -> Transitions:
         """The bundle on trial takes over. Raises DeploymentError without one."""

@@ -13,6 +13,7 @@ from ...bundle.files import BundleError
 from ...bundle.reading import Bundle
 from ...market_state import State, StateError
 from ...predictor import Predictor, PriceAnswer, PriceRequest
+from ..switchboard import OnTrial
 from .guards import LIMITS, GuardRules, Guards
 
 _log = logging.getLogger(__name__)
@@ -25,15 +26,17 @@ class Trial:
     Attributes:
         predictor: The newer bundle's.
         share: In (0, 1).
+        number: Which trial it is.
         guards: What is known about it.
     """
 
     predictor: Predictor
     share: float
+    number: int
     guards: Guards
 
     @classmethod
-    def of(cls, newer: Bundle, active: Bundle, share: float, rules: GuardRules) -> Trial:
+    def of(cls, newer: Bundle, active: Bundle, place: OnTrial, rules: GuardRules) -> Trial:
         """A trial of `newer` beside `active`. Raises BundleError where that makes no sense."""
         own = newer.manifest["created"]
         then = active.manifest["created"]
@@ -43,7 +46,7 @@ class Trial:
             raise BundleError("a canary must price the same products; got others; reload without a canary")
         if any(isinstance(one.policy, RecurrentPolicy) for one in (newer, active)):
             raise BundleError("a canary needs bundles without recurrent state; got others; reload without it")
-        return cls(Predictor(newer), share, Guards(rules))
+        return cls(Predictor(newer), place.share, place.number, Guards(rules))
 
     @property
     def facts(self) -> dict[str, Any]:

@@ -126,7 +126,7 @@ def test_no_price_comes_from_a_bundle_that_was_taken_back(part: int) -> None:
 
 def test_a_trial_is_never_the_former() -> None:
     now = Positions().after([("bundle", "a"), ("canary", {"bundle": "b", "share": 0.1})])
-    assert (now.active, now.former, now.trial) == ("a", None, OnTrial("b", 0.1))
+    assert (now.active, now.former, now.trial) == ("a", None, OnTrial("b", 0.1, 1))
     with pytest.raises(DeploymentError, match="needs a former bundle"):
         now.rolled_back()
     now = now.after([("canary", None)])
@@ -134,6 +134,18 @@ def test_a_trial_is_never_the_former() -> None:
     assert now.started("b", killed=False, share=0.0) == []
     with pytest.raises(DeploymentError, match="was taken back"):
         now.reloaded("b", 0.0)
+
+
+def test_a_guard_ends_the_trial_that_it_judged_and_no_later_one() -> None:
+    began = ("canary", {"bundle": "b", "share": 0.1})
+    first = Positions().after([("bundle", "a"), began])
+    more = first.after([("canary", {"bundle": "b", "share": 0.5})])
+    assert first.trial is not None
+    assert more.stopped(first.trial.number, "money") == [("guard", {"bundle": "b", "guard": "money"})]
+    for between in (("canary", None), ("bundle", "c")):
+        again = more.after([between, began])
+        assert again.trial == OnTrial("b", 0.1, 2)
+        assert again.stopped(first.trial.number, "money") == []
 
 
 def test_what_a_guard_took_back_after_a_rollback_is_no_former() -> None:

@@ -18,6 +18,7 @@ from repricer.serving.http.app import ServiceSettings, create_app
 from repricer.serving.http.canary.guards import GuardRules
 from repricer.serving.http.canary.trial import Trial
 from repricer.serving.http.deployment import Deployment, DeploymentError
+from repricer.serving.http.switchboard import OnTrial
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # which HTTP client the test client would rather have
@@ -104,7 +105,7 @@ def test_what_is_no_newer_bundle_for_these_products_is_refused(path: Path, newer
     renew(path, newer)
     deployment.reload()
     with pytest.raises(BundleError, match="newer than the active"):
-        Trial.of(one, deployment.bundle, 0.5, GuardRules())
+        Trial.of(one, deployment.bundle, OnTrial(one.digest, 0.5, 1), GuardRules())
 
 
 def test_prices_that_move_too_far_end_it(path: Path, dearer: Path, one: Bundle) -> None:
@@ -249,3 +250,23 @@ def test_the_guards_know_after_a_restart_what_they_knew(
             known.append(guards._sums.tolist())
     assert known[0][0] > 400
     assert known[1] == pytest.approx(known[0], rel=0.15)
+
+
+def test_the_guards_of_a_trial_that_began_again_know_nothing_of_the_one_before(
+    path: Path, dearer: Path, one: Bundle, tmp_path: Path
+) -> None:
+    """Between two looks of one instance, another ended the trial and began it again."""
+    other, log = Path(shutil.copytree(path, tmp_path / "other")), DecisionLog(tmp_path / "log.db")
+    first, second = (Deployment(each, log=log) for each in (path, other))
+    renew(path, dearer)
+    first.try_newer(0.5)
+    second._follow()
+    decided(second, states(one)[:50])
+    assert second.slots.canary is not None
+    assert second.slots.canary.guards.values["price_move"]
+    first.try_newer(0)
+    first.try_newer(0.5)
+    second._follow()
+    assert second.slots.canary.guards.values["price_move"] == 0.0
+    with pytest.raises(DeploymentError, match="cannot judge"):
+        second.promote()
