@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..pricing import QUANTITIES, Catalogue, MarketView
-from ..pricing.observed import check_complete
+from ..pricing.complete import check_complete
 from ..scenarios import MarketSpec
 from .kernels.state import LAST_UNITS, LIST_PRICE, ON_HAND, PIPELINE, REFERENCE_PRICE, MarketState
 from .rivals import Rivals

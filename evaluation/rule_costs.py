@@ -28,6 +28,7 @@ from ..agents.posterior import PosteriorMoney, draws_of
 from ..agents.posterior.prices import best_prices, has_closed_form
 from ..envs import catalogue_of
 from ..pricing import Action, MarketView
+from ..pricing.complete import check_complete
 from ..pricing.price_rules.grids import SAME, seven_digits
 from ..pricing.price_rules.rule_formulas import (
     BOUNDS,
@@ -59,6 +60,8 @@ GROUPS = {
     "discounts": DISCOUNT_RULES,
 }
 """The rules that are also taken away together."""
+_GROUPED = {rule for rules in GROUPS.values() for rule in rules if not rule.endswith(FROM_SALES)}
+check_complete("evaluation.rule_costs", "a group", PRIORITIES.keys() | {*DISCOUNT_RULES}, _GROUPED)
 ALL = "all rules"
 _LIFTED: dict[str, dict[str, Any]] = {rule: {rule: None} for rule in (*BOUNDS[:2], "max_change", "max_step")}
 _LIFTED |= {
@@ -73,6 +76,13 @@ _LIFTED |= {
     "segment_spread": {"max_segment_spread": 1.0},
     "group_spread": {"max_group_spread": 1.0},
 }
+"""The settings without each rule; `without` lifts the other three with what the sales gave of them."""
+check_complete(
+    "evaluation.rule_costs",
+    "the settings without it",
+    _GROUPED - {"floor", "ceiling", "frozen", "paid_floor"},
+    _LIFTED,
+)
 # Discounts that are tried, in even steps of the log price paid, and factors on list prices beside them, sweep by sweep.
 _DISCOUNT_STEPS = np.linspace(0, 1, 11)[:, None, None, None]
 _FACTORS = [1.0, 0.5, 0.7, 1.4, 2.0, 3.0], [1.0, 0.6, 0.8, 0.9, 1.12, 1.3, 1.8], [1.0, 0.95, 1.05]

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from .backend import ONE, THREE, ZERO, clip, larger, log, smaller, where
 from .catalogue import Catalogue
-from .observed import OUTLOOK_PERIODS, QUANTITIES, MarketView, check_complete
+from .complete import check_complete
+from .observed import OUTLOOK_PERIODS, QUANTITIES, MarketView
 
 Floats = NDArray[np.float32]
 MOST_COVER = float(THREE)

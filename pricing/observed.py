@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .catalogue import Catalogue
+from .complete import check_complete
 
 OUTLOOK_PERIODS = 10
 """How many periods ahead the forecasts reach where the horizon is infinite."""
@@ -400,30 +401,6 @@ QUANTITIES = {
 """The declarations of all observed quantities, by name."""
 FACTS = sorted({quantity.fact for quantity in QUANTITIES.values() if quantity.fact is not None})
 """The fields of a catalogue that say which quantities policies observe."""
-
-
-def check_complete(where: str, what: str, wanted: Any, there: Any) -> None:
-    """Refuse a module that deals with fewer quantities or features than are declared, or with others.
-
-    Args:
-        where: The module.
-        what: What it has for each of them.
-        wanted: Names of those that are declared.
-        there: Names of those that it deals with.
-
-    Raises:
-        ImportError: They differ.
-
-    Example:
-        >>> check_complete("here", "a name", ["period"], ["period"])
-    """
-    lacking = sorted(set(wanted) - set(there))
-    strange = sorted(set(there) - set(wanted))
-    if lacking:
-        raise ImportError(f"{where} must have {what} for every one declared; got none for {', '.join(lacking)}; add it")
-    if strange:
-        raise ImportError(f"{where} must have {what} for none but those declared; got {', '.join(strange)}; declare it")
-
 
 check_complete(
     "pricing.observed",

@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .observed import QUANTITIES, MarketView, check_complete
+from .complete import check_complete
+from .observed import QUANTITIES, MarketView
 from .protocol import Policy
 
 Array = NDArray[np.float64]

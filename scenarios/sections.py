@@ -307,11 +307,19 @@ class Halves(Posterior):
 
 @dataclass(frozen=True)
 class Observed:
-    """What policies observe beyond what the other sections bring with them."""
+    """What policies observe beyond what the other sections bring with them.
+
+    A key in periods says how many of the latest prices are looked at, the current one among them.
+    """
 
     since_change_periods: int | None = scalar(
         "up to how many periods since the last price change are seen, as a share of them", 1, 1e3, default=None
     )
+
+    @property
+    def past_periods(self) -> int:
+        """How many prices before the current one are looked at."""
+        return max((value or 1) - 1 for name, value in vars(self).items() if name.endswith("_periods"))
 
 
 # The sections `[stock]`, `[express]` and `[capacity]` of a market description: where units for sale come from.

@@ -141,8 +141,8 @@ class MarketSpec(MarketDescription):
     @property
     def past_periods(self) -> int:
         """How many prices before the current one the market keeps, for price rules and for what is observed."""
-        seen = None if self.observed is None else self.observed.since_change_periods
-        return max(self.guardrails.past_periods, (seen or 1) - 1)
+        seen = 0 if self.observed is None else self.observed.past_periods
+        return max(self.guardrails.past_periods, seen)
 
     @property
     def prices_before(self) -> Array:

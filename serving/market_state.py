@@ -10,8 +10,9 @@ from msgspec import UNSET, Meta, Struct, UnsetType, defstruct
 from numpy.typing import NDArray
 
 from ..pricing import QUANTITIES, Catalogue, MarketView, Quantity
+from ..pricing.complete import check_complete
 from ..pricing.law import Jurisdiction
-from ..pricing.observed import Told, check_complete
+from ..pricing.observed import Told
 from .documents import Document, Name, fields, read, shown
 
 State = Mapping[str, Any]

@@ -5,6 +5,7 @@ Catalogues, classical policies and exact solvers use it.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...pricing import Catalogue, own_elasticity
+from ...pricing.complete import check_complete
 from ...pricing.observed import FACTS
 from ...scenarios import MarketSpec
 from ...scenarios.sections import Observed
@@ -219,19 +221,33 @@ def observed_facts(spec: MarketSpec) -> dict[str, Any]:
     Returns:
         A value for each of `FACTS`; see `pricing.observed.Quantity.fact`.
     """
-    regimes = spec.regimes.names if spec.regimes is not None and spec.regimes.observed else ()
+    return {fact: _SOURCES[fact](spec) for fact in FACTS}
+
+
+def _regimes(spec: MarketSpec) -> tuple[str, ...]:
+    return spec.regimes.names if spec.regimes is not None and spec.regimes.observed else ()
+
+
+def _due_periods(spec: MarketSpec) -> int:
     # What is due in the last period of the pipeline needs no place of its own: it is the rest of the units on order.
-    due_periods = max(spec.stock.pipeline_periods - 2, 0) if spec.stock.replenishment == "action" else 0
-    observed = vars(spec.observed or Observed())
-    facts: dict[str, Any] = {
-        "regimes": regimes,
-        "rivals": spec.competitors is not None,
-        "loyal": spec.loyalty is not None,
-        "change_window_periods": spec.prices.change_window_periods or 0,
-        "due_periods": due_periods,
-        **{name: value or 0 for name, value in observed.items()},
-    }
-    return {fact: facts[fact] for fact in FACTS}
+    return max(spec.stock.pipeline_periods - 2, 0) if spec.stock.replenishment == "action" else 0
+
+
+def _asked_for(key: str) -> Callable[[MarketSpec], int]:
+    """What the section `[observed]` says."""
+    return lambda spec: getattr(spec.observed or Observed(), key) or 0
+
+
+_SOURCES: dict[str, Callable[[MarketSpec], Any]] = {
+    "regimes": _regimes,
+    "rivals": lambda spec: spec.competitors is not None,
+    "loyal": lambda spec: spec.loyalty is not None,
+    "change_window_periods": lambda spec: spec.prices.change_window_periods or 0,
+    "due_periods": _due_periods,
+    **{item.name: _asked_for(item.name) for item in dataclasses.fields(Observed)},
+}
+"""Where each of `FACTS` stands in a scenario."""
+check_complete("envs.kernels.expected_demand", "a place in the scenario", FACTS, _SOURCES)
 
 
 def _whole(units: Array) -> NDArray[np.float32]:

@@ -14,8 +14,8 @@ import numpy as np
 
 from ...pricing import FEATURE_LIMIT
 from ...pricing.action_layout import ActionLayout, price_multiplier
+from ...pricing.complete import check_complete
 from ...pricing.features import MOVING, log_competitor, log_cover, log_surprise, log_units, recent_changes, since_change
-from ...pricing.observed import check_complete
 from ..jit.compiling import compiled, inlined, merged
 from ..jit.math import BLOCK, load_block, logarithm, store_block
 from .price_rules import changes
@@ -141,7 +141,8 @@ def observe(constants, clock, lanes, context, fixed):
     columns = features.columns
     price = lanes[LIST_PRICE]
     products, markets = price.shape
-    rows = np.empty((features.moving + (features.fixed.shape[1] if fixed else 0), markets), np.float32)
+    # A row that no loop fills must not go unnoticed.
+    rows = np.full((features.moving + (features.fixed.shape[1] if fixed else 0), markets), np.nan, np.float32)
     out = np.empty((markets, products, rows.shape[0]), np.float32)
     same = period.min() == period.max()
     log_price, mean = compare_to_regular(price, features)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...pricing.backend import clip
+from ...pricing.complete import check_complete
 from ...pricing.price_rules.grids import ENDINGS, LADDER, NO_GRID, TICK
 from ...pricing.price_rules.guardrails import Guardrails
 from ...pricing.price_rules.projection import MISSED, affordable, narrowed, nearest, settle
@@ -24,6 +25,8 @@ from ...pricing.price_rules.rule_formulas import (
     DIRECTIONS,
     DISCOUNT_RULES,
     LARGEST,
+    LINKING,
+    PRIORITIES,
     capped_discount,
     change_range,
     closer_discount,
@@ -40,20 +43,19 @@ _ZERO = np.float32(0)
 _DISCOUNTS = tuple(np.int32(BITS[rule]) for rule in DISCOUNT_RULES)
 _NUMBER = np.int32(BITS["not_a_number"])
 _GRID = np.int32(BITS["price_ladder"])
-_FROZEN, _USED_UP, _DIRECTION, _CHANGE, _STEP, _RIVAL, _LINKS, _INDEX = (
-    int(CODES[rule])
-    for rule in (
-        "frozen",
-        "max_changes",
-        "direction",
-        "max_change",
-        "max_step",
-        "rival_price",
-        "line_order",
-        "price_index",
-    )
-)
+_RANGES = ("frozen", "max_changes", "direction", "max_change", "max_step", "rival_price")
+"""The rules of which `asked_range` knows what they ask of a product in a market, beside `BOUNDS`."""
+_FROZEN, _USED_UP, _DIRECTION, _CHANGE, _STEP, _RIVAL = (int(CODES[rule]) for rule in _RANGES)
 _BOUND = int(CODES[BOUNDS[0]])
+# The rules between products stand together.
+_LINKS = int(CODES[LINKING[0]])
+_INDEX = int(CODES["price_index"])
+check_complete(
+    "envs.kernels.price_rules",
+    "what it asks for",
+    PRIORITIES.keys() - {*BOUNDS, *LINKING, "price_index"},
+    _RANGES,
+)
 
 
 _PRICE_RULES = """
@@ -311,7 +313,7 @@ def _guard_row(kind, fixed, seen, n, low, high, price, trail):
             trail[e] |= bit if after != price[e] else _NONE
             price[e] = after
     for code in order:
-        if code >= _LINKS:
+        if _LINKS <= code <= _INDEX:
             continue
         bit = _ONE << np.int32(code)
         for e in range(price.size):
@@ -402,7 +404,7 @@ def settle_group(seen, members, links, e, lows, highs, price, trail, by):
             running = clip(running, rules.bound_low[code, n], rules.bound_high[code, n])
         for r in range(rules.order.size):
             code = rules.order[r]
-            if code < _LINKS:
+            if not _LINKS <= code <= _INDEX:
                 asks = asked_range(
                     code, grid, announced, current, past, near, period, rules, n, e, running, lower, upper
                 )

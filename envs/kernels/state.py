@@ -166,8 +166,13 @@ class MarketState:
         return np.where(rows > 0, rows, np.float32(np.nan))
 
     def latest_prices(self, periods: int) -> Floats:
-        """(P, N, E) list prices of at most `periods` latest periods, the current price first."""
+        """(P, N, E) list prices of the latest `periods` periods, the current price first. Raises ValueError where the state
+        keeps fewer.
+        """
         past = self.context[self.layout.past].reshape(-1, *self.lanes.shape[1:])
+        if periods > len(past) + 1:
+            wanted = f"at most {len(past) + 1} latest prices can be observed"
+            raise ValueError(f"{wanted}; got {periods}; let MarketSpec.past_periods count them")
         return np.concatenate([self.lanes[LIST_PRICE][None], past[: periods - 1]])
 
     def arrays(self) -> dict[str, NDArray]:

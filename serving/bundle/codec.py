@@ -26,8 +26,8 @@ from ...pricing import (
     StockTable,
     built_in_rule,
 )
+from ...pricing.complete import check_complete
 from ...pricing.law import Jurisdiction, Law
-from ...pricing.observed import check_complete
 from ..recurrent_state import RecurrentLayout, RecurrentText
 from .files import CATALOGUE, GUARDRAILS, BundleError
 

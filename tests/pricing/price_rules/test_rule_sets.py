@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from repricer.envs.kernels.price_rules import PriceRules, guard_prices
 from repricer.pricing import RULES, Action, Guardrails
-from repricer.pricing.price_rules.rule_formulas import BITS, PRICE_RULES, in_order, is_firm
+from repricer.pricing.price_rules.rule_formulas import BITS, PRICE_RULES, PRIORITIES, in_order, is_firm
 from repricer.scenarios import load_scenario
 
 from .drawn_rules import (
@@ -28,6 +28,10 @@ from .drawn_rules import (
 )
 
 GRIDS = ("none", "ladder", "tick", "endings")
+
+
+def test_every_rule_is_drawn():
+    assert PRIORITIES.keys() - {"floor", "ceiling"} <= {*SWITCHES}
 
 
 def drawn(rng: np.random.Generator, markets: int):
