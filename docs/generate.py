@@ -43,7 +43,9 @@ from repricer.serving import documents
 from repricer.serving.decision_log.outcomes import ReportedOutcome
 from repricer.serving.http.settings import ServiceSettings
 from repricer.serving.market_state import ProductDocument, StateDocument
+from repricer.serving.predictor import PriceAnswer
 from repricer.serving.price_list.rows import PriceRow
+from repricer.serving.product_prices import ProductPrice
 
 ROOT = Path(__file__).parents[1]
 
@@ -169,6 +171,23 @@ def state_text() -> str:
     return f"{documents_table(StateDocument)}\nEach of `products`:\n\n{product}"
 
 
+def answer_text() -> str:
+    """What the answer to a state holds, and each of its products."""
+    return f"{attributes_table(PriceAnswer)}\nEach of `prices`:\n\n{attributes_table(ProductPrice)}"
+
+
+def attributes_table(kind: type) -> str:
+    """The fields of a class, as its docstring has them. Raises ValueError where it lacks one."""
+    described = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:\n")[2].partition("\n\n")[0]
+    meanings = dict(re.findall(r"^    (\w+): (.*(?:\n     .*)*)", described, flags=re.MULTILINE))
+    names = [key.name for key in fields(kind)]
+    if lacking := [name for name in names if name not in meanings]:
+        raise ValueError(
+            f"the docstring of {kind.__name__} must have all fields; it lacks {', '.join(lacking)}; add them"
+        )
+    return table(("field", "meaning"), ((f"`{name}`", " ".join(meanings[name].split()).rstrip(".")) for name in names))
+
+
 def outcome_text() -> str:
     """What an outcome holds."""
     return documents_table(ReportedOutcome)
@@ -252,7 +271,12 @@ PAGES = {
     "docs/weekly.md": {"cycle": cycle_text},
     "docs/price_list.md": {"price-list": price_list_text},
     "docs/scenario_files.md": {"sections": sections_text},
-    "docs/serving.md": {"state": state_text, "outcome": outcome_text, "settings": settings_text},
+    "docs/serving.md": {
+        "state": state_text,
+        "answer": answer_text,
+        "outcome": outcome_text,
+        "settings": settings_text,
+    },
 }
 """Pages, their markers and what stands between these."""
 
